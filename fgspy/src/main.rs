@@ -1,0 +1,2 @@
+//! fgspy
+fn main() {}

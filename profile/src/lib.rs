@@ -1,0 +1,9 @@
+//! The profile: stacks, weighted samples, labels; filter and merge; the recording file (under construction).
+
+mod model;
+mod state;
+
+pub use model::{
+    Accounting, FunctionId, Function, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, StringId, Target,
+};
+pub use state::{State, WaitClass};

@@ -1,0 +1,166 @@
+//! The profile as plain data: tables of strings, functions, locations and stacks, and samples that point into them.
+//!
+//! Everything is an index into a table of its own, so that a million samples stay small and every exporter can walk the
+//! tables once. [`crate::Builder`] is the way to make one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::State;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// As an index into its table.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Index into [`Profile::strings`].
+    StringId;
+    /// Index into [`Profile::functions`].
+    FunctionId;
+    /// Index into [`Profile::locations`].
+    LocationId;
+    /// Index into [`Profile::stacks`].
+    StackId;
+    /// Index into [`Profile::label_sets`].
+    LabelSetId;
+}
+
+/// A function of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// Full name as Go prints it: `net/http.(*conn).serve`.
+    pub name: StringId,
+    /// Source file; the empty string when unknown.
+    pub file: StringId,
+    /// Line of the `func` keyword; 0 when unknown (Go before 1.20 does not record it).
+    pub start_line: u32,
+}
+
+/// One source line at a location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Line {
+    /// The function.
+    pub function: FunctionId,
+    /// Line number; 0 when unknown.
+    pub line: u32,
+}
+
+/// One physical frame, with the calls that were inlined into it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Location {
+    /// Address in the target's address space; 0 for a frame that is not code (`[running: no perf_event permission]`).
+    pub address: u64,
+    /// Innermost first; never empty.
+    pub lines: Vec<Line>,
+}
+
+/// What a number of observations of one goroutine in one place stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Where.
+    pub stack: StackId,
+    /// Who.
+    pub goid: u64,
+    /// What it was doing.
+    pub state: State,
+    /// The runtime's own word for what it waited for; only for [`State::Waiting`].
+    pub wait_reason: Option<StringId>,
+    /// The target's `runtime/pprof` labels (set 0 is the empty set).
+    pub labels: LabelSetId,
+    /// The `go` statement that started the goroutine.
+    pub creator: Option<LocationId>,
+    /// Observations.
+    pub count: u64,
+    /// Wall time they stand for, in nanoseconds.
+    pub time_ns: u64,
+}
+
+impl Sample {
+    /// The part of [`Sample::time_ns`] spent on a CPU: all of it or nothing.
+    pub fn cpu_ns(&self) -> u64 {
+        if self.state == State::Running { self.time_ns } else { 0 }
+    }
+}
+
+/// What was profiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Process id as the user knows it.
+    pub pid: u32,
+    /// Path of the executable as the target sees it.
+    pub executable: String,
+    /// Command line.
+    pub command: Vec<String>,
+    /// `go1.27.3`.
+    pub go_version: String,
+    /// GNU or Go build id, if the executable has one.
+    pub build_id: String,
+    /// `amd64` or `arm64`.
+    pub arch: String,
+    /// Address range of the executable's text in the target, and the file offset of its start (a pprof mapping).
+    pub text: (u64, u64, u64),
+}
+
+/// How the profile came about; everything that was rejected, late or lost is counted here and shown to the user.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accounting {
+    /// Ticks a second that were asked for.
+    pub rate_hz: f64,
+    /// Ticks that took place.
+    pub ticks: u64,
+    /// Ticks that came more than half an interval late.
+    pub late_ticks: u64,
+    /// Observations accepted.
+    pub accepted: u64,
+    /// Observations that changed while they were read: not used, their time stands with the goroutine's next observation.
+    pub changed: u64,
+    /// Observations whose stack could not be walked to its end.
+    pub broken: u64,
+    /// Reads of memory that was not mapped.
+    pub unmapped: u64,
+    /// On-CPU samples received from the kernel.
+    pub cpu_samples: u64,
+    /// On-CPU samples that the kernel dropped.
+    pub cpu_samples_lost: u64,
+    /// Sum over ticks of goroutines that should have been observed × interval: what the samples must add up to.
+    pub expected_ns: u64,
+    /// CPU time fgspy itself used, in nanoseconds.
+    pub own_cpu_ns: u64,
+    /// Free-text remarks for the user: missing permissions and their consequence.
+    pub remarks: Vec<String>,
+}
+
+/// A wall-clock profile.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    /// What was profiled.
+    pub target: Target,
+    /// Start, in nanoseconds since the Unix epoch.
+    pub start_unix_ns: u64,
+    /// Length in nanoseconds, measured.
+    pub duration_ns: u64,
+    /// How it came about.
+    pub accounting: Accounting,
+    /// Interned strings; 0 is the empty string.
+    pub strings: Vec<String>,
+    /// Functions.
+    pub functions: Vec<Function>,
+    /// Physical frames.
+    pub locations: Vec<Location>,
+    /// Stacks, leaf first.
+    pub stacks: Vec<Vec<LocationId>>,
+    /// Label sets, each sorted by key; 0 is the empty set.
+    pub label_sets: Vec<Vec<(StringId, StringId)>>,
+    /// The samples; no two agree in everything but count and time.
+    pub samples: Vec<Sample>,
+}
