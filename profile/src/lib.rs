@@ -4,6 +4,7 @@ mod model;
 mod state;
 
 pub use model::{
-    Accounting, FunctionId, Function, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, StringId, Target,
+    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, StringId,
+    Target,
 };
 pub use state::{State, WaitClass};

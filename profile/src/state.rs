@@ -19,8 +19,7 @@ pub enum State {
 
 impl State {
     /// All states, in the order in which users read them.
-    pub const ALL: [State; 5] =
-        [State::Running, State::RunningOffCpu, State::Runnable, State::Syscall, State::Waiting];
+    pub const ALL: [State; 5] = [State::Running, State::RunningOffCpu, State::Runnable, State::Syscall, State::Waiting];
 
     /// The word for this state, as it stands in labels, filters and pictures.
     pub const fn word(self) -> &'static str {
