@@ -1,0 +1,187 @@
+//! Makes a [`Profile`]: interns everything that repeats and adds up everything that agrees.
+//!
+//! Tables keep the order in which things were first seen, so the same calls always give the same profile. The hasher is
+//! seeded at random: strings come from the target, and a target must not be able to choose names that all collide.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use foldhash::fast::RandomState;
+use indexmap::{Equivalent, IndexMap, IndexSet};
+
+use crate::{
+    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, State,
+    StringId, Target,
+};
+
+/// A table in which equal things are stored once, in order of first appearance.
+type Table<T> = IndexSet<T, RandomState>;
+
+/// Everything about a sample but its count and its time: what agrees here is one sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SampleKey {
+    /// Where.
+    pub stack: StackId,
+    /// Who.
+    pub goid: u64,
+    /// What it was doing.
+    pub state: State,
+    /// The runtime's own word for what it waited for; only for [`State::Waiting`].
+    pub wait_reason: Option<StringId>,
+    /// The target's `runtime/pprof` labels.
+    pub labels: LabelSetId,
+    /// The `go` statement that started the goroutine.
+    pub creator: Option<LocationId>,
+}
+
+/// Makes a [`Profile`].
+///
+/// Ids are only meaningful to the builder that gave them out.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    target: Target,
+    start_unix_ns: u64,
+    strings: Table<String>,
+    functions: Table<Function>,
+    locations: Table<Location>,
+    by_address: HashMap<u64, LocationId, RandomState>,
+    stacks: Table<Vec<LocationId>>,
+    label_sets: Table<Vec<(StringId, StringId)>>,
+    samples: IndexMap<SampleKey, (u64, u64), RandomState>,
+}
+
+impl Builder {
+    /// An empty profile of `target` that starts at `start_unix_ns` nanoseconds after the Unix epoch.
+    ///
+    /// String 0 is the empty string and label set 0 the empty set from the start.
+    pub fn new(target: Target, start_unix_ns: u64) -> Builder {
+        let mut builder = Builder {
+            target,
+            start_unix_ns,
+            strings: Table::default(),
+            functions: Table::default(),
+            locations: Table::default(),
+            by_address: HashMap::default(),
+            stacks: Table::default(),
+            label_sets: Table::default(),
+            samples: IndexMap::default(),
+        };
+        builder.string("");
+        builder.labels(&[]);
+        builder
+    }
+
+    /// The id of a string.
+    pub fn string(&mut self, text: &str) -> StringId {
+        StringId(intern(&mut self.strings, text, str::to_owned))
+    }
+
+    /// The id of a function: its full name as Go prints it, its source file (empty when unknown) and the line of its
+    /// `func` keyword (0 when unknown).
+    pub fn function(&mut self, name: &str, file: &str, start_line: u32) -> FunctionId {
+        let function = Function { name: self.string(name), file: self.string(file), start_line };
+        FunctionId(intern(&mut self.functions, &function, |f| *f))
+    }
+
+    /// The id of the code at `address`, which stands for `lines`, innermost call first, each a function and a line
+    /// number (0 when unknown).
+    ///
+    /// A location without lines gets the line `[unknown]`, because every frame must have a name to be shown.
+    pub fn location(&mut self, address: u64, lines: &[(FunctionId, u32)]) -> LocationId {
+        let mut lines: Vec<Line> = lines.iter().map(|&(function, line)| Line { function, line }).collect();
+        if lines.is_empty() {
+            lines.push(Line { function: self.function("[unknown]", "", 0), line: 0 });
+        }
+        let location = Location { address, lines };
+        let id = LocationId(intern(&mut self.locations, &location, Location::clone));
+        if address != 0 {
+            self.by_address.entry(address).or_insert(id);
+        }
+        id
+    }
+
+    /// The location that [`Builder::location`] was first given for `address`, so that a caller need not look up names
+    /// and lines again.
+    pub fn location_at(&self, address: u64) -> Option<LocationId> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// The id of a frame that is not code, for instance `[running: no perf_event permission]`.
+    pub fn synthetic(&mut self, name: &str) -> LocationId {
+        let function = self.function(name, "", 0);
+        self.location(0, &[(function, 0)])
+    }
+
+    /// The id of a stack, leaf first.
+    pub fn stack(&mut self, locations: &[LocationId]) -> StackId {
+        StackId(intern(&mut self.stacks, locations, <[LocationId]>::to_vec))
+    }
+
+    /// The id of a set of labels, in any order. Of two labels with one key the first is kept.
+    pub fn labels(&mut self, labels: &[(&str, &str)]) -> LabelSetId {
+        let mut sorted = labels.to_vec();
+        sorted.sort_by_key(|&(key, _)| key);
+        sorted.dedup_by_key(|&mut (key, _)| key);
+        let set: Vec<(StringId, StringId)> =
+            sorted.into_iter().map(|(key, value)| (self.string(key), self.string(value))).collect();
+        LabelSetId(intern(&mut self.label_sets, set.as_slice(), <[(StringId, StringId)]>::to_vec))
+    }
+
+    /// Adds `count` observations that stand for `time_ns` nanoseconds of wall time. Sums saturate.
+    pub fn add(&mut self, key: SampleKey, count: u64, time_ns: u64) {
+        let (counted, timed) = self.samples.entry(key).or_default();
+        *counted = counted.saturating_add(count);
+        *timed = timed.saturating_add(time_ns);
+    }
+
+    /// The number of samples so far: what memory the profile takes grows with.
+    pub fn sample_count(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// The profile, which took `duration_ns` nanoseconds by the clock and came about as `accounting` says.
+    pub fn finish(self, duration_ns: u64, accounting: Accounting) -> Profile {
+        Profile {
+            target: self.target,
+            start_unix_ns: self.start_unix_ns,
+            duration_ns,
+            accounting,
+            strings: self.strings.into_iter().collect(),
+            functions: self.functions.into_iter().collect(),
+            locations: self.locations.into_iter().collect(),
+            stacks: self.stacks.into_iter().collect(),
+            label_sets: self.label_sets.into_iter().collect(),
+            samples: self.samples.into_iter().map(|(key, (count, time_ns))| key.sample(count, time_ns)).collect(),
+        }
+    }
+}
+
+impl SampleKey {
+    /// The sample with this key.
+    pub fn sample(self, count: u64, time_ns: u64) -> Sample {
+        let SampleKey { stack, goid, state, wait_reason, labels, creator } = self;
+        Sample { stack, goid, state, wait_reason, labels, creator, count, time_ns }
+    }
+}
+
+impl Sample {
+    /// Everything but the count and the time.
+    pub fn key(&self) -> SampleKey {
+        let Sample { stack, goid, state, wait_reason, labels, creator, .. } = *self;
+        SampleKey { stack, goid, state, wait_reason, labels, creator }
+    }
+}
+
+/// The place of `value` in `table`, which makes an entry of its own only for what is new.
+fn intern<T, Q>(table: &mut Table<T>, value: &Q, own: impl FnOnce(&Q) -> T) -> u32
+where
+    T: Hash + Eq,
+    Q: Hash + Equivalent<T> + ?Sized,
+{
+    let index = match table.get_index_of(value) {
+        Some(index) => index,
+        None => table.insert_full(own(value)).0,
+    };
+    // 2^32 entries take more than 50 GB; even then the id stays inside the table.
+    index as u32
+}
