@@ -2,4 +2,4 @@
 
 mod read;
 
-pub use read::{Memory, Range, ReadError};
+pub use read::{MAX_BATCH_BYTES, Memory, Range, ReadError};
