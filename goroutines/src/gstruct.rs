@@ -1,0 +1,94 @@
+//! The runtime's `g`, decoded.
+
+use fgspy_gobin::layout::Layout;
+
+use crate::bytes::{u32_at, u64_at};
+use crate::unwind::{Bounds, Context};
+use crate::{Status, status};
+
+/// The fields of a `runtime.g` that fgspy reads, as they were at one instant (or torn between two: see [`G::same_as`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct G {
+    /// Goroutine id; never reused within a process.
+    pub goid: u64,
+    /// `g.atomicstatus`, scan bit included.
+    pub raw_status: u32,
+    /// Index into the runtime's wait reasons.
+    pub wait_reason: u8,
+    /// The runtime's count of transitions out of running, modulo 256 (`trackingSeq`, Go 1.17 on).
+    pub sequence: Option<u8>,
+    /// Stack bounds.
+    pub bounds: Bounds,
+    /// Saved context of a goroutine that is not running (`g.sched`).
+    pub sched: Context,
+    /// Saved context of a goroutine in a system call; its frame pointer is saved from Go 1.23 on.
+    pub syscall: Context,
+    /// Address of the m (thread) that has this goroutine, or 0.
+    pub m: u64,
+    /// Address of the m this goroutine is locked to, or 0.
+    pub locked_m: u64,
+    /// The goroutine that started this one (Go 1.21 on).
+    pub parent_goid: Option<u64>,
+    /// Return address of the `go` statement that started it.
+    pub go_pc: u64,
+    /// Entry of the function it was started with.
+    pub start_pc: u64,
+    /// Its `runtime/pprof` labels, or 0.
+    pub labels: u64,
+}
+
+impl G {
+    /// Decodes a copy of a g. `None` when `bytes` is shorter than the layout needs.
+    pub fn decode(layout: &Layout, bytes: &[u8]) -> Option<G> {
+        let (g, gobuf) = (&layout.g, &layout.gobuf);
+        let word = |offset: u32| u64_at(bytes, offset as usize);
+        let optional = |offset: Option<u32>| offset.map_or(Some(None), |offset| word(offset).map(Some));
+        Some(G {
+            goid: word(g.goid)?,
+            raw_status: u32_at(bytes, g.atomicstatus as usize)?,
+            wait_reason: *bytes.get(g.waitreason as usize)?,
+            sequence: match g.tracking_seq {
+                Some(offset) => Some(*bytes.get(offset as usize)?),
+                None => None,
+            },
+            bounds: Bounds { lo: word(g.stack_lo)?, hi: word(g.stack_hi)? },
+            sched: Context {
+                pc: word(g.sched + gobuf.pc)?,
+                sp: word(g.sched + gobuf.sp)?,
+                fp: Some(word(g.sched + gobuf.bp)?),
+            },
+            syscall: Context { pc: word(g.syscallpc)?, sp: word(g.syscallsp)?, fp: optional(g.syscallbp)? },
+            m: word(g.m)?,
+            locked_m: word(g.lockedm)?,
+            parent_goid: optional(g.parent_goid)?,
+            go_pc: word(g.gopc)?,
+            start_pc: word(g.startpc)?,
+            labels: word(g.labels)?,
+        })
+    }
+
+    /// Its status; `None` when this g is no live goroutine.
+    pub fn status(&self) -> Option<Status> {
+        Status::of(self.raw_status)
+    }
+
+    /// The saved context from which its stack can be walked; `None` while it runs or its stack moves.
+    pub fn context(&self) -> Option<Context> {
+        match self.status()? {
+            Status::Running | Status::CopyStack => None,
+            Status::Syscall => Some(self.syscall),
+            Status::Runnable | Status::Waiting | Status::Preempted | Status::Leaked => Some(self.sched),
+        }
+    }
+
+    /// Whether this goroutine has not run, and its stack has not moved, between two reads: everything read in between is
+    /// then one consistent picture.
+    ///
+    /// The program counter alone says little (a parked goroutine is always in `gopark`); `sequence` is what reveals one
+    /// that ran and parked again in the same place.
+    pub fn same_as(&self, later: &G) -> bool {
+        // The scan bit comes and goes without the goroutine running.
+        status::without_scan(self.raw_status) == status::without_scan(later.raw_status)
+            && G { raw_status: 0, ..*self } == G { raw_status: 0, ..*later }
+    }
+}

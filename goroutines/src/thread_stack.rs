@@ -1,0 +1,85 @@
+//! From a kernel's sample of a thread to the stack of the goroutine it was running.
+//!
+//! The kernel follows frame pointers only. Three things are missing from its chain and mended here: the caller of a leaf
+//! that has no frame of its own (or is in its prologue or epilogue), C and vDSO code that keeps no frame pointers, and
+//! the goroutine's own frames when the thread was on its system stack.
+
+use fgspy_gobin::GoBinary;
+
+use crate::unwind::{Bounds, MAX_FRAMES, StackBytes, Unwinder};
+
+/// A kernel's sample of a thread in user mode, as plain words.
+#[derive(Clone, Copy, Debug)]
+pub struct ThreadSample<'a> {
+    /// Program counter.
+    pub pc: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// The register that holds the g in Go code.
+    pub g: u64,
+    /// User call chain by frame pointers, leaf first, `pc` included.
+    pub chain: &'a [u64],
+    /// The first bytes of the stack, from `sp` up.
+    pub stack: &'a [u8],
+}
+
+/// What a thread was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Running a goroutine, whose stack is complete.
+    Goroutine,
+    /// Running a goroutine, but the chain breaks off before the goroutine's bottom frame.
+    Partial,
+    /// Running the scheduler: no goroutine's time.
+    Scheduler,
+}
+
+/// Mends the chain of `sample` into `pcs`, leaf first. The leaf is an exact program counter, the rest are return
+/// addresses. `bottom` tells whether the chain reached the goroutine's bottom frame.
+pub fn mend(unwinder: &Unwinder, binary: &GoBinary, bias: u64, sample: ThreadSample<'_>, pcs: &mut Vec<u64>) -> Doing {
+    pcs.clear();
+    pcs.push(sample.pc);
+    let callers = sample.chain.get(1..).unwrap_or(&[]);
+    if let Some(caller) = leaf_caller(binary, bias, sample) {
+        if callers.first() != Some(&caller) {
+            pcs.push(caller);
+        }
+    }
+    // C code keeps no frame pointers: past the first frame, what is neither Go's nor the leaf's is noise.
+    pcs.extend(callers.iter().copied().filter(|pc| binary.func_at(pc.wrapping_sub(bias)).is_some()));
+    pcs.truncate(MAX_FRAMES);
+    classify(unwinder, binary, bias, pcs)
+}
+
+/// The return address of the leaf function, by its SP delta: right wherever in the function the thread was.
+fn leaf_caller(binary: &GoBinary, bias: u64, sample: ThreadSample<'_>) -> Option<u64> {
+    let delta = u64::try_from(binary.sp_delta(sample.pc.wrapping_sub(bias))?).ok()?;
+    let stack = StackBytes { start: sample.sp, bytes: sample.stack };
+    let caller = stack.word(sample.sp.checked_add(delta)?)?;
+    // In code that switches stacks the delta may be wrong; a return address always lies in a function.
+    binary.func_at(caller.wrapping_sub(bias)).map(|_| caller)
+}
+
+fn classify(unwinder: &Unwinder, binary: &GoBinary, bias: u64, pcs: &[u64]) -> Doing {
+    let last = pcs.last().map_or(0, |pc| pc.wrapping_sub(bias));
+    let is = |names: &[&str]| binary.func_at(last).is_some_and(|function| names.contains(&&*binary.func_name(&function)));
+    if is(&["runtime.goexit", "runtime.goexit.abi0"]) {
+        Doing::Goroutine
+    } else if unwinder.special().is_bottom(last) || is(&["runtime.mcall", "runtime.mstart1", "runtime.schedule"]) {
+        Doing::Scheduler
+    } else {
+        Doing::Partial
+    }
+}
+
+/// Whether `sample` was taken while the thread ran the goroutine whose g is at `g` and whose stack is `bounds`. `None`
+/// when the sample does not say (the thread was on its system stack).
+pub fn belongs_to(sample: ThreadSample<'_>, g: u64, bounds: Bounds, is_goroutine: impl Fn(u64) -> bool) -> Option<bool> {
+    if bounds.holds(sample.sp, 8) {
+        return Some(true);
+    }
+    if sample.g == g {
+        return Some(true);
+    }
+    is_goroutine(sample.g).then_some(false)
+}
