@@ -1,12 +1,27 @@
-//! The profile: stacks, weighted samples, labels; filter and merge; the recording file (under construction).
+//! The profile: stacks, weighted samples, labels; filter and merge; the recording file.
+//!
+//! A [`Profile`] says how much wall time each goroutine spent where, doing what. It does not know where its samples came
+//! from (`fgspy-sampler` makes them with a [`Builder`]) nor what will be drawn of them (`fgspy-export`).
 
+mod access;
 mod builder;
+mod class;
+mod filter;
+mod merge;
 mod model;
+pub mod recording;
 mod state;
+mod totals;
+mod tree;
 
+pub use access::Frame;
 pub use builder::{Builder, SampleKey};
+pub use class::Class;
+pub use filter::{Filter, LabelMatch, LabelMatchError, ValueMatch, apply};
+pub use merge::merge;
 pub use model::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, StringId,
     Target,
 };
 pub use state::{State, WaitClass};
+pub use tree::{Node, Tree, What};

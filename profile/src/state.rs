@@ -25,11 +25,17 @@ impl State {
     pub const fn word(self) -> &'static str {
         match self {
             State::Running => "running",
-            State::RunningOffCpu => "running, off cpu",
+            State::RunningOffCpu => "running off cpu",
             State::Runnable => "runnable",
             State::Syscall => "syscall",
             State::Waiting => "waiting",
         }
+    }
+
+    /// The state with this word; hyphens and underscores may stand for spaces, as in `running-off-cpu`.
+    pub fn from_word(word: &str) -> Option<State> {
+        let word = word.trim().replace(['-', '_'], " ");
+        State::ALL.into_iter().find(|state| state.word().eq_ignore_ascii_case(&word))
     }
 }
 
@@ -42,7 +48,7 @@ pub enum WaitClass {
     Select,
     /// `sync.Mutex` and `sync.RWMutex` (on Go 1.19 and older these say only `semacquire`, which is [`WaitClass::Sync`]).
     Mutex,
-    /// `sync.WaitGroup`, `sync.Cond`, semaphores, coroutines.
+    /// `sync.WaitGroup`, `sync.Cond`, semaphores, coroutines, `testing/synctest`.
     Sync,
     /// The network poller.
     Network,
@@ -87,10 +93,14 @@ impl WaitClass {
             r if r.starts_with("chan ") => WaitClass::Chan,
             r if r.starts_with("select") => WaitClass::Select,
             r if r.starts_with("sync.Mutex") || r.starts_with("sync.RWMutex") => WaitClass::Mutex,
-            r if r.starts_with("sync.") || r == "semacquire" || r.starts_with("coroutine") => WaitClass::Sync,
+            r if r.starts_with("sync.") || r.starts_with("synctest.") => WaitClass::Sync,
+            "semacquire" | "coroutine" => WaitClass::Sync,
             "IO wait" => WaitClass::Network,
             "sleep" => WaitClass::Sleep,
-            r if r.contains("GC") || r.contains("garbage") || r.contains("finalizer") || r.contains("cleanup") => {
+            r if ["GC", "gc ", "garbage", "finalizer", "cleanup", "flushing proc caches"]
+                .iter()
+                .any(|w| r.contains(w)) =>
+            {
                 WaitClass::Gc
             }
             _ => WaitClass::Other,

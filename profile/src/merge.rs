@@ -1,0 +1,121 @@
+//! Samples from one profile into another, and two profiles into one.
+
+use crate::{Accounting, Builder, LabelSetId, LocationId, Profile, Sample, SampleKey, StackId, StringId};
+
+/// One profile of two.
+///
+/// Samples that agree are added up. The duration is the sum of both, so that total time ÷ duration stays an average
+/// number of goroutines, and the start is the earlier one. The target is the one of `a`; a remark names the other if it
+/// was another process.
+pub fn merge(a: &Profile, b: &Profile) -> Profile {
+    let mut builder = Builder::new(a.target.clone(), a.start_unix_ns.min(b.start_unix_ns));
+    builder.import(a, |_| true);
+    builder.import(b, |_| true);
+    let mut accounting = merge_accounting(a, b);
+    if a.target != b.target {
+        accounting.remarks.push(format!(
+            "merged with a recording of another process: pid {} ({})",
+            b.target.pid, b.target.executable
+        ));
+    }
+    builder.finish(a.duration_ns.saturating_add(b.duration_ns), accounting)
+}
+
+fn merge_accounting(a: &Profile, b: &Profile) -> Accounting {
+    let (x, y) = (&a.accounting, &b.accounting);
+    let mut remarks = x.remarks.clone();
+    remarks.extend(y.remarks.iter().filter(|&remark| !x.remarks.contains(remark)).cloned());
+    Accounting {
+        rate_hz: mean_rate(a, b),
+        ticks: x.ticks.saturating_add(y.ticks),
+        late_ticks: x.late_ticks.saturating_add(y.late_ticks),
+        accepted: x.accepted.saturating_add(y.accepted),
+        changed: x.changed.saturating_add(y.changed),
+        broken: x.broken.saturating_add(y.broken),
+        unmapped: x.unmapped.saturating_add(y.unmapped),
+        cpu_samples: x.cpu_samples.saturating_add(y.cpu_samples),
+        cpu_samples_lost: x.cpu_samples_lost.saturating_add(y.cpu_samples_lost),
+        expected_ns: x.expected_ns.saturating_add(y.expected_ns),
+        own_cpu_ns: x.own_cpu_ns.saturating_add(y.own_cpu_ns),
+        remarks,
+    }
+}
+
+/// The rate that was asked for, as the mean over both durations.
+fn mean_rate(a: &Profile, b: &Profile) -> f64 {
+    let (x, y) = (a.accounting.rate_hz, b.accounting.rate_hz);
+    let (s, t) = (a.duration_ns as f64, b.duration_ns as f64);
+    if x == y || s + t == 0.0 { x } else { (x * s + y * t) / (s + t) }
+}
+
+impl Builder {
+    /// Adds the samples of `profile` that `keep` accepts, and of its tables only what they use.
+    pub fn import(&mut self, profile: &Profile, mut keep: impl FnMut(&Sample) -> bool) {
+        let mut ids = Ids {
+            from: profile,
+            strings: vec![None; profile.strings.len()],
+            locations: vec![None; profile.locations.len()],
+            stacks: vec![None; profile.stacks.len()],
+            labels: vec![None; profile.label_sets.len()],
+        };
+        for sample in profile.samples.iter().filter(|sample| keep(sample)) {
+            let key = SampleKey {
+                stack: ids.stack(self, sample.stack),
+                goid: sample.goid,
+                state: sample.state,
+                wait_reason: sample.wait_reason.map(|id| ids.string(self, id)),
+                labels: ids.label_set(self, sample.labels),
+                creator: sample.creator.map(|id| ids.location(self, id)),
+            };
+            self.add(key, sample.count, sample.time_ns);
+        }
+    }
+}
+
+/// The ids of another profile with what they have become here, each looked up once.
+struct Ids<'a> {
+    from: &'a Profile,
+    strings: Vec<Option<StringId>>,
+    locations: Vec<Option<LocationId>>,
+    stacks: Vec<Option<StackId>>,
+    labels: Vec<Option<LabelSetId>>,
+}
+
+impl Ids<'_> {
+    fn string(&mut self, to: &mut Builder, id: StringId) -> StringId {
+        once(&mut self.strings, id.index(), || to.string(self.from.string(id)))
+    }
+
+    fn location(&mut self, to: &mut Builder, id: LocationId) -> LocationId {
+        once(&mut self.locations, id.index(), || {
+            let mut lines = Vec::new();
+            for frame in self.from.location_frames(id) {
+                lines.push((to.function(frame.name, frame.file, frame.start_line), frame.line));
+            }
+            to.location(self.from.locations.get(id.index()).map_or(0, |location| location.address), &lines)
+        })
+    }
+
+    fn stack(&mut self, to: &mut Builder, id: StackId) -> StackId {
+        if let Some(Some(known)) = self.stacks.get(id.index()) {
+            return *known;
+        }
+        let from = self.from;
+        let locations = from.stacks.get(id.index()).map_or(&[][..], Vec::as_slice);
+        let locations: Vec<LocationId> = locations.iter().map(|&location| self.location(to, location)).collect();
+        once(&mut self.stacks, id.index(), || to.stack(&locations))
+    }
+
+    fn label_set(&mut self, to: &mut Builder, id: LabelSetId) -> LabelSetId {
+        once(&mut self.labels, id.index(), || to.labels(&self.from.labels(id).collect::<Vec<_>>()))
+    }
+}
+
+/// The entry at `index`, made at first use; what is outside the table is made anew each time.
+fn once<T: Copy>(table: &mut [Option<T>], index: usize, make: impl FnOnce() -> T) -> T {
+    match table.get_mut(index) {
+        Some(Some(known)) => *known,
+        Some(entry) => *entry.insert(make()),
+        None => make(),
+    }
+}

@@ -1,0 +1,76 @@
+//! Whether the tables of a profile fit together.
+
+use super::Error;
+use crate::{Location, Profile, StringId};
+
+/// Checks what [`super::read_limited`] promises.
+pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
+    if profile.strings.first().is_none_or(|first| !first.is_empty()) {
+        return Err(Error::Inconsistent("string 0 is not the empty string".into()));
+    }
+    if profile.label_sets.first().is_none_or(|first| !first.is_empty()) {
+        return Err(Error::Inconsistent("label set 0 is not the empty set".into()));
+    }
+    if !profile.accounting.rate_hz.is_finite() {
+        return Err(Error::Inconsistent("the rate is not a number".into()));
+    }
+    for (index, function) in profile.functions.iter().enumerate() {
+        string(profile, "function", index, function.name)?;
+        string(profile, "function", index, function.file)?;
+    }
+    for (index, found) in profile.locations.iter().enumerate() {
+        if found.lines.is_empty() {
+            return Err(Error::Inconsistent(format!("location {index} has no lines")));
+        }
+        for line in &found.lines {
+            within("location", index, "function", line.function.index(), profile.functions.len())?;
+        }
+    }
+    for (index, stack) in profile.stacks.iter().enumerate() {
+        let mut frames = 0u64;
+        for id in stack {
+            within("stack", index, "location", id.index(), profile.locations.len())?;
+            frames = frames.saturating_add(lines(profile.locations.get(id.index())));
+        }
+        if frames > depth {
+            return Err(Error::Inconsistent(format!("stack {index} is {frames} frames deep, more than {depth}")));
+        }
+    }
+    for (index, set) in profile.label_sets.iter().enumerate() {
+        for &(key, value) in set {
+            string(profile, "label set", index, key)?;
+            string(profile, "label set", index, value)?;
+        }
+    }
+    samples(profile)
+}
+
+fn samples(profile: &Profile) -> Result<(), Error> {
+    for (index, sample) in profile.samples.iter().enumerate() {
+        within("sample", index, "stack", sample.stack.index(), profile.stacks.len())?;
+        within("sample", index, "label set", sample.labels.index(), profile.label_sets.len())?;
+        if let Some(reason) = sample.wait_reason {
+            string(profile, "sample", index, reason)?;
+        }
+        if let Some(creator) = sample.creator {
+            within("sample", index, "location", creator.index(), profile.locations.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn lines(location: Option<&Location>) -> u64 {
+    location.map_or(0, |location| location.lines.len() as u64)
+}
+
+fn string(profile: &Profile, table: &str, entry: usize, id: StringId) -> Result<(), Error> {
+    within(table, entry, "string", id.index(), profile.strings.len())
+}
+
+fn within(table: &str, entry: usize, of: &str, index: usize, length: usize) -> Result<(), Error> {
+    if index < length {
+        Ok(())
+    } else {
+        Err(Error::Inconsistent(format!("{table} {entry} points to {of} {index}, but there are {length}")))
+    }
+}

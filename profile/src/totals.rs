@@ -1,0 +1,59 @@
+//! Sums over the samples of a profile. All saturate.
+
+use std::collections::HashSet;
+
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+
+use crate::{Class, Profile, Sample, SampleKey, State};
+
+impl Profile {
+    /// Wall time of all samples, in nanoseconds: the goroutines × the time they were there.
+    pub fn total_time(&self) -> u64 {
+        self.samples.iter().fold(0u64, |sum, sample| sum.saturating_add(sample.time_ns))
+    }
+
+    /// Nanoseconds in each state, in the order of [`State::ALL`].
+    pub fn by_state(&self) -> [(State, u64); State::ALL.len()] {
+        let mut sums = State::ALL.map(|state| (state, 0u64));
+        for sample in &self.samples {
+            for (_, sum) in sums.iter_mut().filter(|(state, _)| *state == sample.state) {
+                *sum = sum.saturating_add(sample.time_ns);
+            }
+        }
+        sums
+    }
+
+    /// Nanoseconds in each class, in the order of [`Class::ALL`].
+    pub fn by_class(&self) -> [(Class, u64); Class::COUNT] {
+        let mut sums = Class::ALL.map(|class| (class, 0u64));
+        for sample in &self.samples {
+            if let Some((_, sum)) = sums.get_mut(sample.class(self).index()) {
+                *sum = sum.saturating_add(sample.time_ns);
+            }
+        }
+        sums
+    }
+
+    /// How many different goroutines were seen.
+    pub fn goroutines(&self) -> usize {
+        self.samples.iter().map(|sample| sample.goid).collect::<HashSet<_, RandomState>>().len()
+    }
+
+    /// How many goroutines there were on average: [`Profile::total_time`] ÷ duration; 0 for a profile without duration.
+    pub fn average_goroutines(&self) -> f64 {
+        if self.duration_ns == 0 { 0.0 } else { self.total_time() as f64 / self.duration_ns as f64 }
+    }
+
+    /// The samples without regard to which goroutine they are of and where it was started: those that then agree are
+    /// one, with goroutine id 0 and no creator. In order of first appearance.
+    pub fn without_goroutines(&self) -> Vec<Sample> {
+        let mut sums: IndexMap<SampleKey, (u64, u64), RandomState> = IndexMap::default();
+        for sample in &self.samples {
+            let (count, time) = sums.entry(SampleKey { goid: 0, creator: None, ..sample.key() }).or_default();
+            *count = count.saturating_add(sample.count);
+            *time = time.saturating_add(sample.time_ns);
+        }
+        sums.into_iter().map(|(key, (count, time))| key.sample(count, time)).collect()
+    }
+}

@@ -1,0 +1,297 @@
+//! The recording file: round trips, damage, and files made to do harm.
+
+use std::io::{Read, Write};
+
+use fgspy_profile::recording::{Error, Limits, read, read_limited, write};
+use fgspy_profile::{
+    Accounting, Builder, Filter, LabelSetId, LocationId, Profile, SampleKey, StackId, State, StringId, Target, Tree,
+    apply, merge,
+};
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+
+fn profile() -> Profile {
+    let target = Target {
+        pid: 4242,
+        executable: "/srv/checkout".into(),
+        command: vec!["checkout".into(), "-listen=:8080".into()],
+        go_version: "go1.27.3".into(),
+        build_id: "abc/def".into(),
+        arch: "amd64".into(),
+        text: (0x40_1000, 0x9f_0000, 0x1000),
+    };
+    let mut b = Builder::new(target, 1_760_000_000_000_000_000);
+    let inner = b.function("main.(*Cart).price", "cart.go", 10);
+    let outer = b.function("main.handle", "cart.go", 40);
+    let leaf = b.location(0x40_2000, &[(inner, 12), (outer, 44)]);
+    let unknown = b.synthetic("[running: no perf_event permission]");
+    let stacks = [b.stack(&[leaf]), b.stack(&[unknown, leaf]), b.stack(&[])];
+    let reason = b.string("chan receive");
+    let labels = [b.labels(&[]), b.labels(&[("tenant", "Ünïcode \u{0}")])];
+    for goid in 0..40u64 {
+        let state = State::ALL[goid as usize % State::ALL.len()];
+        let key = SampleKey {
+            stack: stacks[goid as usize % stacks.len()],
+            goid,
+            state,
+            wait_reason: (state == State::Waiting).then_some(reason),
+            labels: labels[goid as usize % labels.len()],
+            creator: (goid % 7 == 0).then_some(leaf),
+        };
+        b.add(key, goid, goid * 10_101_010);
+    }
+    let accounting = Accounting {
+        rate_hz: 99.0,
+        ticks: 990,
+        late_ticks: 1,
+        accepted: 39_000,
+        changed: 2,
+        broken: 3,
+        unmapped: 4,
+        cpu_samples: 5,
+        cpu_samples_lost: 6,
+        expected_ns: 400_000_000_000,
+        own_cpu_ns: 70_000_000,
+        remarks: vec!["no permission for perf_event_open".into()],
+    };
+    b.finish(10_000_000_000, accounting)
+}
+
+fn written(profile: &Profile) -> Vec<u8> {
+    let mut file = Vec::new();
+    write(profile, &mut file).unwrap();
+    file
+}
+
+/// A file with this body.
+fn with_body(body: &[u8]) -> Vec<u8> {
+    let mut file = b"fgspy\0\x01\0".to_vec();
+    let mut gzip = GzEncoder::new(&mut file, Compression::fast());
+    gzip.write_all(body).unwrap();
+    gzip.finish().unwrap();
+    file
+}
+
+fn body(file: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    GzDecoder::new(&file[8..]).read_to_end(&mut body).unwrap();
+    body
+}
+
+/// Uses everything in a profile that a reader promises to be usable.
+fn use_all(profile: &Profile) {
+    let tree = Tree::new(profile);
+    tree.children(profile);
+    merge(profile, profile);
+    apply(profile, &Filter { wait: vec!["chan".into()], ..Filter::default() });
+    profile.without_goroutines();
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let profile = profile();
+    let file = written(&profile);
+    assert!(file.starts_with(b"fgspy\0\x01\0\x1f\x8b"));
+    assert_eq!(read(file.as_slice()).unwrap(), profile);
+    let empty = Builder::new(Target::default(), 0).finish(0, Accounting::default());
+    assert_eq!(read(written(&empty).as_slice()).unwrap(), empty);
+}
+
+/// The layout of version 1, byte for byte: if this fails, recordings people have kept can no longer be read. Give the new
+/// layout a new version, and go on reading this one.
+#[test]
+fn the_layout_is_that_of_version_1() {
+    let mut b = Builder::new(Target { pid: 7, executable: "/a".into(), ..Target::default() }, 1);
+    let f = b.function("f", "g.go", 3);
+    let at = b.location(0x80, &[(f, 4)]);
+    let key = SampleKey {
+        stack: b.stack(&[at]),
+        goid: 5,
+        state: State::Waiting,
+        wait_reason: Some(b.string("select")),
+        labels: b.labels(&[("k", "v")]),
+        creator: Some(at),
+    };
+    b.add(key, 6, 300);
+    let profile =
+        b.finish(2, Accounting { rate_hz: 1.0, ticks: 9, remarks: vec!["r".into()], ..Accounting::default() });
+    #[rustfmt::skip]
+    let expected = [
+        7, 2, b'/', b'a', 0, 0, 0, 0, 0, 0, 0, // target
+        1, 2, // start, duration
+        0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'r', // accounting
+        6, 0, 1, b'f', 4, b'g', b'.', b'g', b'o', 6, b's', b'e', b'l', b'e', b'c', b't', 1, b'k', 1, b'v', // strings
+        1, 1, 2, 3, // functions: name, file, line
+        1, 0x80, 1, 1, 0, 4, // locations: address, lines
+        1, 1, 0, // stacks
+        2, 0, 1, 4, 5, // label sets
+        1, 0, 5, 4, 1, 3, 1, 1, 0, 6, 0xac, 2, // samples
+    ];
+    assert_eq!(body(&written(&profile)), expected);
+    assert_eq!(read(with_body(&expected).as_slice()).unwrap(), profile);
+}
+
+#[test]
+fn a_file_cut_anywhere_says_that_it_was_cut() {
+    let file = written(&profile());
+    for length in 1..file.len() {
+        let got = read(&file[..length]);
+        assert!(matches!(got, Err(Error::Truncated)), "{length} of {} bytes: {got:?}", file.len());
+    }
+    assert!(matches!(read(&b""[..]), Err(Error::NotARecording)));
+}
+
+#[test]
+fn other_files_are_told_apart() {
+    assert!(matches!(read(&b"\x1f\x8b\x08\0\0\0\0\0\0\0"[..]), Err(Error::NotARecording)));
+    assert!(matches!(read(&b"{}"[..]), Err(Error::NotARecording)));
+    let mut newer = written(&profile());
+    newer[6] = 2;
+    assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 2 })));
+    let mut damaged = written(&profile());
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 0xff;
+    assert!(matches!(read(damaged.as_slice()), Err(Error::Compression(_) | Error::Encoding { .. } | Error::Truncated)));
+    let mut longer = body(&written(&profile()));
+    longer.push(0);
+    assert!(matches!(read(with_body(&longer).as_slice()), Err(Error::TrailingBytes(1))));
+}
+
+#[test]
+fn an_unreadable_file_reports_the_cause() {
+    struct Broken;
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("the disk is on fire"))
+        }
+    }
+    assert_eq!(read(Broken).unwrap_err().to_string(), "the recording cannot be read: the disk is on fire");
+    let file = written(&profile());
+    let error = read((&file[..20]).chain(Broken)).unwrap_err();
+    assert_eq!(error.to_string(), "the recording cannot be read: the disk is on fire");
+}
+
+#[test]
+fn a_write_that_fails_reports_the_cause() {
+    struct Full(usize);
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            if bytes.len() > self.0 {
+                return Err(std::io::Error::from_raw_os_error(28));
+            }
+            self.0 -= bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let length = written(&profile()).len();
+    for room in 0..length {
+        let error = write(&profile(), Full(room)).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull, "with room for {room} of {length} bytes: {error}");
+    }
+    write(&profile(), Full(length)).unwrap();
+}
+
+#[test]
+fn limits_hold() {
+    let file = written(&profile());
+    let bytes = body(&file).len() as u64;
+    let limits = Limits { bytes, ..Limits::default() };
+    read_limited(file.as_slice(), limits).unwrap();
+    let less = Limits { bytes: bytes - 1, ..limits };
+    assert!(matches!(read_limited(file.as_slice(), less), Err(Error::TooLarge { limit }) if limit == bytes - 1));
+    let p = profile();
+    let entries = (p.strings.len() + p.functions.len() + p.locations.len() + p.stacks.len()) as u64
+        + (p.label_sets.len() + p.samples.len()) as u64;
+    read_limited(file.as_slice(), Limits { entries, ..limits }).unwrap();
+    let error = read_limited(file.as_slice(), Limits { entries: entries - 1, ..limits }).unwrap_err();
+    assert!(matches!(error, Error::TooManyEntries { table: "sample", found: 40, .. }), "{error:?}");
+    read_limited(file.as_slice(), Limits { depth: 3, ..limits }).unwrap();
+    let error = read_limited(file.as_slice(), Limits { depth: 2, ..limits }).unwrap_err();
+    assert_eq!(error.to_string(), "the recording contradicts itself: stack 1 is 3 frames deep, more than 2");
+}
+
+#[test]
+fn a_small_file_that_unpacks_to_much_is_refused_without_unpacking_it() {
+    let bomb = with_body(&vec![0; 4 << 20]);
+    assert!(bomb.len() < 20_000);
+    let limits = Limits { bytes: 1 << 20, ..Limits::default() };
+    assert!(matches!(read_limited(bomb.as_slice(), limits), Err(Error::TooLarge { .. })));
+}
+
+#[test]
+fn a_table_that_claims_more_than_there_is_is_not_allocated_for() {
+    let mut lie = postcard::to_stdvec(&(Target::default(), 0u64, 0u64, Accounting::default())).unwrap();
+    lie.extend(postcard::to_stdvec(&(1u64 << 24)).unwrap());
+    assert!(matches!(read(with_body(&lie).as_slice()), Err(Error::Encoding { part: "string", .. })));
+    lie.truncate(lie.len() - 4);
+    lie.extend(postcard::to_stdvec(&u64::MAX).unwrap());
+    assert!(matches!(read(with_body(&lie).as_slice()), Err(Error::TooManyEntries { table: "string", .. })));
+}
+
+#[test]
+fn every_index_is_checked() {
+    let beyond = 1_000_000;
+    let refused = |change: &dyn Fn(&mut Profile), message: &str| {
+        let mut bad = profile();
+        change(&mut bad);
+        let error = read(written(&bad).as_slice()).unwrap_err();
+        assert_eq!(error.to_string(), format!("the recording contradicts itself: {message}"));
+    };
+    refused(&|p| p.strings[0].push('x'), "string 0 is not the empty string");
+    refused(&|p| p.strings.clear(), "string 0 is not the empty string");
+    refused(&|p| p.label_sets[0].push((StringId(0), StringId(0))), "label set 0 is not the empty set");
+    refused(&|p| p.accounting.rate_hz = f64::NAN, "the rate is not a number");
+    refused(&|p| p.functions[1].name.0 = beyond, "function 1 points to string 1000000, but there are 8");
+    refused(&|p| p.functions[0].file.0 = beyond, "function 0 points to string 1000000, but there are 8");
+    refused(&|p| p.locations[1].lines.clear(), "location 1 has no lines");
+    refused(&|p| p.locations[0].lines[1].function.0 = beyond, "location 0 points to function 1000000, but there are 3");
+    refused(&|p| p.stacks[0][0] = LocationId(2), "stack 0 points to location 2, but there are 2");
+    refused(&|p| p.label_sets[1][0].0 = StringId(beyond), "label set 1 points to string 1000000, but there are 8");
+    refused(&|p| p.label_sets[1][0].1 = StringId(beyond), "label set 1 points to string 1000000, but there are 8");
+    refused(&|p| p.samples[9].stack = StackId(3), "sample 9 points to stack 3, but there are 3");
+    refused(&|p| p.samples[9].labels = LabelSetId(2), "sample 9 points to label set 2, but there are 2");
+    refused(&|p| p.samples[9].wait_reason = Some(StringId(8)), "sample 9 points to string 8, but there are 8");
+    refused(&|p| p.samples[9].creator = Some(LocationId(2)), "sample 9 points to location 2, but there are 2");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_bodies_are_refused_or_usable(
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = body(&written(&profile()));
+        for (index, byte) in damage {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        if let Ok(profile) = read(with_body(&bytes).as_slice()) {
+            use_all(&profile);
+        }
+    }
+
+    #[test]
+    fn random_bodies_are_refused_or_usable(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        if let Ok(profile) = read(with_body(&bytes).as_slice()) {
+            use_all(&profile);
+        }
+    }
+
+    #[test]
+    fn random_files_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..400), magic in any::<bool>()) {
+        if magic {
+            bytes.splice(..0, *b"fgspy\0\x01\0");
+        }
+        prop_assert!(read(bytes.as_slice()).is_err());
+    }
+}
