@@ -1,5 +1,35 @@
-//! What a Go executable says about itself (under construction).
+//! What a Go executable says about itself.
+//!
+//! [`GoBinary`] reads an ELF executable through a [`Source`] and answers questions about it without symbols or debug
+//! information: which Go built it, which function, file and line an address belongs to (with inlined calls), how large a
+//! stack frame is, and where the runtime's own tables are. It does no I/O, has no `unsafe` code, and treats the file as
+//! hostile: every read is checked and every loop and allocation is limited.
+//!
+//! Go 1.17 to 1.27 on linux/amd64 and linux/arm64. Newer releases are read by the rules of 1.27.
 
+mod arch;
+mod binary;
+mod buildinfo;
+mod bytes;
+mod detect;
+mod elf;
+mod error;
+mod image;
+mod module;
+mod notes;
+mod pclntab;
+mod relocs;
 mod source;
+mod symtab;
+mod version;
 
+pub use arch::Arch;
+pub use binary::{GoBinary, SourceFrame};
+pub use buildinfo::BuildInfo;
+pub use elf::Segment;
+pub use error::Error;
+pub use module::ModuleData;
+pub use pclntab::{Func, FuncFlags, PclntabVersion};
 pub use source::Source;
+pub use symtab::Symbol;
+pub use version::GoVersion;

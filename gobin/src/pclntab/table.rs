@@ -1,0 +1,185 @@
+//! The function table, held in memory, and the lookups in it.
+
+use std::borrow::Cow;
+
+use super::func::Func;
+use super::header::{Header, PclntabVersion};
+use super::pcvalue;
+use crate::bytes::{c_string, u32_at, u64_at};
+
+/// Index of the table of inline tree positions among a function's pcdata (`PCDATA_InlTreeIndex`).
+const PCDATA_INLINE_INDEX: u32 = 2;
+
+/// The table, from its header to the end of the function records.
+pub(crate) struct Pclntab {
+    header: Header,
+    bytes: Vec<u8>,
+    /// Link-time address of the header.
+    vaddr: u64,
+    /// Link-time address of the text, what function offsets count from.
+    text: u64,
+    quantum: u8,
+}
+
+impl Pclntab {
+    pub(crate) const fn new(header: Header, bytes: Vec<u8>, vaddr: u64, text: u64, quantum: u8) -> Pclntab {
+        Pclntab { header, bytes, vaddr, text, quantum }
+    }
+
+    pub(crate) const fn version(&self) -> PclntabVersion {
+        self.header.version
+    }
+
+    pub(crate) const fn vaddr(&self) -> u64 {
+        self.vaddr
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Width of a code address in the index and in the function records.
+    pub(super) const fn entry_width(&self) -> usize {
+        if self.header.version.offsets_are_relative() { 4 } else { 8 }
+    }
+
+    pub(super) fn has_start_lines(&self) -> bool {
+        self.header.version >= PclntabVersion::Go120
+    }
+
+    fn part(&self, offset: u64) -> &[u8] {
+        usize::try_from(offset).ok().and_then(|at| self.bytes.get(at..)).unwrap_or_default()
+    }
+
+    /// The part that holds all function names, each ended by a NUL.
+    pub(crate) fn names(&self) -> &[u8] {
+        let len = self.header.units.saturating_sub(self.header.names);
+        let names = self.part(self.header.names);
+        usize::try_from(len).ok().and_then(|len| names.get(..len)).unwrap_or(names)
+    }
+
+    /// Entry `index` of the index: the function's address and where its record starts in [`Pclntab::bytes`]. The entry
+    /// after the last function has only an address (the end of the text); its record position means nothing.
+    pub(super) fn entry(&self, index: u32) -> Option<(u64, usize)> {
+        if index > self.header.functions {
+            return None;
+        }
+        let base = usize::try_from(self.header.function_table).ok()?;
+        let width = self.entry_width();
+        let at = base.checked_add((index as usize).checked_mul(2 * width)?)?;
+        let (address, record) = if width == 4 {
+            let offset = u32_at(&self.bytes, at)?;
+            (self.text.checked_add(offset.into())?, u32_at(&self.bytes, at + width).unwrap_or(u32::MAX).into())
+        } else {
+            (u64_at(&self.bytes, at)?, u64_at(&self.bytes, at + width).unwrap_or(u64::MAX))
+        };
+        Some((address, base.saturating_add(usize::try_from(record).unwrap_or(usize::MAX))))
+    }
+
+    /// The function at position `index`.
+    pub(crate) fn func(&self, index: u32) -> Option<Func> {
+        if index >= self.header.functions {
+            return None;
+        }
+        Func::read(self, index)
+    }
+
+    /// The function whose code has `vaddr`.
+    pub(crate) fn func_at(&self, vaddr: u64) -> Option<Func> {
+        // The last entry that is not above `vaddr`: of several functions without code at one address, the last.
+        let (mut low, mut high) = (0, self.header.functions);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.entry(middle)?.0 <= vaddr { low = middle + 1 } else { high = middle }
+        }
+        self.func(low.checked_sub(1)?).filter(|func| func.contains(vaddr))
+    }
+
+    /// The functions in order. A damaged record is left out.
+    pub(crate) fn funcs(&self) -> impl Iterator<Item = Func> {
+        // The index cannot have more entries than bytes, whatever the header says.
+        let most = u32::try_from(self.part(self.header.function_table).len() / (2 * self.entry_width()));
+        (0..self.header.functions.min(most.unwrap_or(u32::MAX))).filter_map(|index| self.func(index))
+    }
+
+    /// The name at an offset into the names. Bytes that are not UTF-8 are replaced.
+    pub(crate) fn name(&self, offset: u32) -> Option<Cow<'_, str>> {
+        c_string(self.names(), usize::try_from(offset).ok()?).map(String::from_utf8_lossy)
+    }
+
+    /// The first function of each name.
+    pub(crate) fn funcs_named(&self, wanted: &[&str]) -> Vec<Option<Func>> {
+        // Look for the names first and then for their positions: comparing numbers beats reading 100,000 names.
+        let mut positions: Vec<(u32, usize)> = Vec::new();
+        for (index, name) in wanted.iter().enumerate() {
+            positions.extend(self.positions_of(name).map(|position| (position, index)));
+        }
+        positions.sort_unstable();
+        let mut found = vec![None; wanted.len()];
+        if positions.is_empty() {
+            return found;
+        }
+        for func in self.funcs() {
+            let first = positions.partition_point(|&(position, _)| position < func.name);
+            let same = positions.get(first..).unwrap_or_default().iter();
+            for &(_, index) in same.take_while(|&&(position, _)| position == func.name) {
+                if let Some(slot @ None) = found.get_mut(index) {
+                    *slot = Some(func);
+                }
+            }
+        }
+        found
+    }
+
+    /// Every offset into the names where `name` starts and ends.
+    fn positions_of(&self, name: &str) -> impl Iterator<Item = u32> {
+        let names = self.names();
+        let needle = if name.is_empty() { Vec::new() } else { [name.as_bytes(), b"\0"].concat() };
+        let mut from = 0;
+        std::iter::from_fn(move || {
+            if needle.is_empty() {
+                return None;
+            }
+            let at = from + memchr::memmem::find(names.get(from..)?, &needle)?;
+            from = at + needle.len();
+            u32::try_from(at).ok()
+        })
+    }
+
+    /// A value at `vaddr` from the table at offset `table` of the pc-value part; offset 0 means that there is none.
+    fn value(&self, func: &Func, table: u32, vaddr: u64) -> Option<i32> {
+        if table == 0 {
+            return None;
+        }
+        let table = self.part(self.header.pc_values).get(usize::try_from(table).ok()?..)?;
+        pcvalue::at(table, vaddr.checked_sub(func.entry)?, self.quantum)
+    }
+
+    /// How far the stack pointer is below its value at the function's entry, in bytes.
+    pub(crate) fn sp_delta(&self, func: &Func, vaddr: u64) -> Option<i32> {
+        self.value(func, func.pcsp, vaddr)
+    }
+
+    /// The line at `vaddr`; 0 when unknown.
+    pub(crate) fn line(&self, func: &Func, vaddr: u64) -> u32 {
+        self.value(func, func.pcln, vaddr).and_then(|line| u32::try_from(line).ok()).unwrap_or(0)
+    }
+
+    /// The source file at `vaddr`.
+    pub(crate) fn file(&self, func: &Func, vaddr: u64) -> Option<Cow<'_, str>> {
+        let number = u32::try_from(self.value(func, func.pcfile, vaddr)?).ok()?;
+        // File numbers count within the compilation unit; a table maps them to offsets into the file names.
+        let at = usize::try_from(func.unit.checked_add(number)?).ok()?.checked_mul(4)?;
+        let offset = u32_at(self.part(self.header.units), at).filter(|&offset| offset != u32::MAX)?;
+        c_string(self.part(self.header.files), usize::try_from(offset).ok()?).map(String::from_utf8_lossy)
+    }
+
+    /// The position in the function's inline tree at `vaddr`; `None` when nothing is inlined there.
+    pub(crate) fn inline_index(&self, func: &Func, vaddr: u64) -> Option<u32> {
+        if func.pcdata_count <= PCDATA_INLINE_INDEX {
+            return None;
+        }
+        let table = u32_at(&self.bytes, func.pcdata.checked_add(4 * PCDATA_INLINE_INDEX as usize)?)?;
+        u32::try_from(self.value(func, table, vaddr)?).ok()
+    }
+}
