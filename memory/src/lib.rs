@@ -1,5 +1,42 @@
 //! Memory of a target: a live process, or a recorded snapshot of one (under construction).
 
+mod auxv;
+mod bias;
+mod cpu;
+mod denial;
+mod elf;
+mod exe;
+mod format;
+mod image;
+mod live;
+mod maps;
+mod namespaces;
+mod open;
+mod procdir;
+mod process;
 mod read;
+mod recorder;
+mod snapshot;
+mod space;
+mod sparse;
+mod stat;
+mod status;
+mod sys;
+mod text;
+mod threads;
 
+pub use bias::{BiasError, BiasSource, LoadBias};
+pub use cpu::{SchedTimes, own_cpu_time};
+pub use denial::Denial;
+pub use exe::ExeFile;
+pub use format::SnapshotError;
+pub use live::Live;
+pub use maps::Mapping;
+pub use namespaces::Namespaces;
+pub use open::OpenError;
+pub use process::{Fate, ProcError, Process};
 pub use read::{MAX_BATCH_BYTES, Memory, Range, ReadError};
+pub use recorder::{Recorder, Tape};
+pub use snapshot::{Facts, Snapshot, SnapshotExe};
+pub use stat::TaskState;
+pub use threads::Thread;
