@@ -12,7 +12,7 @@ use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, notes}
 /// One function of a source-level stack: a real one, or one that was inlined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFrame<'a> {
-    /// Full name, `net/http.(*conn).serve`. Instances of generic functions have `[...]` for their type arguments.
+    /// Full name as the runtime prints it, `net/http.(*conn).serve`: type arguments are `[...]`. See [`printed_name`].
     pub function: Cow<'a, str>,
     /// Source file as the compiler recorded it; `?` when unknown.
     pub file: Cow<'a, str>,
@@ -27,6 +27,17 @@ pub struct SourceFrame<'a> {
     /// Made by the compiler: a method wrapper, or an equality or hash function. The runtime hides these in tracebacks
     /// unless they called `panic`.
     pub wrapper: bool,
+}
+
+/// A function's name as the runtime prints it in tracebacks and reports it in `runtime.Frame`: whatever is between the
+/// first and the last square bracket becomes `...` (`funcNameForPrint` in `runtime/symtab.go`).
+pub fn printed_name(name: Cow<'_, str>) -> Cow<'_, str> {
+    let Some((before, rest)) = name.split_once('[') else { return name };
+    let Some((arguments, after)) = rest.rsplit_once(']') else { return name };
+    if arguments == "..." {
+        return name;
+    }
+    Cow::Owned(format!("{before}[...]{after}"))
 }
 
 /// A Go executable, opened.
@@ -164,7 +175,8 @@ impl GoBinary {
         self.pclntab.funcs()
     }
 
-    /// The full name of a function.
+    /// The full name of a function as it is in the table. From Go 1.21 on, instances of generic functions have their
+    /// type arguments: `slices.Grow[go.shape.[]uint8,go.shape.uint8]`.
     pub fn func_name(&self, func: &Func) -> Cow<'_, str> {
         self.pclntab.name(func.name).unwrap_or(Cow::Borrowed("?"))
     }
@@ -214,7 +226,7 @@ impl GoBinary {
         inlined: bool,
     ) -> SourceFrame<'a> {
         SourceFrame {
-            function,
+            function: printed_name(function),
             file: self.pclntab.file(func, vaddr).unwrap_or(Cow::Borrowed("?")),
             line: self.pclntab.line(func, vaddr),
             start_line,
@@ -222,5 +234,20 @@ impl GoBinary {
             func_id,
             wrapper: func_id == self.wrapper_id,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_generic_names_like_the_runtime() {
+        let printed = |name| printed_name(Cow::Borrowed(name)).into_owned();
+        assert_eq!(printed("main.main"), "main.main");
+        assert_eq!(printed("a.F[go.shape.[]uint8,go.shape.int].func1"), "a.F[...].func1");
+        assert_eq!(printed("a.(*M[go.shape.int]).Do[x]"), "a.(*M[...]");
+        assert_eq!(printed("a.F[...]"), "a.F[...]");
+        assert_eq!(printed("odd]["), "odd][");
     }
 }

@@ -15,6 +15,8 @@ mod detect;
 mod elf;
 mod error;
 mod image;
+mod insn;
+pub mod layout;
 mod module;
 mod notes;
 mod pclntab;
@@ -24,7 +26,7 @@ mod symtab;
 mod version;
 
 pub use arch::Arch;
-pub use binary::{GoBinary, SourceFrame};
+pub use binary::{GoBinary, SourceFrame, printed_name};
 pub use buildinfo::BuildInfo;
 pub use elf::Segment;
 pub use error::Error;
