@@ -1,2 +1,5 @@
 //! xtask
+
+mod layouts;
+
 fn main() {}

@@ -1,0 +1,107 @@
+//! Machine code, reduced to what the runtime's address and offset patterns are made of.
+//!
+//! Both architectures decode to the same few operations, so that a pattern is written once. Everything else is
+//! [`Op::Other`]. Code is untrusted: any bytes decode to something, nothing here can fail or panic.
+
+mod amd64;
+mod arm64;
+
+use crate::Arch;
+
+/// The longest piece of code that is looked at, in bytes. The functions of interest have 50 to 1500.
+const MAX_CODE: usize = 8192;
+
+/// A general-purpose register: the processor's own number (0 to 15 on amd64, 0 to 31 on arm64).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reg(pub(crate) u8);
+
+/// The registers that have a fixed role in Go code.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Roles {
+    /// The current goroutine (`R14`, `R28`).
+    pub(crate) g: Reg,
+    /// The stack pointer.
+    pub(crate) sp: Reg,
+    /// The frame pointer.
+    pub(crate) fp: Reg,
+    /// The return address, where it is in a register.
+    pub(crate) link: Option<Reg>,
+}
+
+/// `Roles` of an architecture (`cmd/compile/abi-internal.md`).
+pub(crate) fn roles(arch: Arch) -> Roles {
+    match arch {
+        Arch::Amd64 => Roles { g: Reg(14), sp: Reg(4), fp: Reg(5), link: None },
+        Arch::Arm64 => Roles { g: Reg(28), sp: arm64::SP, fp: Reg(29), link: Some(Reg(30)) },
+    }
+}
+
+/// Where an operand lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At a known address (relative to the program counter).
+    Absolute(u64),
+    /// At a distance from a register.
+    Based(Reg, i64),
+    /// In thread-local storage: for Go code, the current goroutine.
+    Thread,
+    /// Anywhere else: indexed, segmented.
+    Elsewhere,
+}
+
+/// What an instruction does, if it matters here. Sizes are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Op {
+    /// `to = [from]`
+    Load { to: Reg, from: Place, size: u8 },
+    /// `[to] = from`; `None` stores a constant.
+    Store { from: Option<Reg>, to: Place, size: u8 },
+    /// `to = &of`: load of an address, addition of a constant, copy of a register.
+    Address { to: Reg, of: Place },
+    /// Compares the low `size` bytes of a register with a constant.
+    CompareImmediate { reg: Reg, size: u8, value: u64 },
+    /// Compares memory with a register.
+    CompareMemory { with: Place, size: u8 },
+    /// Atomic compare-and-swap, or the exclusive load that begins one.
+    Swap { at: Place, size: u8 },
+    /// A jump, call or return; `unsigned_less` when it tests exactly `<` or `>=` of unsigned numbers.
+    Branch { unsigned_less: bool },
+    /// Does nothing (alignment, or what is left of an inlined call).
+    Nop,
+    /// Something else.
+    Other,
+}
+
+/// The operations of a piece of code, in order of address, without those that do nothing.
+///
+/// `vaddr` is the address of its first byte in the file's own address space.
+pub(crate) fn decode(arch: Arch, code: &[u8], vaddr: u64) -> Vec<Op> {
+    let code = code.get(..MAX_CODE).unwrap_or(code);
+    let mut ops = match arch {
+        Arch::Amd64 => amd64::decode(code, vaddr),
+        Arch::Arm64 => arm64::decode(code, vaddr),
+    };
+    ops.retain(|op| *op != Op::Nop);
+    ops
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode(code in proptest::collection::vec(any::<u8>(), 0..600), vaddr in any::<u64>()) {
+            for arch in [Arch::Amd64, Arch::Arm64] {
+                prop_assert!(decode(arch, &code, vaddr).len() <= code.len());
+            }
+        }
+    }
+
+    #[test]
+    fn long_code_is_cut() {
+        assert!(decode(Arch::Amd64, &vec![0xc3; 10 * MAX_CODE], 0).len() <= MAX_CODE);
+    }
+}

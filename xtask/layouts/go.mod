@@ -1,0 +1,3 @@
+module fgspy/layouts
+
+go 1.22

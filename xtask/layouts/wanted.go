@@ -1,0 +1,117 @@
+package main
+
+import "go/types"
+
+// releases is a range of Go minor versions; 0 leaves an end open. A key that is wanted in a release must exist there:
+// a renamed or removed field stops the generator, and somebody looks, instead of vanishing from the table.
+type releases struct{ from, before int }
+
+func (v releases) has(minor int) bool {
+	return minor >= v.from && (v.before == 0 || minor < v.before)
+}
+
+type entry struct {
+	key  string
+	in   releases
+	eval func(r *goroot, pkg *types.Package) (int64, error)
+}
+
+type table struct {
+	name    string
+	pkg     string
+	in      releases
+	entries []entry
+	prefix  string // also every constant whose name begins with it, under the rest of its name
+}
+
+func (e entry) since(minor int) entry  { e.in.from = minor; return e }
+func (e entry) before(minor int) entry { e.in.before = minor; return e }
+func (e entry) as(key string) entry    { e.key = key; return e }
+
+func field(typ, path string) entry {
+	return entry{key: path, eval: func(r *goroot, pkg *types.Package) (int64, error) {
+		return fieldOffset(r, pkg, typ, path)
+	}}
+}
+
+func size(typ string) entry {
+	return entry{key: "size", eval: func(r *goroot, pkg *types.Package) (int64, error) { return typeSize(r, pkg, typ) }}
+}
+
+func value(name string) entry {
+	return entry{key: name, eval: func(_ *goroot, pkg *types.Package) (int64, error) { return constValue(pkg, name) }}
+}
+
+func length(name string) entry {
+	return entry{key: name, eval: func(_ *goroot, pkg *types.Package) (int64, error) { return arrayLen(pkg, name) }}
+}
+
+// structure is a table of field offsets; `more` adds fields that only some releases have.
+func structure(typ string, always []string, more ...entry) table {
+	t := table{name: typ, pkg: "runtime"}
+	for _, path := range always {
+		t.entries = append(t.entries, field(typ, path))
+	}
+	t.entries = append(t.entries, more...)
+	return t
+}
+
+var wanted = []table{
+	structure("g", []string{
+		"stack.lo", "stack.hi", "stackguard0", "_panic", "_defer", "m", "sched", "syscallsp", "syscallpc", "stktopsp",
+		"param", "atomicstatus", "goid", "schedlink", "waitsince", "waitreason", "asyncSafePoint", "trackingSeq",
+		"lockedm", "gopc", "startpc", "waiting", "labels",
+	},
+		size("g"), field("g", "syscallbp").since(23), field("g", "parentGoid").since(21)),
+	structure("gobuf", []string{"sp", "pc", "g", "ctxt", "lr", "bp"}, size("gobuf")),
+	structure("m", []string{
+		"g0", "morebuf", "procid", "gsignal", "tls", "curg", "p", "id", "spinning", "blocked", "incgo", "ncgo", "alllink",
+		"lockedg", "vdsoSP", "vdsoPC",
+	}, size("m")),
+	structure("p", []string{
+		"id", "status", "link", "schedtick", "syscalltick", "m", "runqhead", "runqtail", "runq", "runnext",
+	}),
+	structure("schedt", []string{
+		"midle", "nmidle", "pidle", "npidle", "nmspinning", "runq.head", "runq.tail", "disable.user", "disable.runnable",
+		"gcwaiting",
+	},
+		field("schedt", "runqsize").before(25).as("runq.size"), field("schedt", "runq.size").since(25)),
+	structure("moduledata", []string{
+		"pcHeader", "funcnametab", "cutab", "filetab", "pctab", "pclntable", "ftab", "findfunctab", "minpc", "maxpc",
+		"text", "etext", "types", "etypes", "textsectmap", "pluginpath", "modulename", "hasmain", "bad", "next",
+	},
+		size("moduledata"), field("moduledata", "rodata").since(18), field("moduledata", "gofunc").since(18)),
+	structure("sudog", []string{"g", "next", "elem", "isSelect", "waitlink", "c"}, size("sudog")),
+	// Labels are a map[string]string up to 1.23; hmap, bmap and their constants are needed for nothing else.
+	before(24, structure("hmap", []string{"count", "flags", "B", "buckets", "oldbuckets"})),
+	{name: "bmap", pkg: "runtime", in: releases{0, 24}, entries: []entry{
+		value("dataOffset"), value("emptyOne"), value("minTopHash"), value("sameSizeGrow"),
+		value("bucketCnt").before(22),
+	}},
+	{name: "bmap", pkg: "internal/abi", in: releases{22, 24}, entries: []entry{value("MapBucketCount").as("bucketCnt")}},
+	// Since 1.24 they are a slice of key and value; 1.26 moved the types.
+	{name: "labels", pkg: "runtime/pprof", in: releases{24, 26}, entries: []entry{
+		field("labelMap", "LabelSet.list").as("list"), field("label", "key"), field("label", "value"), size("label"),
+	}},
+	{name: "labels", pkg: "runtime/pprof", in: releases{from: 26}, entries: []entry{
+		field("labelMap", "Set.List").as("list"),
+	}},
+	{name: "labels", pkg: "internal/runtime/pprof/label", in: releases{from: 26}, entries: []entry{
+		field("Label", "Key").as("key"), field("Label", "Value").as("value"), size("Label"),
+	}},
+	{name: "status", pkg: "runtime", entries: []entry{
+		value("_Gidle"), value("_Grunnable"), value("_Grunning"), value("_Gsyscall"), value("_Gwaiting"), value("_Gdead"),
+		value("_Gcopystack"), value("_Gpreempted"), value("_Gscan"), value("_Gleaked").since(26), value("_Gdeadextra").since(26),
+	}},
+	{name: "pstatus", pkg: "runtime", entries: []entry{
+		value("_Pidle"), value("_Prunning"), value("_Psyscall").before(26), value("_Pgcstop"), value("_Pdead"),
+	}},
+	{name: "waitReason", pkg: "runtime", entries: []entry{length("waitReasonStrings").as("count")}},
+	// All of them, so that one that is new cannot be overlooked.
+	{name: "funcID", pkg: "runtime", in: releases{0, 21}, prefix: "funcID_"},
+	{name: "funcID", pkg: "internal/abi", in: releases{from: 21}, prefix: "FuncID_", entries: []entry{
+		value("FuncIDNormal").as("normal"), value("FuncIDWrapper").as("wrapper"),
+	}},
+}
+
+func before(minor int, t table) table { t.in.before = minor; return t }
