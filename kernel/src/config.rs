@@ -1,0 +1,113 @@
+//! What to sample, and what came of it.
+
+use std::num::NonZeroU32;
+
+/// How to sample a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Process id of the target, as this process sees it (not in the target's own PID namespace).
+    pub pid: u32,
+    /// Samples per second of CPU time of each thread.
+    pub frequency: NonZeroU32,
+    /// Bytes of user stack to copy with each sample. Rounded up to a multiple of 8, at most 65,528: limits of the
+    /// kernel.
+    pub stack_bytes: u16,
+    /// Record each time a thread is put on a CPU or taken off, for [`crate::Presence`]. Costs the target about one
+    /// record of 32 bytes at each of its context switches.
+    pub switches: bool,
+    /// Sample while threads are in the kernel too, if that is permitted. Otherwise (or if not permitted) the CPU time
+    /// inside system calls yields no samples.
+    pub kernel: bool,
+    /// Most bytes of records that one ring can hold between two drains; rounded to a power of two pages, and lowered
+    /// where the limit on locked memory (`kernel.perf_event_mlock_kb`) or 64 MiB for all rings demand it.
+    pub ring_bytes: usize,
+    /// Most events (each a file descriptor, and about 2 KiB of kernel memory) to open. A target whose threads times
+    /// CPUs exceed it is sampled with one event per thread, see [`Mode::PerThread`].
+    pub max_events: usize,
+}
+
+impl Config {
+    /// The defaults: 99 Hz, 256 bytes of stack, context switches, kernel frames, 512 KiB per CPU, 16,384 events.
+    pub fn new(pid: u32) -> Config {
+        Config {
+            pid,
+            frequency: NonZeroU32::new(99).unwrap_or(NonZeroU32::MIN),
+            stack_bytes: 256,
+            switches: true,
+            kernel: true,
+            // With the bookkeeping page this stays within perf_event_mlock_kb, 516 KiB per CPU by default.
+            ring_bytes: 512 << 10,
+            max_events: 16 << 10,
+        }
+    }
+
+    /// The stack size as the kernel wants it: a multiple of 8, less than 65,535.
+    pub(crate) fn stack_size(&self) -> u32 {
+        u32::from(self.stack_bytes).next_multiple_of(8).min(65_528)
+    }
+}
+
+/// How the events are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One event per thread and CPU, inherited by new threads, with one ring per CPU. Nothing of a new thread is
+    /// missed.
+    PerCpu,
+    /// One event and one small ring per thread, for targets whose threads times CPUs are too many. The kernel cannot
+    /// pass such events on to new threads (it refuses a ring for inherited events that are not bound to a CPU), so new
+    /// threads are opened at the first drain after their start, and what they did before is missed.
+    PerThread,
+}
+
+/// What an open [`crate::OnCpu`] covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// Layout of the events.
+    pub mode: Mode,
+    /// Kernel code is sampled, with kernel frames.
+    pub kernel: bool,
+    /// Threads opened: those that existed at the start, and in [`Mode::PerThread`] those that exist now.
+    pub threads: usize,
+    /// Events open now.
+    pub events: usize,
+    /// Rings open now: CPUs in [`Mode::PerCpu`], threads in [`Mode::PerThread`].
+    pub rings: usize,
+    /// Bytes of records that each ring holds (the smallest, where they differ).
+    pub ring_bytes: usize,
+    /// Threads that could not be opened because a limit was reached. They yield no samples.
+    pub left_out: usize,
+    /// The target kept making threads while it was being opened, faster than they could be found: some may be missing.
+    pub unsettled: bool,
+}
+
+impl Coverage {
+    /// What is not covered and why, a sentence each; empty when everything asked for is covered.
+    pub fn notes(&self, asked: &Config) -> Vec<String> {
+        let mut notes = Vec::new();
+        if asked.kernel && !self.kernel {
+            notes.push(
+                "kernel frames are not permitted: CPU time inside system calls is not sampled \
+                 (remedy: CAP_PERFMON, or sysctl kernel.perf_event_paranoid=1)"
+                    .to_owned(),
+            );
+        }
+        if self.mode == Mode::PerThread {
+            notes.push(format!(
+                "threads times CPUs exceed {} events or the limit on open files: one event per thread instead, so CPU \
+                 time of a new thread is missed until the next drain (remedy: a higher limit, ulimit -n)",
+                asked.max_events
+            ));
+        }
+        if self.left_out > 0 {
+            notes.push(format!(
+                "{} threads are not sampled: a limit on open files (ulimit -n), on events or on locked memory \
+                 (sysctl kernel.perf_event_mlock_kb) was reached",
+                self.left_out
+            ));
+        }
+        if self.unsettled {
+            notes.push("the target made threads faster than they could be opened: some may be missing".to_owned());
+        }
+        notes
+    }
+}
