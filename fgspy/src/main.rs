@@ -1,2 +1,37 @@
-//! fgspy
-fn main() {}
+//! The `fgspy` command: see `fgspy --help` and README.md.
+
+mod args;
+mod dump;
+mod exit;
+mod filter;
+mod output;
+mod progress;
+mod record;
+mod report;
+mod signals;
+mod summary;
+mod target;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Record(args) => record::run(&args),
+        Command::Dump(args) => dump::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Serve(_) | Command::Doctor(_) => Ok(()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads our output has seen enough (`fgspy dump | head`).
+        Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fgspy: {error:#}");
+            ExitCode::from(exit::code(&error))
+        }
+    }
+}

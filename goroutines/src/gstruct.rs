@@ -1,6 +1,6 @@
 //! The runtime's `g`, decoded.
 
-use fgspy_gobin::layout::Layout;
+use crate::shim::Layout;
 
 use crate::bytes::{u32_at, u64_at};
 use crate::unwind::{Bounds, Context};
@@ -17,6 +17,9 @@ pub struct G {
     pub wait_reason: u8,
     /// The runtime's count of transitions out of running, modulo 256 (`trackingSeq`, Go 1.17 on).
     pub sequence: Option<u8>,
+    /// Since when it waits, in nanoseconds of `CLOCK_MONOTONIC`, as far as the runtime knows: a garbage collection notes it
+    /// (`g.waitsince`); 0 when none has since.
+    pub wait_since_ns: i64,
     /// Stack bounds.
     pub bounds: Bounds,
     /// Saved context of a goroutine that is not running (`g.sched`).
@@ -51,6 +54,7 @@ impl G {
                 Some(offset) => Some(*bytes.get(offset as usize)?),
                 None => None,
             },
+            wait_since_ns: word(g.waitsince)? as i64,
             bounds: Bounds { lo: word(g.stack_lo)?, hi: word(g.stack_hi)? },
             sched: Context {
                 pc: word(g.sched + gobuf.pc)?,
@@ -87,8 +91,8 @@ impl G {
     /// The program counter alone says little (a parked goroutine is always in `gopark`); `sequence` is what reveals one
     /// that ran and parked again in the same place.
     pub fn same_as(&self, later: &G) -> bool {
-        // The scan bit comes and goes without the goroutine running.
-        status::without_scan(self.raw_status) == status::without_scan(later.raw_status)
-            && G { raw_status: 0, ..*self } == G { raw_status: 0, ..*later }
+        // The garbage collector sets the scan bit and the time of waiting without the goroutine running.
+        let steady = |g: &G| G { raw_status: status::without_scan(g.raw_status), wait_since_ns: 0, ..*g };
+        steady(self) == steady(later)
     }
 }

@@ -1,1 +1,29 @@
-//! (under construction)
+//! The goroutines in a Go program's memory.
+//!
+//! [`attach`] finds the runtime in a memory (a live process or a recorded snapshot), tests that its layout is understood,
+//! and gives a [`Runtime`]. A [`Reader`] then reads all goroutines in rounds, and believes only what did not move while it
+//! was read. [`symbolize`] turns program counters into source lines.
+//!
+//! This crate does not decide when or which goroutines to read, and holds no I/O of its own: everything goes through
+//! [`fgspy_memory::Memory`]. What it reads may be torn, stale or hostile; nothing in it panics on any content.
+
+mod attach;
+mod bytes;
+mod census;
+mod gstruct;
+pub mod labels;
+mod reader;
+mod runtime;
+mod shim;
+mod status;
+pub mod symbolize;
+pub mod thread_stack;
+mod unwind;
+
+pub use attach::{AttachError, attach};
+pub use census::{Frames, Goroutine, census};
+pub use gstruct::G;
+pub use reader::{Observation, Reader, Stack};
+pub use runtime::{Runtime, Trust};
+pub use status::Status;
+pub use unwind::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes, Unwinder};

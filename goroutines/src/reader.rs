@@ -229,14 +229,7 @@ impl Reader {
     fn walk(&mut self, runtime: &Runtime, job: &Job, range: Range, bytes: &[u8]) -> Outcome {
         let Some(context) = job.g.context() else { return Outcome::Broken };
         let stack = StackBytes { start: range.addr, bytes };
-        let end = runtime.unwinder.unwind(
-            &runtime.binary,
-            runtime.bias,
-            context,
-            job.g.bounds,
-            stack,
-            &mut self.pcs,
-        );
+        let end = runtime.unwinder.unwind(&runtime.binary, runtime.bias, context, job.g.bounds, stack, &mut self.pcs);
         match end {
             End::NeedsBytes { .. } if bytes.len() < range.len => Outcome::Unmapped,
             End::NeedsBytes { up_to } => {

@@ -62,7 +62,8 @@ fn leaf_caller(binary: &GoBinary, bias: u64, sample: ThreadSample<'_>) -> Option
 
 fn classify(unwinder: &Unwinder, binary: &GoBinary, bias: u64, pcs: &[u64]) -> Doing {
     let last = pcs.last().map_or(0, |pc| pc.wrapping_sub(bias));
-    let is = |names: &[&str]| binary.func_at(last).is_some_and(|function| names.contains(&&*binary.func_name(&function)));
+    let is =
+        |names: &[&str]| binary.func_at(last).is_some_and(|function| names.contains(&&*binary.func_name(&function)));
     if is(&["runtime.goexit", "runtime.goexit.abi0"]) {
         Doing::Goroutine
     } else if unwinder.special().is_bottom(last) || is(&["runtime.mcall", "runtime.mstart1", "runtime.schedule"]) {
@@ -74,7 +75,12 @@ fn classify(unwinder: &Unwinder, binary: &GoBinary, bias: u64, pcs: &[u64]) -> D
 
 /// Whether `sample` was taken while the thread ran the goroutine whose g is at `g` and whose stack is `bounds`. `None`
 /// when the sample does not say (the thread was on its system stack).
-pub fn belongs_to(sample: ThreadSample<'_>, g: u64, bounds: Bounds, is_goroutine: impl Fn(u64) -> bool) -> Option<bool> {
+pub fn belongs_to(
+    sample: ThreadSample<'_>,
+    g: u64,
+    bounds: Bounds,
+    is_goroutine: impl Fn(u64) -> bool,
+) -> Option<bool> {
     if bounds.holds(sample.sp, 8) {
         return Some(true);
     }

@@ -13,7 +13,8 @@ pub struct SpecialFunctions {
 /// At the bottom of every goroutine (`goexit`) and of every thread's own stack (the others).
 const BOTTOM: &[&str] = &["runtime.goexit", "runtime.goexit.abi0", "runtime.mstart", "runtime.rt0_go"];
 /// Called by the runtime's signal handler as if the interrupted instruction had called them.
-const INJECTED: &[&str] = &["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.sigpanic", "runtime.debugCallV2"];
+const INJECTED: &[&str] =
+    &["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.sigpanic", "runtime.debugCallV2"];
 /// Where a thread leaves its goroutine's stack for its own.
 const SWITCHES: &[&str] = &[
     "runtime.systemstack",

@@ -1,0 +1,67 @@
+//! `fgspy dump`: every goroutine now.
+
+mod json;
+mod text;
+
+use std::io::{self, BufWriter, Write};
+
+use fgspy_goroutines::{Goroutine, Runtime, census};
+use fgspy_kernel::monotonic_ns;
+
+use crate::args::DumpArgs;
+use crate::target;
+
+pub(crate) use text::write as write_text;
+
+/// Prints every goroutine of a process.
+pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
+    let target = target::open(args.pid)?;
+    let goroutines = census(&target.runtime, &target.memory)?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let moment = Moment { runtime: &target.runtime, goroutines: &goroutines, now_ns: monotonic_ns(), all: args.all };
+    if args.json {
+        json::write(&moment, &target.describe(), &mut out)?;
+    } else {
+        text::write(&moment, &mut out)?;
+    }
+    out.flush()?;
+    for remark in target.remarks() {
+        eprintln!("Note: {remark}");
+    }
+    Ok(())
+}
+
+/// All goroutines at one moment.
+pub(crate) struct Moment<'a> {
+    pub(crate) runtime: &'a Runtime,
+    pub(crate) goroutines: &'a [Goroutine],
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(crate) now_ns: u64,
+    /// The runtime's own goroutines and frames too.
+    pub(crate) all: bool,
+}
+
+impl Moment<'_> {
+    /// The goroutines to show.
+    fn shown(&self) -> impl Iterator<Item = &Goroutine> {
+        self.goroutines.iter().filter(|goroutine| self.all || !self.runtime.is_system(goroutine.g.start_pc))
+    }
+
+    /// Whole minutes that a goroutine has waited, as far as the runtime knows: it notes the time only when a garbage
+    /// collection finds the goroutine waiting.
+    fn minutes_waiting(&self, goroutine: &Goroutine) -> Option<u64> {
+        use fgspy_goroutines::Status;
+        let waits = matches!(goroutine.status, Status::Waiting | Status::Syscall);
+        let since = u64::try_from(goroutine.g.wait_since_ns).ok().filter(|since| waits && *since > 0)?;
+        Some(self.now_ns.checked_sub(since)? / 60_000_000_000).filter(|minutes| *minutes > 0)
+    }
+}
+
+/// Whether the runtime's dumps show a function unless asked for everything: all but the runtime's own, of which only
+/// exported ones are shown (`runtime/traceback.go`, `showfuncinfo`).
+fn is_user_function(name: &str) -> bool {
+    match name.strip_prefix("runtime.") {
+        Some(rest) => rest.starts_with(|c: char| c.is_ascii_uppercase()) || rest == "gopanic",
+        None => true,
+    }
+}

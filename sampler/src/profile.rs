@@ -1,0 +1,168 @@
+//! From raw observations to a profile: every program counter is looked up once, at the end.
+
+use std::collections::HashMap;
+
+use fgspy_goroutines::{Runtime, symbolize};
+use fgspy_kernel::KernelSymbols;
+use fgspy_memory::Mapping;
+use fgspy_profile::{Builder, LocationId, Profile, SampleKey, StackId, State, Target};
+
+use crate::aggregate::{Aggregate, RawLabelsId, RawStack, RawStackId, Weight, Who};
+use crate::record::Recording;
+use crate::settle::settle;
+
+/// What program counters are looked up in.
+pub struct Sources<'a> {
+    /// The Go program.
+    pub runtime: &'a Runtime,
+    /// What is mapped in the target: names code that is not Go's by its file.
+    pub mappings: &'a [Mapping],
+    /// Whether the kernel let us sample threads; without it, running goroutines have no stack.
+    pub on_cpu: bool,
+}
+
+/// Frames of time whose stack is not known.
+const NO_PERMISSION: &str = "[running: no perf_event permission]";
+const NO_SAMPLE: &str = "[running: too short for an on-CPU sample]";
+const OFF_CPU: &str = "[running, off cpu: where is not known]";
+const MOVED: &str = "[moved while it was read]";
+/// Root of a stack whose outermost frames are not known.
+const CUT: &str = "[outer frames cut]";
+
+/// Makes a profile of a recording.
+pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> Profile {
+    let Recording { mut aggregate, mut accounting, start_unix_ns, duration, .. } = recording;
+    let settled = settle(&mut aggregate);
+    accounting.spread_ns = settled.spread_ns;
+    let mut lookup = Lookup {
+        sources,
+        builder: Builder::new(target, start_unix_ns),
+        kernel: KernelSymbols::new(),
+        user: HashMap::new(),
+        stacks: HashMap::new(),
+    };
+    for (who, stack, weight) in aggregate.samples() {
+        let stack = lookup.stack(&aggregate, stack);
+        lookup.add(&aggregate, who, stack, weight);
+    }
+    for (who, weight) in settled.lost {
+        let name = match who.state {
+            State::Running if !sources.on_cpu => NO_PERMISSION,
+            State::Running => NO_SAMPLE,
+            State::RunningOffCpu => OFF_CPU,
+            State::Runnable | State::Syscall | State::Waiting => MOVED,
+        };
+        let stack = lookup.unknown_stack(name, who.start_pc);
+        lookup.add(&aggregate, who, stack, weight);
+        accounting.unplaced_ns = accounting.unplaced_ns.saturating_add(weight.time_ns);
+    }
+    lookup.builder.finish(duration.as_nanos() as u64, accounting)
+}
+
+struct Lookup<'a> {
+    sources: &'a Sources<'a>,
+    builder: Builder,
+    kernel: KernelSymbols,
+    /// Location of each looked-up address; `None` for frames that are not shown.
+    user: HashMap<u64, Option<LocationId>>,
+    stacks: HashMap<RawStackId, StackId>,
+}
+
+impl Lookup<'_> {
+    fn add(&mut self, aggregate: &Aggregate, who: Who, stack: StackId, weight: Weight) {
+        let wait_reason = who.wait_reason.map(|reason| self.builder.string(self.sources.runtime.wait_reason(reason)));
+        let creator = (who.go_pc != 0).then(|| self.user(who.go_pc.wrapping_sub(1), None)).flatten();
+        let key = SampleKey {
+            stack,
+            goid: who.goid,
+            state: who.state,
+            wait_reason,
+            labels: self.labels(aggregate, who.labels),
+            creator,
+        };
+        self.builder.add(key, weight.count, weight.time_ns);
+    }
+
+    fn labels(&mut self, aggregate: &Aggregate, id: RawLabelsId) -> fgspy_profile::LabelSetId {
+        let labels = aggregate.label_set(id).map_or(&[][..], Vec::as_slice);
+        let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        self.builder.labels(&labels)
+    }
+
+    fn stack(&mut self, aggregate: &Aggregate, id: RawStackId) -> StackId {
+        if let Some(&stack) = self.stacks.get(&id) {
+            return stack;
+        }
+        let locations = aggregate.stack(id).map_or(Vec::new(), |raw| self.locations(raw));
+        let stack = self.builder.stack(&locations);
+        self.stacks.insert(id, stack);
+        stack
+    }
+
+    fn locations(&mut self, raw: &RawStack) -> Vec<LocationId> {
+        let mut locations: Vec<LocationId> = raw.kernel.iter().map(|&pc| self.kernel(pc)).collect();
+        let runtime = self.sources.runtime;
+        let addresses: Vec<u64> = symbolize::lookup_addresses(runtime, &raw.user, raw.exact_leaf).collect();
+        let mut callee = None;
+        for address in addresses {
+            locations.extend(self.user(address, callee));
+            callee = Some(address);
+        }
+        if raw.cut {
+            locations.push(self.builder.synthetic(CUT));
+        }
+        locations
+    }
+
+    /// The stack of a goroutine of which nothing is known but where it started.
+    fn unknown_stack(&mut self, name: &str, start_pc: u64) -> StackId {
+        let mut locations = vec![self.builder.synthetic(name)];
+        locations.extend(self.user(start_pc, None));
+        self.builder.stack(&locations)
+    }
+
+    fn kernel(&mut self, pc: u64) -> LocationId {
+        let name = self.kernel.name(pc).map_or("[kernel]".to_owned(), |name| format!("{name} [kernel]"));
+        let function = self.builder.function(&name, "", 0);
+        self.builder.location(pc, &[(function, 0)])
+    }
+
+    /// The location of the code at `address`, called (or inlined) by the code at `callee`; `None` when it is not shown.
+    fn user(&mut self, address: u64, callee: Option<u64>) -> Option<LocationId> {
+        if let Some(&location) = self.user.get(&address) {
+            return location;
+        }
+        let runtime = self.sources.runtime;
+        let mut lines = Vec::new();
+        runtime.binary.source_frames(address.wrapping_sub(runtime.bias), &mut lines);
+        let location = if lines.is_empty() {
+            let function = self.builder.function(&foreign_name(self.sources.mappings, address), "", 0);
+            Some(self.builder.location(address, &[(function, 0)]))
+        } else {
+            let mut inner = callee.and_then(|callee| runtime.function_at(callee));
+            let mut shown = Vec::new();
+            for line in &lines {
+                if symbolize::is_shown(line, inner.as_deref()) {
+                    let function = self.builder.function(&line.function, &line.file, line.start_line);
+                    shown.push((function, line.line));
+                }
+                inner = Some(line.function.to_string());
+            }
+            (!shown.is_empty()).then(|| self.builder.location(address, &shown))
+        };
+        self.user.insert(address, location);
+        location
+    }
+}
+
+/// A name for code that is not Go's: the file it comes from.
+fn foreign_name(mappings: &[Mapping], address: u64) -> String {
+    let index = mappings.partition_point(|mapping| mapping.end <= address);
+    let mapping = mappings.get(index).filter(|mapping| mapping.start <= address);
+    let path = mapping.and_then(|mapping| mapping.path.as_deref());
+    match path.and_then(|path| path.file_name()).map(|name| name.to_string_lossy()) {
+        Some(name) if name.starts_with('[') => name.into_owned(),
+        Some(name) => format!("[{name}]"),
+        None => "[unknown code]".to_owned(),
+    }
+}
