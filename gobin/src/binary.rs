@@ -225,8 +225,10 @@ impl GoBinary {
         func_id: u8,
         inlined: bool,
     ) -> SourceFrame<'a> {
+        // Before there were generics, brackets only stood for array types, and the runtime printed them.
+        let generics = self.pclntab.version() >= PclntabVersion::Go118;
         SourceFrame {
-            function: printed_name(function),
+            function: if generics { printed_name(function) } else { function },
             file: self.pclntab.file(func, vaddr).unwrap_or(Cow::Borrowed("?")),
             line: self.pclntab.line(func, vaddr),
             start_line,

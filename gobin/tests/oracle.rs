@@ -63,6 +63,8 @@ fn build(go: &Path, minor: u32, variant: &Variant, to: &Path) {
 struct Printing {
     /// Lines of `func` keywords are known from Go 1.20 on.
     start_lines: bool,
+    /// Whether the runtime leaves out a real function that is a wrapper and has inlined calls, not only inlined ones.
+    hides_outer_wrappers: bool,
     /// The runtime takes offset 0 into the names for "no name", although the first name is there.
     nameless: String,
 }
@@ -70,7 +72,11 @@ struct Printing {
 impl Printing {
     fn of(binary: &GoBinary, minor: u32) -> Printing {
         let first = binary.funcs().next().expect("a function");
-        Printing { start_lines: minor >= 20, nameless: binary.func_name(&first).into_owned() }
+        Printing {
+            start_lines: minor >= 20,
+            hides_outer_wrappers: minor >= 21,
+            nameless: binary.func_name(&first).into_owned(),
+        }
     }
 
     fn frame(&self, frame: &SourceFrame) -> String {
@@ -86,7 +92,7 @@ fn expected(binary: &GoBinary, address: u64, printing: &Printing) -> String {
     let mut frames = Vec::new();
     binary.source_frames(address, &mut frames);
     if frames.len() > 1 {
-        frames.retain(|frame| !frame.wrapper);
+        frames.retain(|frame| !frame.wrapper || (!frame.inlined && !printing.hides_outer_wrappers));
     }
     frames.iter().map(|frame| printing.frame(frame)).collect::<Vec<_>>().join("\t")
 }
