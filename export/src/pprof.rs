@@ -1,0 +1,239 @@
+//! pprof: the profile format of the Go world (`.pb.gz`), for `go tool pprof`, Pyroscope, Parca and their like.
+//!
+//! # What is in it
+//!
+//! | sample type | unit | meaning |
+//! |---|---|---|
+//! | `samples` | `count` | observations |
+//! | `time` | `nanoseconds` | wall time they stand for; what is shown if nobody asks for another |
+//! | `cpu` | `nanoseconds` | the part of it in state `running` |
+//! | `offcpu` | `nanoseconds` | the rest: waiting, runnable, off the CPU, and system calls, of which the part on a CPU is not known |
+//!
+//! The period type is `wallclock`/`nanoseconds` and the first two sample types have the names that fgprof gives them,
+//! because that is what stores know: Parca calls `time:nanoseconds:wallclock:nanoseconds` "Fgprof Samples Time".
+//!
+//! | label | value |
+//! |---|---|
+//! | `state` | the word of the state: `running`, `waiting`, … |
+//! | `wait_reason` | the runtime's own words, on samples in state `waiting` |
+//! | any other | the target's own `runtime/pprof` labels |
+//!
+//! A label of the target that is itself called `state` or `wait_reason` is renamed to `label.state` or
+//! `label.wait_reason`. A label with an empty value is left out, because pprof cannot tell the two apart.
+//!
+//! Goroutine ids and creators are not in it: samples that differ only in them are added up. Pyroscope and Parca make a
+//! series of each set of labels, and a series for each goroutine would be the end of them. The recording and the JSON
+//! have both.
+//!
+//! The mapping says that functions, files, lines and inlined calls are all there, so no reader tries to find symbols in a
+//! binary that it may not have, or that is stripped. How the profile came about is in its comments
+//! (`go tool pprof -comments`).
+
+pub mod proto;
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+
+use fgspy_profile::{LocationId, Profile, Sample, StringId};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prost::Message;
+
+use crate::summary;
+
+/// Writes `profile` as gzipped pprof.
+///
+/// Piece by piece: a protobuf message may be cut into pieces that hold some of its fields each, and so a profile of a
+/// million samples need not be in memory a second time.
+pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, GzEncoder::new(out, Compression::default()));
+    let mut strings = Strings::new(profile);
+    let used = Used::new(profile);
+    put(&mut out, head(profile, &mut strings))?;
+    let words = LabelWords { state: strings.id("state"), wait_reason: strings.id("wait_reason") };
+    for sample in profile.without_goroutines() {
+        let sample = convert_sample(profile, &mut strings, words, &sample);
+        put(&mut out, proto::Profile { sample: vec![sample], ..Default::default() })?;
+    }
+    for (index, _) in used.locations.iter().enumerate().filter(|(_, used)| **used) {
+        let location = location(profile, index as u32);
+        put(&mut out, proto::Profile { location: vec![location], ..Default::default() })?;
+    }
+    for (index, _) in used.functions.iter().enumerate().filter(|(_, used)| **used) {
+        let function = function(profile, index);
+        put(&mut out, proto::Profile { function: function.into_iter().collect(), ..Default::default() })?;
+    }
+    for string in strings.all() {
+        put(&mut out, proto::Profile { string_table: vec![string.to_owned()], ..Default::default() })?;
+    }
+    let gzip = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    gzip.finish()?.flush()
+}
+
+fn put(out: &mut impl Write, piece: proto::Profile) -> io::Result<()> {
+    out.write_all(&piece.encode_to_vec())
+}
+
+/// Everything but samples, locations, functions and strings.
+fn head(profile: &Profile, strings: &mut Strings<'_>) -> proto::Profile {
+    let mut value = |kind: &str, unit: &str| proto::ValueType { r#type: strings.id(kind), unit: strings.id(unit) };
+    let nanoseconds = "nanoseconds";
+    let sample_type = vec![
+        value("samples", "count"),
+        value("time", nanoseconds),
+        value("cpu", nanoseconds),
+        value("offcpu", nanoseconds),
+    ];
+    let period_type = Some(value("wallclock", nanoseconds));
+    let target = &profile.target;
+    let (memory_start, memory_limit, file_offset) = target.text;
+    let mapping = proto::Mapping {
+        id: 1,
+        memory_start,
+        memory_limit,
+        file_offset,
+        filename: strings.id(&target.executable),
+        build_id: strings.id(&target.build_id),
+        has_functions: true,
+        has_filenames: true,
+        has_line_numbers: true,
+        has_inline_frames: true,
+    };
+    let rate = profile.accounting.rate_hz;
+    proto::Profile {
+        sample_type,
+        mapping: vec![mapping],
+        time_nanos: signed(profile.start_unix_ns),
+        duration_nanos: signed(profile.duration_ns),
+        period_type,
+        period: if rate > 0.0 { (1e9 / rate) as i64 } else { 0 },
+        comment: summary::lines(profile).iter().map(|line| strings.id(line)).collect(),
+        default_sample_type: strings.id("time"),
+        ..Default::default()
+    }
+}
+
+/// The keys of our own labels.
+#[derive(Clone, Copy)]
+struct LabelWords {
+    state: i64,
+    wait_reason: i64,
+}
+
+fn convert_sample(profile: &Profile, strings: &mut Strings<'_>, words: LabelWords, sample: &Sample) -> proto::Sample {
+    let stack = profile.stacks.get(sample.stack.index()).map_or(&[][..], Vec::as_slice);
+    let label = |key, str| proto::Label { key, str, num: 0, num_unit: 0 };
+    let mut labels = vec![label(words.state, strings.id(sample.state.word()))];
+    match profile.wait_reason(sample) {
+        "" => {}
+        reason => labels.push(label(words.wait_reason, strings.id(reason))),
+    }
+    for (key, value) in profile.labels(sample.labels).filter(|(_, value)| !value.is_empty()) {
+        let key = match key {
+            "state" => strings.id("label.state"),
+            "wait_reason" => strings.id("label.wait_reason"),
+            other => strings.id(other),
+        };
+        labels.push(label(key, strings.id(value)));
+    }
+    let cpu = sample.cpu_ns();
+    proto::Sample {
+        location_id: stack.iter().map(|location| u64::from(location.0) + 1).collect(),
+        value: [sample.count, sample.time_ns, cpu, sample.time_ns.saturating_sub(cpu)].map(signed).to_vec(),
+        label: labels,
+    }
+}
+
+fn location(profile: &Profile, index: u32) -> proto::Location {
+    let address = profile.locations.get(index as usize).map_or(0, |location| location.address);
+    let (start, limit, _) = profile.target.text;
+    // Without a known text everything is the target's; else what lies outside (C libraries, the kernel) is not.
+    let inside = limit == 0 || address == 0 || (start..limit).contains(&address);
+    let line = profile.location_frames(LocationId(index));
+    proto::Location {
+        id: u64::from(index) + 1,
+        mapping_id: u64::from(inside),
+        address,
+        line: line.map(|f| proto::Line { function_id: u64::from(f.function.0) + 1, line: f.line.into() }).collect(),
+    }
+}
+
+fn function(profile: &Profile, index: usize) -> Option<proto::Function> {
+    profile.functions.get(index).map(|function| proto::Function {
+        id: index as u64 + 1,
+        name: function.name.0.into(),
+        system_name: function.name.0.into(),
+        filename: function.file.0.into(),
+        start_line: function.start_line.into(),
+    })
+}
+
+/// pprof's numbers are signed; no profile lasts the 292 years that would not fit.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// What the stacks of the samples use; creators do not appear in pprof.
+struct Used {
+    locations: Vec<bool>,
+    functions: Vec<bool>,
+}
+
+impl Used {
+    fn new(profile: &Profile) -> Used {
+        let mut stacks = vec![false; profile.stacks.len()];
+        let mut used =
+            Used { locations: vec![false; profile.locations.len()], functions: vec![false; profile.functions.len()] };
+        for sample in &profile.samples {
+            mark(&mut stacks, sample.stack.index());
+        }
+        for (stack, _) in profile.stacks.iter().zip(&stacks).filter(|(_, used)| **used) {
+            for location in stack {
+                mark(&mut used.locations, location.index());
+            }
+        }
+        for (location, _) in profile.locations.iter().zip(&used.locations).filter(|(_, used)| **used) {
+            for line in &location.lines {
+                mark(&mut used.functions, line.function.index());
+            }
+        }
+        used
+    }
+}
+
+fn mark(table: &mut [bool], index: usize) {
+    if let Some(entry) = table.get_mut(index) {
+        *entry = true;
+    }
+}
+
+/// The string table: the profile's own, so that its ids stay, and behind it what pprof needs besides.
+struct Strings<'a> {
+    profile: &'a Profile,
+    known: HashMap<String, i64>,
+    added: Vec<String>,
+}
+
+impl<'a> Strings<'a> {
+    fn new(profile: &'a Profile) -> Strings<'a> {
+        let known = profile.strings.iter().enumerate().map(|(index, text)| (text.clone(), index as i64)).collect();
+        let mut strings = Strings { profile, known, added: Vec::new() };
+        strings.id(""); // 0, as pprof demands, even in a profile without a string table
+        strings
+    }
+
+    fn id(&mut self, text: &str) -> i64 {
+        if let Some(&id) = self.known.get(text) {
+            return id;
+        }
+        let id = (self.profile.strings.len() + self.added.len()) as i64;
+        self.known.insert(text.to_owned(), id);
+        self.added.push(text.to_owned());
+        id
+    }
+
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let own = (0..self.profile.strings.len()).map(|index| self.profile.string(StringId(index as u32)));
+        own.chain(self.added.iter().map(String::as_str))
+    }
+}
