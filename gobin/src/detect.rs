@@ -155,8 +155,11 @@ fn has_inlined_call(image: &Image, pclntab: &Pclntab, base: u64, func: &Func, of
     let call = base.checked_add(offset.into());
     let call = call.and_then(|tree| InlinedCall::read(image, pclntab.version(), tree, 0));
     let Some(call) = call else { return false };
-    let before = (call.name as usize).checked_sub(1).and_then(|at| pclntab.names().get(at));
-    before == Some(&0)
+    let at_start = match (call.name as usize).checked_sub(1) {
+        Some(before) => pclntab.names().get(before) == Some(&0),
+        None => true,
+    };
+    at_start
         && u64::from(call.parent_pc) < func.end - func.entry
         && pclntab.name(call.name).is_some_and(|name| !name.is_empty())
 }
