@@ -119,17 +119,20 @@ mod tests {
     use crate::image::Image;
     use crate::snapshot::{Facts, Parts, Snapshot};
 
-    const BIAS: u64 = 0x5555_5555_4000;
+    /// Prelinked executables do not start at 0.
+    const LINKED: u64 = 0x70_0000;
+    const BIAS: u64 = 0x5555_5555_4000 - LINKED;
+    const START: u64 = BIAS + LINKED;
 
     fn shape(pie: bool) -> Shape {
         let segments = vec![
-            Segment { vaddr: 0, offset: 0, file_size: 0x800 },
-            Segment { vaddr: 0x1_1000, offset: 0x1000, file_size: 0x2000 },
-            Segment { vaddr: 0x2_2800, offset: 0x3800, file_size: 0x10 },
+            Segment { vaddr: LINKED, offset: 0, file_size: 0x800 },
+            Segment { vaddr: LINKED + 0x1_1000, offset: 0x1000, file_size: 0x2000 },
+            Segment { vaddr: LINKED + 0x2_2800, offset: 0x3800, file_size: 0x10 },
         ];
         let mut header = [7; HEADER_LEN];
         header[..4].copy_from_slice(b"\x7fELF");
-        Shape { header, pie, entry: 0x1_1040, phdr_offset: 64, segments }
+        Shape { header, pie, entry: LINKED + 0x1_1040, phdr_offset: 64, segments }
     }
 
     fn memory(header_at: Option<u64>) -> Snapshot {
@@ -159,7 +162,7 @@ mod tests {
         find(&shape(true), auxv, || maps.to_vec(), &memory(header_at))
     }
 
-    const TRUE_AUXV: Auxv = Auxv { phdr: Some(BIAS + 64), entry: Some(BIAS + 0x1_1040) };
+    const TRUE_AUXV: Auxv = Auxv { phdr: Some(START + 64), entry: Some(START + 0x1_1040) };
 
     #[test]
     fn the_auxiliary_vector_suffices() {
@@ -169,10 +172,10 @@ mod tests {
             Vec::new()
         };
         let expected = LoadBias { bias: BIAS, from: BiasSource::Auxv, confirmed: true };
-        assert_eq!(find(&shape(true), TRUE_AUXV, maps, &memory(Some(BIAS))), Ok(expected));
+        assert_eq!(find(&shape(true), TRUE_AUXV, maps, &memory(Some(START))), Ok(expected));
         assert!(!asked.get());
         for half in [Auxv { phdr: None, ..TRUE_AUXV }, Auxv { entry: None, ..TRUE_AUXV }] {
-            assert_eq!(found(half, &[], Some(BIAS)), Ok(expected));
+            assert_eq!(found(half, &[], Some(START)), Ok(expected));
         }
     }
 
@@ -180,13 +183,13 @@ mod tests {
     fn a_lying_vector_is_overruled_by_the_memory() {
         let lie = Auxv { phdr: Some(0x1_0040), entry: Some(0xdead_beef) };
         // As with pages of 64 KiB: the mapping starts before its segment does.
-        let maps = [mapping(BIAS + 0x2_2000, 0x3000), mapping(BIAS + 0x1_1000, 0x1000)];
+        let maps = [mapping(START + 0x2_2000, 0x3000), mapping(START + 0x1_1000, 0x1000)];
         for maps in [&maps[..1], &maps[1..]] {
             let expected = LoadBias { bias: BIAS, from: BiasSource::Maps, confirmed: true };
-            assert_eq!(found(lie, maps, Some(BIAS)), Ok(expected));
+            assert_eq!(found(lie, maps, Some(START)), Ok(expected));
         }
-        assert_eq!(found(lie, &[], Some(BIAS)), Err(BiasError::Unknown));
-        assert_eq!(found(lie, &[mapping(0x7000, 0)], Some(BIAS)), Err(BiasError::Unknown));
+        assert_eq!(found(lie, &[], Some(START)), Err(BiasError::Unknown));
+        assert_eq!(found(lie, &[mapping(0x7000, 0)], Some(START)), Err(BiasError::Unknown));
     }
 
     #[test]
@@ -195,14 +198,14 @@ mod tests {
         assert_eq!(found(TRUE_AUXV, &[], None), Ok(expected));
         let half = Auxv { phdr: None, ..TRUE_AUXV };
         assert_eq!(found(half, &[], None), Err(BiasError::Unknown));
-        assert_eq!(found(half, &[mapping(BIAS, 0)], None), Ok(expected));
+        assert_eq!(found(half, &[mapping(START, 0)], None), Ok(expected));
         let by_maps = LoadBias { from: BiasSource::Maps, ..expected };
-        assert_eq!(found(Auxv::default(), &[mapping(BIAS, 0), mapping(BIAS + 0x1_1000, 0x1000)], None), Ok(by_maps));
+        assert_eq!(found(Auxv::default(), &[mapping(START, 0), mapping(START + 0x1_1000, 0x1000)], None), Ok(by_maps));
     }
 
     #[test]
     fn a_linked_address_stays() {
-        let result = find(&shape(false), TRUE_AUXV, Vec::new, &memory(Some(0)));
+        let result = find(&shape(false), TRUE_AUXV, Vec::new, &memory(Some(LINKED)));
         assert_eq!(result, Ok(LoadBias { bias: 0, from: BiasSource::Linked, confirmed: true }));
         let result = find(&shape(false), TRUE_AUXV, Vec::new, &memory(None));
         assert_eq!(result, Ok(LoadBias { bias: 0, from: BiasSource::Linked, confirmed: false }));

@@ -154,8 +154,6 @@ fn image(table: &[u8], bytes: Vec<u8>) -> Result<Image, SnapshotError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -165,7 +163,7 @@ mod tests {
         let facts = Facts {
             pid: 42,
             ns_pid: 1,
-            exe_path: PathBuf::from("/opt/checkout"),
+            exe_path: "/opt/checkout".into(),
             command_line: vec!["checkout".into(), String::new()],
             load_bias: Some(0x5555_0000_0000),
             threads: vec![Thread { tid: 42, ns_tid: 1 }],

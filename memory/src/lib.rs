@@ -1,4 +1,29 @@
-//! Memory of a target: a live process, or a recorded snapshot of one (under construction).
+//! Memory of a target, and what else can be known about it from outside: a live process, or a recorded snapshot of one.
+//!
+//! [`Memory`] is the one trait through which everything above reads. Behind it stand [`Live`], a running process read in
+//! batches by `process_vm_readv`, and [`Snapshot`], which replays what a [`Recorder`] has seen. [`Process`] finds and
+//! names a live one: its executable, threads, namespaces, memory map and load bias, and what has become of it.
+//!
+//! What this crate promises:
+//! - **It only reads.** No ptrace, no signal, no write, nothing that stops or changes the target.
+//! - **It never mixes up processes.** A [`Process`] stays with the process, and its memory with the address space, that
+//!   it was opened on; after an exit, an exec or the reuse of an id, reads fail instead of giving another's bytes.
+//! - **What the target says is bounded.** Addresses and lengths may be any, files in `/proc` and snapshots may be
+//!   damaged or hostile: nothing panics, and memory use has limits, stated where they apply.
+//! - **Reading allocates nothing** once its buffers have grown.
+//!
+//! It knows nothing about Go, decides nothing about when or what to read, and does not unwind or symbolise.
+//!
+//! ```no_run
+//! use fgspy_memory::{Memory, Process, Range};
+//!
+//! let process = Process::open(4711)?;
+//! let (mut buf, mut got) = (Vec::new(), Vec::new());
+//! let ranges = [Range { addr: 0xc000_0000_0000, len: 64 }, Range { addr: 0xc000_0000_2000, len: 8 }];
+//! process.memory().read_ranges(&ranges, &mut buf, &mut got)?;
+//! println!("{} and {} bytes arrived", got[0], got[1]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod auxv;
 mod bias;

@@ -79,6 +79,17 @@ pub enum OpenError {
         /// Its id.
         pid: u32,
     },
+    /// Its memory may be read, but not its executable file: `CAP_SYS_PTRACE` gives no rights to files.
+    #[error(
+        "the executable of process {pid} may not be read by user id {ours}\n  run as root: sudo fgspy ...\n  \
+         or once: sudo setcap cap_sys_ptrace,cap_perfmon,cap_dac_read_search+ep $(command -v fgspy)"
+    )]
+    UnreadableExe {
+        /// Its id.
+        pid: u32,
+        /// The user id that we run under.
+        ours: u32,
+    },
     /// Reading is permitted, but nothing in its memory can be read.
     #[error("process {pid} has no readable memory, although reading it is permitted")]
     NothingReadable {
@@ -128,7 +139,7 @@ pub(crate) fn open(id: u32) -> Result<Opened, OpenError> {
     let denied = |dir: &ProcDir, status: &Status| OpenError::PermissionDenied {
         pid,
         owner: status.uid[1],
-        ours: rustix::process::geteuid().as_raw(),
+        ours: our_uid(),
         reason: diagnose(dir, status),
     };
     let refused = |file, errno| match errno {
@@ -141,7 +152,7 @@ pub(crate) fn open(id: u32) -> Result<Opened, OpenError> {
         Err(Errno::NOSYS) => return Err(OpenError::Unsupported),
         Err(errno) => return Err(refused("mem", errno)),
     }
-    let space = AddressSpace::of(&dir).map_err(|errno| refused("mem", errno))?;
+    let space = AddressSpace::of(&dir).map_err(|errno| refused("maps", errno))?;
     let maps = dir.open("maps").map_err(|errno| refused("maps", errno))?;
     let maps = maps::parse(std::io::BufReader::new(maps.take(EARLY_MAPS)));
     let maps = maps.map_err(|error| refused("maps", errno_of(&error)))?;
@@ -163,7 +174,7 @@ fn try_read(pid: u32, addr: u64) -> Result<(), Errno> {
 }
 
 fn status(dir: &ProcDir, pid: u32) -> Result<Status, OpenError> {
-    let text = dir.read("status", 64 << 10).map_err(|errno| failed(pid, "status", errno))?;
+    let text = dir.read("status", 64 << 10).map_err(|errno| absent(pid, errno))?;
     Status::parse(&text).ok_or_else(|| failed(pid, "status", Errno::INVAL))
 }
 
@@ -176,16 +187,29 @@ fn check_proc() -> Result<(), OpenError> {
     }
 }
 
-/// Why `/proc/PID` is not there.
+/// Why there is nothing in `/proc/PID`. (Where processes are hidden, the folder itself can still be opened.)
 fn absent(pid: u32, errno: Errno) -> OpenError {
     let raw = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     let asked = raw.map(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
     // A thread id is refused (with EINVAL, since Linux 6.9 with ENOENT), but then a thread has it.
     let exists = matches!(asked, Some(Ok(_) | Err(Errno::INVAL | Errno::NOENT)));
     match errno {
-        Errno::NOENT | Errno::SRCH if exists => OpenError::Hidden { pid },
+        Errno::NOENT | Errno::SRCH | Errno::ACCESS | Errno::PERM if exists => OpenError::Hidden { pid },
         Errno::NOENT | Errno::SRCH => OpenError::NoSuchProcess { pid },
-        other => failed(pid, "", other),
+        other => failed(pid, "status", other),
+    }
+}
+
+/// The user id that the kernel judges us by.
+fn our_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The error for an executable that could not be opened.
+pub(crate) fn no_exe(pid: u32, errno: Errno) -> OpenError {
+    match errno {
+        Errno::ACCESS | Errno::PERM => OpenError::UnreadableExe { pid, ours: our_uid() },
+        other => failed(pid, "exe", other),
     }
 }
 

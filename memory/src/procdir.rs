@@ -32,7 +32,7 @@ impl ProcDir {
 
     /// The first `limit` bytes of a file.
     pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Errno> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(1024); // Most of these files are shorter.
         match self.open(name)?.take(limit).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(errno_of(&error)),

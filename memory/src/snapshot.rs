@@ -1,7 +1,6 @@
 //! A recorded picture of a process: replays what was read of it, without the process.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use fgspy_gobin::Source;
@@ -22,7 +21,7 @@ pub struct Facts {
     /// The process id in its own PID namespace.
     pub ns_pid: u32,
     /// The path of the executable as the process saw it. Bytes that are not UTF-8 are replaced.
-    pub exe_path: PathBuf,
+    pub exe_path: String,
     /// The arguments, the program's name first.
     pub command_line: Vec<String>,
     /// Where the executable was loaded ([`LoadBias::bias`](crate::LoadBias::bias)), if that could be found out.
@@ -39,7 +38,7 @@ impl Facts {
         Facts {
             pid: process.pid(),
             ns_pid: process.ns_pid(),
-            exe_path: PathBuf::from(process.exe_path().to_string_lossy().into_owned()),
+            exe_path: process.exe_path().to_string_lossy().into_owned(),
             command_line: process.command_line().to_vec(),
             load_bias: process.load_bias().ok().map(|found| found.bias),
             threads: process.threads().unwrap_or_default(),
@@ -77,9 +76,17 @@ impl Snapshot {
         Snapshot(Arc::new(parts))
     }
 
-    /// Reads a snapshot file. See [`format`](crate::SnapshotError) for what can be wrong with it.
+    /// Reads a snapshot file that unpacks to at most 2.25 GiB, which is as much as can be recorded.
+    ///
+    /// The file may come from anybody: whatever it claims, memory is used only for what it really holds.
     pub fn load(bytes: &[u8]) -> Result<Snapshot, SnapshotError> {
-        format::load(bytes, format::MAX_UNPACKED).map(Snapshot::from_parts)
+        Snapshot::load_within(bytes, format::MAX_UNPACKED)
+    }
+
+    /// Like [`load`](Snapshot::load), with another limit in bytes: a packed file of hostile contents can be a thousand
+    /// times smaller than what it unpacks to.
+    pub fn load_within(bytes: &[u8], limit: u64) -> Result<Snapshot, SnapshotError> {
+        format::load(bytes, limit).map(Snapshot::from_parts)
     }
 
     /// The contents of a snapshot file.
