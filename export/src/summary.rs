@@ -81,8 +81,13 @@ pub fn lines(profile: &Profile) -> Vec<String> {
             }
         ),
         format!(
-            "{} observations; {} more rejected because they changed while they were read, {} with a broken stack, {} unreadable",
+            "{} observations; of {} more only the state counts, because the stack moved while it was read; {} with a broken stack, {} unreadable",
             how.accepted, how.changed, how.broken, how.unmapped
+        ),
+        format!(
+            "place not seen: {} of the time, given to places where the same goroutine or its like was seen in that state; not known: {}",
+            percent(how.spread_ns, total),
+            percent(how.unplaced_ns, total)
         ),
         format!("{} on-CPU samples, {} more lost", how.cpu_samples, how.cpu_samples_lost),
     ];

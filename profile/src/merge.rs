@@ -33,6 +33,8 @@ fn merge_accounting(a: &Profile, b: &Profile) -> Accounting {
         changed: x.changed.saturating_add(y.changed),
         broken: x.broken.saturating_add(y.broken),
         unmapped: x.unmapped.saturating_add(y.unmapped),
+        spread_ns: x.spread_ns.saturating_add(y.spread_ns),
+        unplaced_ns: x.unplaced_ns.saturating_add(y.unplaced_ns),
         cpu_samples: x.cpu_samples.saturating_add(y.cpu_samples),
         cpu_samples_lost: x.cpu_samples_lost.saturating_add(y.cpu_samples_lost),
         expected_ns: x.expected_ns.saturating_add(y.expected_ns),

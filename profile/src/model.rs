@@ -122,12 +122,16 @@ pub struct Accounting {
     pub late_ticks: u64,
     /// Observations accepted.
     pub accepted: u64,
-    /// Observations that changed while they were read: not used, their time stands with the goroutine's next observation.
+    /// Observations whose goroutine moved while it was read: the state counts, the stack does not.
     pub changed: u64,
     /// Observations whose stack could not be walked to its end.
     pub broken: u64,
     /// Reads of memory that was not mapped.
     pub unmapped: u64,
+    /// Time whose place was not seen, given to places where the same goroutine (or its peers) was seen in the same state.
+    pub spread_ns: u64,
+    /// Time whose place is not known, under a frame that says so.
+    pub unplaced_ns: u64,
     /// On-CPU samples received from the kernel.
     pub cpu_samples: u64,
     /// On-CPU samples that the kernel dropped.

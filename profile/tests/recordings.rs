@@ -50,6 +50,8 @@ fn profile() -> Profile {
         changed: 2,
         broken: 3,
         unmapped: 4,
+        spread_ns: 7,
+        unplaced_ns: 8,
         cpu_samples: 5,
         cpu_samples_lost: 6,
         expected_ns: 400_000_000_000,
@@ -121,7 +123,7 @@ fn the_layout_is_that_of_version_1() {
     let expected = [
         7, 2, b'/', b'a', 0, 0, 0, 0, 0, 0, 0, // target
         1, 2, // start, duration
-        0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'r', // accounting
+        0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'r', // accounting
         6, 0, 1, b'f', 4, b'g', b'.', b'g', b'o', 6, b's', b'e', b'l', b'e', b'c', b't', 1, b'k', 1, b'v', // strings
         1, 1, 2, 3, // functions: name, file, line
         1, 0x80, 1, 1, 0, 4, // locations: address, lines
