@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 pub struct Config {
     /// Process id of the target, as this process sees it (not in the target's own PID namespace).
     pub pid: u32,
-    /// Samples per second of CPU time of each thread.
+    /// Samples per second of CPU time of each thread. More than 100,000 are never had (a limit of the kernel's timer).
     pub frequency: NonZeroU32,
     /// Bytes of user stack to copy with each sample. Rounded up to a multiple of 8, at most 65,528: limits of the
     /// kernel.
@@ -18,16 +18,17 @@ pub struct Config {
     /// Sample while threads are in the kernel too, if that is permitted. Otherwise (or if not permitted) the CPU time
     /// inside system calls yields no samples.
     pub kernel: bool,
-    /// Most bytes of records that one ring can hold between two drains; rounded to a power of two pages, and lowered
-    /// where the limit on locked memory (`kernel.perf_event_mlock_kb`) or 64 MiB for all rings demand it.
+    /// Most bytes of context switches that the ring of a CPU can hold between two drains, 32 bytes each. Lowered to a
+    /// power of two of pages, and so that all rings together stay below 64 MiB and, where this process has no
+    /// CAP_IPC_LOCK, within its share of locked memory (`kernel.perf_event_mlock_kb` for each CPU).
     pub ring_bytes: usize,
     /// Most events (each a file descriptor, and about 2 KiB of kernel memory) to open. A target whose threads times
-    /// CPUs exceed it is sampled with one event per thread, see [`Mode::PerThread`].
+    /// CPUs exceed it is sampled without inherited events, see [`Mode::PerThread`].
     pub max_events: usize,
 }
 
 impl Config {
-    /// The defaults: 99 Hz, 256 bytes of stack, context switches, kernel frames, 512 KiB per CPU, 16,384 events.
+    /// The defaults: 99 Hz, 256 bytes of stack, context switches, kernel frames, 256 KiB per CPU, 16,384 events.
     pub fn new(pid: u32) -> Config {
         Config {
             pid,
@@ -35,10 +36,15 @@ impl Config {
             stack_bytes: 256,
             switches: true,
             kernel: true,
-            // With the bookkeeping page this stays within perf_event_mlock_kb, 516 KiB per CPU by default.
-            ring_bytes: 512 << 10,
+            // Half of perf_event_mlock_kb, 516 KiB per CPU by default: the other half is for the rings of threads.
+            ring_bytes: 256 << 10,
             max_events: 16 << 10,
         }
+    }
+
+    /// CPU time between two samples.
+    pub(crate) fn period_ns(&self) -> u64 {
+        1_000_000_000 / u64::from(self.frequency.get())
     }
 
     /// The stack size as the kernel wants it: a multiple of 8, less than 65,535.
@@ -47,15 +53,15 @@ impl Config {
     }
 }
 
-/// How the events are laid out.
+/// How the events are laid out. In both there is one sampling event, with a small ring, for each thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// One event per thread and CPU, inherited by new threads, with one ring per CPU. Nothing of a new thread is
-    /// missed.
-    PerCpu,
-    /// One event and one small ring per thread, for targets whose threads times CPUs are too many. The kernel cannot
-    /// pass such events on to new threads (it refuses a ring for inherited events that are not bound to a CPU), so new
-    /// threads are opened at the first drain after their start, and what they did before is missed.
+    /// Events for each thread and CPU, inherited by new threads, record switches, forks and exits into one ring per
+    /// CPU. No switch of a new thread is missed; its sampling begins with the first drain after its start.
+    Inherited,
+    /// For targets whose threads times CPUs are too many: the sampling event records the switches too. The kernel
+    /// cannot pass such events on to new threads (it refuses a ring for inherited events that are not bound to a CPU),
+    /// so of a new thread everything before the first drain after its start is missed.
     PerThread,
 }
 
@@ -66,14 +72,16 @@ pub struct Coverage {
     pub mode: Mode,
     /// Kernel code is sampled, with kernel frames.
     pub kernel: bool,
-    /// Threads opened: those that existed at the start, and in [`Mode::PerThread`] those that exist now.
+    /// Threads that are sampled now.
     pub threads: usize,
     /// Events open now.
     pub events: usize,
-    /// Rings open now: CPUs in [`Mode::PerCpu`], threads in [`Mode::PerThread`].
-    pub rings: usize,
-    /// Bytes of records that each ring holds (the smallest, where they differ).
-    pub ring_bytes: usize,
+    /// CPUs with a ring; none in [`Mode::PerThread`].
+    pub cpus: usize,
+    /// Bytes of records that the ring of a CPU holds; 0 in [`Mode::PerThread`].
+    pub cpu_ring_bytes: usize,
+    /// Bytes of records that the ring of a thread holds (the smallest, where they differ).
+    pub thread_ring_bytes: usize,
     /// Threads that could not be opened because a limit was reached. They yield no samples.
     pub left_out: usize,
     /// The target kept making threads while it was being opened, faster than they could be found: some may be missing.
@@ -93,8 +101,8 @@ impl Coverage {
         }
         if self.mode == Mode::PerThread {
             notes.push(format!(
-                "threads times CPUs exceed {} events or the limit on open files: one event per thread instead, so CPU \
-                 time of a new thread is missed until the next drain (remedy: a higher limit, ulimit -n)",
+                "threads times CPUs exceed {} events or the limit on open files: context switches of a new thread are \
+                 missed until the next drain (remedy: a higher limit, ulimit -n)",
                 asked.max_events
             ));
         }

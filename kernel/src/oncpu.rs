@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::attach::{self, Attached};
 use crate::config::{Config, Coverage, Mode};
 use crate::error::OpenError;
+use crate::lane::Source;
 use crate::parse::{Body, Parsed};
 use crate::proc;
 use crate::record::{Counts, Lost, Record};
@@ -29,7 +30,10 @@ pub struct OnCpu {
     order: BinaryHeap<Reverse<(u64, usize)>>,
     /// Threads whose end was seen in this drain, and in the one before.
     ended: [Vec<u32>; 2],
-    threads_changed: bool,
+    /// Threads whose start was seen in this drain.
+    started: Vec<u32>,
+    /// All threads must be listed again: some may have been missed.
+    relist: bool,
     counts: Counts,
 }
 
@@ -52,7 +56,8 @@ impl OnCpu {
             found: Vec::new(),
             order: BinaryHeap::new(),
             ended: Default::default(),
-            threads_changed: false,
+            started: Vec::new(),
+            relist: false,
             counts: Counts::default(),
         };
         sampler.find_threads();
@@ -108,9 +113,12 @@ impl OnCpu {
         let Parsed { pid, tid, time_ns, event, body } = parsed;
         match body {
             Body::Lost { count } => {
-                self.threads_changed = true; // perhaps: a fork may be among what was lost
                 self.counts.lost = self.counts.lost.saturating_add(count);
-                return Some(Record::Lost(Lost { count, since_ns: before_ns.min(time_ns), until_ns: time_ns }));
+                let only_samples = self.attached.mode == Mode::Inherited
+                    && matches!(self.attached.lanes.get(lane)?.source, Source::Thread { .. });
+                let lost = Lost { count, since_ns: before_ns.min(time_ns), until_ns: time_ns, switches: !only_samples };
+                self.relist |= lost.switches; // a fork may be among them
+                return Some(Record::Lost(lost));
             }
             Body::Throttled => {
                 self.counts.throttled += 1;
@@ -129,6 +137,7 @@ impl OnCpu {
         match body {
             Body::Sample(mut sample) => {
                 self.counts.samples += 1;
+                self.attached.lanes.get_mut(lane)?.sampled(self.config.period_ns());
                 sample.tid = self.own_tid(tid);
                 Some(Record::Sample(sample))
             }
@@ -137,11 +146,10 @@ impl OnCpu {
                 Some(Record::Switch(Switch { time_ns, tid: self.own_tid(tid), on_cpu, preempted }))
             }
             Body::Fork { pid, tid } if pid == self.config.pid => {
-                self.threads_changed = true;
+                self.started.push(tid);
                 Some(Record::ThreadStart { time_ns, tid: self.own_tid(tid) })
             }
             Body::Exit { pid, tid } if pid == self.config.pid => {
-                self.threads_changed = true;
                 let own_tid = self.own_tid(tid);
                 let known = self.threads.get_mut(&tid)?;
                 if std::mem::replace(&mut known.ended, true) {
@@ -168,7 +176,7 @@ impl OnCpu {
 
     /// Notes the threads that exist, and whether they run.
     fn find_threads(&mut self) {
-        let tids: Vec<u32> = self.attached.threads().collect();
+        let tids: Vec<u32> = self.attached.sampled.iter().copied().collect();
         for tid in tids {
             let time_ns = monotonic_ns();
             if let Some(runnable) = proc::is_runnable(self.config.pid, tid) {
@@ -181,16 +189,33 @@ impl OnCpu {
     /// After a drain: counts, threads that ended, threads that are new.
     fn tidy(&mut self) {
         self.counts.malformed += self.attached.lanes.iter_mut().map(|lane| lane.ring.take_malformed()).sum::<u64>();
-        // A thread is forgotten one drain after its end: other rings may still hold older records of it.
         let [now, before] = &mut self.ended;
+        if !now.is_empty() {
+            self.attached.end(now);
+        }
+        // A thread is forgotten one drain after its end: other rings may still hold older records of it.
         for tid in before.drain(..) {
             self.threads.remove(&tid);
             self.attached.lanes.iter_mut().for_each(|lane| lane.forget(tid));
         }
         std::mem::swap(now, before);
-        if std::mem::take(&mut self.threads_changed) && self.attached.mode == Mode::PerThread {
-            // Permission was settled at the start; what can fail now is a limit, which is counted as left out.
-            let _ = self.attached.follow(&self.config);
+        self.sample_new_threads();
+        self.attached.close_ended();
+    }
+
+    /// Permission was settled at the start. What can fail here is a limit, and that is counted as left out.
+    fn sample_new_threads(&mut self) {
+        let started = std::mem::take(&mut self.started);
+        // Without inherited events nothing is known of the threads that a new thread has created meanwhile.
+        self.relist |= self.attached.mode == Mode::PerThread && !started.is_empty();
+        if std::mem::take(&mut self.relist) {
+            let _ = self.attached.sample_all(&self.config);
+            return;
+        }
+        for tid in started {
+            if !self.threads.get(&tid).is_some_and(|known| known.ended) {
+                let _ = self.attached.sample(&self.config, tid);
+            }
         }
     }
 }

@@ -86,6 +86,7 @@ impl Presence {
             Record::ThreadFound { tid, runnable, .. } => self.thread(tid).found(runnable),
             Record::ThreadStart { time_ns, tid } => self.thread(tid).start(time_ns),
             Record::ThreadExit { time_ns, tid } => self.thread(tid).change(time_ns, State::Gone),
+            Record::Lost(Lost { switches: false, .. }) => {}
             Record::Lost(Lost { since_ns, until_ns, .. }) => {
                 self.threads.values_mut().for_each(|thread| thread.doubt(since_ns, until_ns));
             }

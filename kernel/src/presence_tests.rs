@@ -98,7 +98,7 @@ fn a_record_that_comes_late_is_put_in_its_place() {
 
 #[test]
 fn what_was_lost_is_unknown_until_the_next_record() {
-    let lost = Record::Lost(Lost { count: 3, since_ns: 20, until_ns: 30 });
+    let lost = Record::Lost(Lost { count: 3, since_ns: 20, until_ns: 30, switches: true });
     let presence = told(&[on(10), switched(25, 2, true, false), lost, blocked(35)]);
     assert_eq!(
         [19, 20, 34, 35].map(|time| presence.state_at(1, time)),
@@ -109,8 +109,14 @@ fn what_was_lost_is_unknown_until_the_next_record() {
 }
 
 #[test]
+fn lost_samples_change_nothing() {
+    let lost = Record::Lost(Lost { count: 3, since_ns: 20, until_ns: 30, switches: false });
+    assert_eq!(told(&[on(10), lost]).state_at(1, 25), State::OnCpu);
+}
+
+#[test]
 fn a_thread_that_has_ended_stays_so_whatever_was_lost() {
-    let lost = Record::Lost(Lost { count: 3, since_ns: 20, until_ns: 30 });
+    let lost = Record::Lost(Lost { count: 3, since_ns: 20, until_ns: 30, switches: true });
     let presence = told(&[on(10), Record::ThreadExit { time_ns: 15, tid: 1 }, lost]);
     assert_eq!(presence.state_at(1, 40), State::Gone);
 }
@@ -158,7 +164,7 @@ proptest! {
             3 => sampled(time_ns),
             4 => Record::ThreadStart { time_ns, tid: 1 },
             5 => Record::ThreadExit { time_ns, tid: 1 },
-            _ => Record::Lost(Lost { count: 1, since_ns: time_ns, until_ns: time_ns + 10 }),
+            _ => Record::Lost(Lost { count: 1, since_ns: time_ns, until_ns: time_ns + 10, switches: true }),
         }).collect::<Vec<_>>());
         let times = presence.times(1, from, from + length);
         let sum = times.on_cpu_ns + times.preempted_ns + times.blocked_ns + times.unknown_ns + times.gone_ns;

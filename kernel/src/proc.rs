@@ -80,6 +80,13 @@ pub(crate) struct Rights {
     pub(crate) seccomp_filter: bool,
 }
 
+impl Rights {
+    /// Whether a capability is effective, by its number in linux/capability.h.
+    pub(crate) fn has(&self, capability: u32) -> bool {
+        self.capabilities.checked_shr(capability).unwrap_or(0) & 1 == 1
+    }
+}
+
 /// Our own rights.
 pub(crate) fn rights() -> Rights {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

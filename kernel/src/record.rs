@@ -54,6 +54,8 @@ pub struct Lost {
     pub since_ns: u64,
     /// When the ring had room again: the lost records are from between the two times.
     pub until_ns: u64,
+    /// Context switches may be among them, rather than samples only.
+    pub switches: bool,
 }
 
 /// Totals since sampling began.

@@ -1,14 +1,13 @@
 //! What of perf works here, found by trying it.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use crate::attr::{self, Allowed};
 use crate::config::Config;
 use crate::error::{Errno, OpenError};
 use crate::symbols::KernelSymbols;
 use crate::sys::{self, ANY_CPU, Mapping};
-use crate::{attach, proc};
+use crate::{attach, attr, proc};
 
 /// What `perf_event_open` gives this process, and the settings that explain it. Made by [`diagnose`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +38,11 @@ pub fn diagnose(target: Option<u32>) -> PerfSupport {
     const CAP_SYS_ADMIN: u32 = 21;
     const CAP_PERFMON: u32 = 38;
     let rights = proc::rights();
-    let has = |capability: u32| rights.capabilities >> capability & 1 == 1;
     PerfSupport {
         paranoid: proc::setting("perf_event_paranoid"),
         max_sample_rate: proc::setting("perf_event_max_sample_rate"),
-        cap_perfmon: has(CAP_PERFMON) || has(CAP_SYS_ADMIN),
-        cap_sys_ptrace: has(CAP_SYS_PTRACE),
+        cap_perfmon: rights.has(CAP_PERFMON) || rights.has(CAP_SYS_ADMIN),
+        cap_sys_ptrace: rights.has(CAP_SYS_PTRACE),
         seccomp_filter: rights.seccomp_filter,
         can_user: try_user(),
         can_kernel: try_ourselves(true).map_err(|error| match error.raw_os_error() {
@@ -57,8 +55,7 @@ pub fn diagnose(target: Option<u32>) -> PerfSupport {
 }
 
 fn try_user() -> Result<(), OpenError> {
-    let attr = attr::sampling(&Config::new(0), Allowed { kernel: false, threads_only: false }, false);
-    let event = sys::perf_event_open(&attr, 0, ANY_CPU).map_err(|error| OpenError::explain(&error, None, || Ok(())))?;
+    let event = open_on_ourselves(false).map_err(|error| OpenError::explain(&error, None, || Ok(())))?;
     match Mapping::of_event(event.as_fd(), sys::page_size()) {
         Ok(_) => Ok(()),
         Err(error) => Err(OpenError::RingMemory(Errno::from(&error))),
@@ -67,6 +64,10 @@ fn try_user() -> Result<(), OpenError> {
 
 /// Opens (and closes) a sampling event on the calling thread.
 pub(crate) fn try_ourselves(kernel: bool) -> io::Result<()> {
-    let attr = attr::sampling(&Config::new(0), Allowed { kernel, threads_only: false }, false);
-    sys::perf_event_open(&attr, 0, ANY_CPU).map(drop)
+    open_on_ourselves(kernel).map(drop)
+}
+
+fn open_on_ourselves(kernel: bool) -> io::Result<OwnedFd> {
+    let config = Config::new(0);
+    sys::perf_event_open(&attr::sampler(&config, kernel, config.period_ns()), 0, ANY_CPU)
 }

@@ -56,6 +56,25 @@ pub(crate) fn set_output(event: BorrowedFd<'_>, holder: BorrowedFd<'_>) -> io::R
     }
 }
 
+/// Enables a disabled event until its next sample, which disables it again.
+pub(crate) fn enable_once(event: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the descriptor is open; this ioctl takes a number.
+    match unsafe { ioctls::REFRESH(event.as_raw_fd(), 1) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives an event a new period, of which nothing has passed yet, and enables it.
+pub(crate) fn enable_with_period(event: BorrowedFd<'_>, period_ns: u64) -> io::Result<()> {
+    let fd = event.as_raw_fd();
+    // The bindings take the period by value, but the kernel wants its address.
+    // SAFETY: the descriptor is open, and `period_ns` lives until the kernel has read it.
+    let set = unsafe { libc::ioctl(fd, bindings::PERIOD as _, &raw const period_ns) };
+    // SAFETY: the descriptor is open; this ioctl takes a number.
+    if set == 0 && unsafe { ioctls::ENABLE(fd, 0) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The soft and the hard limit on open descriptors.
 pub(crate) fn descriptor_limits() -> io::Result<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

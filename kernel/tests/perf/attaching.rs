@@ -15,7 +15,7 @@ pub(crate) fn new_threads_are_followed_once() {
         let mut target = Target::start();
         target.ask("grow 60");
         let mut watch = Watch::open(Config::new(target.pid()));
-        assert_eq!(watch.sampler.coverage().mode, Mode::PerCpu);
+        assert_eq!(watch.sampler.coverage().mode, Mode::Inherited);
         watch.until("60 threads switched often", |watch| {
             let seen: HashSet<u32> = watch.switches().map(|switch| switch.tid).collect();
             target.all_threads().len() >= 61 && seen.len() >= 60 && watch.sampler.counts().switches > 10_000

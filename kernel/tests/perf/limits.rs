@@ -16,8 +16,8 @@ pub(crate) fn few_events_suffice() {
     let mut watch = Watch::open(config.clone());
     let coverage = watch.sampler.coverage();
     assert_eq!((coverage.mode, coverage.threads, coverage.left_out), (Mode::PerThread, 3, 0));
-    assert_eq!((coverage.events, coverage.rings), (3, 3));
-    assert!(coverage.notes(&config).iter().any(|note| note.contains("one event per thread")));
+    assert_eq!((coverage.events, coverage.cpus), (3, 0));
+    assert!(coverage.notes(&config).iter().any(|note| note.contains("missed until the next drain")));
     threads.extend(target.threads("spin 1"));
     watch.until("samples of each thread", |watch| {
         let by_thread = watch.samples_by_thread();
@@ -30,7 +30,7 @@ pub(crate) fn few_events_suffice() {
     // Threads on two CPUs are seen switching on one and off the other, in order.
     assert_eq!(watch.contradictions(), 0);
     target.quit();
-    watch.until("the rings of ended threads to be let go", |watch| watch.sampler.coverage().rings <= 1);
+    watch.until("the rings of ended threads to be let go", |watch| watch.sampler.coverage().threads == 0);
 }
 
 pub(crate) fn threads_beyond_the_limit_are_counted() {
