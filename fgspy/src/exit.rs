@@ -3,11 +3,11 @@
 use std::io;
 
 use fgspy_goroutines::AttachError;
-use fgspy_memory::{OpenError, ReadError};
+use fgspy_memory::{OpenError, ProcError, ReadError};
+use fgspy_sampler::TargetError;
 
 use crate::output::OutputError;
 use crate::record::NothingRecorded;
-use crate::target::TargetError;
 
 /// Any failure that has no code of its own.
 const OTHER: u8 = 1;
@@ -26,29 +26,49 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
 }
 
 fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<TargetError>() {
+        return Some(target_code(error));
+    }
     if let Some(error) = cause.downcast_ref::<OpenError>() {
-        return Some(match error {
-            OpenError::NoSuchProcess { .. } | OpenError::Exited { .. } | OpenError::Unstable { .. } => NO_PROCESS,
-            OpenError::PermissionDenied { .. } | OpenError::Hidden { .. } => NO_PERMISSION,
-            OpenError::KernelThread { .. } => NOT_GO,
-            _ => OTHER,
-        });
+        return Some(open_code(error));
     }
     if let Some(error) = cause.downcast_ref::<ReadError>() {
-        return Some(if *error == ReadError::Denied { NO_PERMISSION } else { NO_PROCESS });
+        return Some(read_code(*error));
+    }
+    if cause.is::<fgspy_gobin::Error>() {
+        return Some(NOT_GO);
     }
     if cause.is::<NothingRecorded>() {
         return Some(NO_PROCESS);
     }
-    if cause.is::<OutputError>() {
-        return Some(NOT_WRITTEN);
+    cause.is::<OutputError>().then_some(NOT_WRITTEN)
+}
+
+fn target_code(error: &TargetError) -> u8 {
+    match error {
+        TargetError::Process(error) => open_code(error),
+        TargetError::Proc(ProcError::Gone) => NO_PROCESS,
+        TargetError::Attach { source: AttachError::Read(error), .. } => read_code(*error),
+        TargetError::NotGo { .. } | TargetError::Bias { .. } | TargetError::Attach { .. } => NOT_GO,
+        _ => OTHER,
     }
-    match cause.downcast_ref::<AttachError>() {
-        Some(AttachError::Read(ReadError::TargetGone)) => return Some(NO_PROCESS),
-        Some(AttachError::Read(ReadError::Denied)) => return Some(NO_PERMISSION),
-        _ => {}
+}
+
+fn open_code(error: &OpenError) -> u8 {
+    match error {
+        OpenError::NoSuchProcess { .. } | OpenError::Exited { .. } | OpenError::Unstable { .. } => NO_PROCESS,
+        OpenError::PermissionDenied { .. } | OpenError::Hidden { .. } => NO_PERMISSION,
+        OpenError::KernelThread { .. } => NOT_GO,
+        _ => OTHER,
     }
-    (cause.is::<AttachError>() || cause.is::<fgspy_gobin::Error>() || cause.is::<TargetError>()).then_some(NOT_GO)
+}
+
+fn read_code(error: ReadError) -> u8 {
+    match error {
+        ReadError::TargetGone => NO_PROCESS,
+        ReadError::Denied => NO_PERMISSION,
+        _ => OTHER,
+    }
 }
 
 /// Whether the error is that nobody reads our output any more.

@@ -5,14 +5,13 @@ use std::process::{Child, Command};
 use anyhow::Context;
 use fgspy_memory::Process;
 use fgspy_profile::{Profile, apply};
-use fgspy_sampler::{Ended, Options, Recording, Session, Sources, Stop, profile, record};
+use fgspy_sampler::{Ended, GoProcess, Options, Recording, Session, Sources, Stop, profile, record};
 use thiserror::Error;
 
 use crate::args::RecordArgs;
 use crate::output::{self, Output};
 use crate::progress::ProgressLine;
-use crate::target::{self, GoProcess};
-use crate::{filter, signals, summary};
+use crate::{filter, signals, summary, target};
 
 /// The recording is empty.
 #[derive(Debug, Error)]
@@ -34,7 +33,7 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
     let program = process.exe_path().file_name().map_or("fgspy".into(), |name| name.to_string_lossy().into_owned());
     let (path, format) = output::choose(args.output.as_deref(), args.format, &program)?;
     let output = Output::prepare(&path, format)?;
-    let target = target::open_process(process)?;
+    let target = GoProcess::attach(process)?;
     let options = Options { rate_hz: args.rate, duration: args.duration };
     let mut line = ProgressLine::new(args.quiet, args.duration);
     let (profile, ended) = record_target(target, options, &stop, &mut |progress| line.update(progress));
@@ -58,8 +57,8 @@ pub(crate) fn record_target(
     progress: &mut dyn FnMut(&fgspy_sampler::Progress),
 ) -> (Profile, Ended) {
     let description = target.describe();
-    let mut remarks = target.remarks();
-    let mut mappings = target.mappings();
+    let mut remarks = target::remarks(&target);
+    let mut mappings = target.process.maps().unwrap_or_default();
     let (on_cpu, notes) = target::open_on_cpu(target.process.pid());
     remarks.extend(notes);
     let GoProcess { process, memory, runtime } = target;

@@ -1,50 +1,113 @@
-//! Finding the runtime in a memory, and the self-test that decides whether it is understood.
+//! Finding the runtime in a memory.
+
 use std::sync::Arc;
 
-use fgspy_gobin::GoBinary;
+use fgspy_gobin::layout::Layout;
+use fgspy_gobin::{GoBinary, anchors};
 use fgspy_memory::{Memory, Range, ReadError};
 use thiserror::Error;
 
 use crate::labels::Shape;
 use crate::runtime::Trust;
-use crate::{Runtime, Unwinder, bytes, shim};
+use crate::self_test::self_test;
+use crate::{Runtime, Unwinder, bytes};
+
+/// Why a Go program's goroutines cannot be read.
 #[derive(Debug, Error)]
-#[allow(missing_docs)]
+#[non_exhaustive]
 pub enum AttachError {
+    /// Its memory cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("x")]
-    X,
-    #[error("ns")]
+    /// No build info, no `runtime.buildVersion`.
+    #[error("the executable does not say which Go version built it")]
+    NoVersion,
+    /// The list of goroutines was not found in the runtime's code.
+    #[error(transparent)]
+    Anchors(#[from] anchors::Error),
+    /// Neither in the table nor measurable.
+    #[error("{version} is not a version this fgspy knows, and its layout could not be measured: {reason}")]
+    Unknown {
+        /// The version.
+        version: String,
+        /// What could not be measured.
+        reason: String,
+    },
+    /// The runtime has not started its main goroutine yet. Trying again a moment later may succeed.
+    #[error("the Go runtime in this process has not started yet")]
     NotStarted,
+    /// What was read does not make sense under the layout for this version. Nothing is guessed from it.
+    #[error("the runtime of this process does not look like that of {version}: {reason}")]
+    SelfTest {
+        /// The version.
+        version: String,
+        /// What was wrong.
+        reason: String,
+    },
 }
-#[allow(missing_docs)]
+
+/// The longest list of wait reasons believed; Go 1.27 has 46.
+const MAX_WAIT_REASONS: usize = 128;
+/// The longest wait reason believed; Go 1.27's longest has 30 bytes.
+const MAX_WAIT_REASON_BYTES: usize = 64;
+
+/// Finds the runtime of the program in `memory`, whose executable is `binary`, loaded `bias` above its link-time
+/// addresses and running the threads `tids` (by the ids that the target itself sees).
 pub fn attach(memory: &dyn Memory, binary: Arc<GoBinary>, bias: u64, _tids: &[u32]) -> Result<Runtime, AttachError> {
-    let version = binary.version().ok_or(AttachError::X)?.clone();
-    let layout = shim::layout(version.minor).ok_or(AttachError::X)?;
-    let (len, ptr) = shim::allgs(&binary).ok_or(AttachError::X)?;
-    let mut wait_reasons = vec![];
-    if let Some((a, n)) = shim::wait_reasons(&binary) {
-        let mut b = vec![0; n * 16];
-        memory.read_into(a + bias, &mut b)?;
-        for w in b.chunks(16) {
-            let (p, l) = (bytes::u64_at(w, 0).unwrap(), bytes::u64_at(w, 8).unwrap());
-            let mut s = vec![0; l.min(64) as usize];
-            let _ = memory.read_into(p, &mut s)?;
-            wait_reasons.push(String::from_utf8_lossy(&s).into_owned());
+    let version = binary.version().ok_or(AttachError::NoVersion)?.clone();
+    let anchors = anchors::find(&binary)?;
+    let (layout, trust) = match Layout::for_version(&version, binary.arch()) {
+        Some(layout) => (layout, Trust::Table),
+        None => {
+            let reason = "calibration is not there yet".to_owned();
+            return Err(AttachError::Unknown { version: version.to_string(), reason });
         }
-    }
-    let _ = Range { addr: 0, len: 0 };
-    Ok(Runtime {
+    };
+    let wait_reasons = match anchors.wait_reasons {
+        Some(table) => wait_reasons(memory, table.strings.wrapping_add(bias), table.count)?,
+        None => Vec::new(),
+    };
+    let runtime = Runtime {
         bias,
-        trust: Trust::Table,
-        allglen: len + bias,
-        allgptr: ptr + bias,
+        trust,
+        allglen: anchors.allgs.allglen.wrapping_add(bias),
+        allgptr: anchors.allgs.allgptr.wrapping_add(bias),
         wait_reasons,
         labels: Shape::of(version.minor),
         unwinder: Unwinder::new(&binary, version.minor),
         binary,
         version,
         layout,
-    })
+    };
+    self_test(memory, &runtime)?;
+    Ok(runtime)
+}
+
+/// Reads the runtime's own words for its wait reasons: an array of strings. It is relocated in a position independent
+/// executable, so it is read from memory and not from the file.
+fn wait_reasons(memory: &dyn Memory, address: u64, count: u32) -> Result<Vec<String>, ReadError> {
+    let count = (count as usize).min(MAX_WAIT_REASONS);
+    let mut headers = vec![0; count * 16];
+    if !memory.read_into(address, &mut headers)? {
+        return Ok(Vec::new());
+    }
+    let words: Vec<u64> = bytes::words(&headers).collect();
+    let ranges: Vec<Range> = words
+        .chunks_exact(2)
+        .map(|header| Range {
+            addr: header[0],
+            len: usize::try_from(header[1]).unwrap_or(0).min(MAX_WAIT_REASON_BYTES),
+        })
+        .collect();
+    let (mut text, mut got) = (Vec::new(), Vec::new());
+    memory.read_ranges(&ranges, &mut text, &mut got)?;
+    let mut rest = text.as_slice();
+    Ok(ranges
+        .iter()
+        .map(|range| {
+            let (word, tail) = rest.split_at_checked(range.len).unwrap_or((rest, &[]));
+            rest = tail;
+            String::from_utf8_lossy(word).into_owned()
+        })
+        .collect())
 }

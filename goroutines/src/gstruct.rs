@@ -1,6 +1,6 @@
 //! The runtime's `g`, decoded.
 
-use crate::shim::Layout;
+use fgspy_gobin::layout::Layout;
 
 use crate::bytes::{u32_at, u64_at};
 use crate::unwind::{Bounds, Context};

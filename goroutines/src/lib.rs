@@ -14,7 +14,7 @@ mod gstruct;
 pub mod labels;
 mod reader;
 mod runtime;
-mod shim;
+mod self_test;
 mod status;
 pub mod symbolize;
 pub mod thread_stack;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::shim::Layout;
+use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{GoBinary, GoVersion};
 
 use crate::labels::Shape;

@@ -58,7 +58,7 @@ pub(crate) fn without_scan(atomicstatus: u32) -> u32 {
 }
 
 /// Whether `atomicstatus` is a value that some Go version from 1.17 to 1.27 uses: a self-test of the layout.
-pub fn is_known(atomicstatus: u32) -> bool {
+pub(crate) fn is_known(atomicstatus: u32) -> bool {
     matches!(atomicstatus & !GSCAN, 0..=4 | 6 | 8..=11)
 }
 

@@ -10,10 +10,12 @@ mod on_cpu;
 mod profile;
 mod record;
 mod settle;
+mod target;
 mod ticker;
 
 pub use aggregate::{Aggregate, Labels, RawLabelsId, RawStack, RawStackId, Weight, Who};
 pub use profile::{Sources, profile};
 pub use record::{Ended, Options, Progress, Recording, Session, record};
 pub use settle::{Settled, settle};
+pub use target::{GoProcess, TargetError};
 pub use ticker::{Stop, Tick, Ticker};

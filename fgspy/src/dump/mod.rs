@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, Write};
 
 use fgspy_goroutines::{Goroutine, Runtime, census};
 use fgspy_kernel::monotonic_ns;
+use fgspy_sampler::GoProcess;
 
 use crate::args::DumpArgs;
 use crate::target;
@@ -15,7 +16,7 @@ pub(crate) use text::write as write_text;
 
 /// Prints every goroutine of a process.
 pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
-    let target = target::open(args.pid)?;
+    let target = GoProcess::open(args.pid)?;
     let goroutines = census(&target.runtime, &target.memory)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let moment = Moment { runtime: &target.runtime, goroutines: &goroutines, now_ns: monotonic_ns(), all: args.all };
@@ -25,7 +26,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
         text::write(&moment, &mut out)?;
     }
     out.flush()?;
-    for remark in target.remarks() {
+    for remark in target::remarks(&target) {
         eprintln!("Note: {remark}");
     }
     Ok(())

@@ -7,7 +7,7 @@ use super::{Bounds, End, MAX_FRAMES, StackBytes};
 /// Go lays frames out the same way on amd64 and arm64: `[fp]` is the caller's frame pointer, `[fp + 8]` the return
 /// address (`runtime/traceback.go`, `fpTracebackPCs` since Go 1.21). Links must rise and stay within the stack; anything
 /// else means that the chain left the stack (C frames) or that it was torn while it was read.
-pub fn walk(fp: u64, bounds: Bounds, stack: StackBytes<'_>, pcs: &mut Vec<u64>) -> End {
+pub(super) fn walk(fp: u64, bounds: Bounds, stack: StackBytes<'_>, pcs: &mut Vec<u64>) -> End {
     let mut fp = fp;
     let mut previous = 0;
     while fp != 0 {

@@ -6,13 +6,13 @@ use super::{Bounds, End, MAX_FRAMES, SpecialFunctions, StackBytes};
 
 /// Where a walk starts.
 #[derive(Clone, Copy, Debug)]
-pub struct Start {
+pub(super) struct Start {
     /// Program counter, in the target's address space.
-    pub pc: u64,
+    pub(super) pc: u64,
     /// Stack pointer.
-    pub sp: u64,
+    pub(super) sp: u64,
     /// `pc` is the instruction being executed, not a return address.
-    pub exact: bool,
+    pub(super) exact: bool,
 }
 
 /// Bytes that an injected call leaves between its own frame and the interrupted function's (arm64 only): the spilled
@@ -23,7 +23,7 @@ const ARM64_INJECTED_CALL_BYTES: u64 = 16;
 ///
 /// Each function's table gives the distance from the stack pointer to its return address (amd64) or to its caller's
 /// stack pointer (arm64, where the link register was spilled to `[sp]`): `runtime/symtab.go`, `funcspdelta`.
-pub fn walk(
+pub(super) fn walk(
     binary: &GoBinary,
     bias: u64,
     special: &SpecialFunctions,

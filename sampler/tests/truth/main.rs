@@ -1,0 +1,51 @@
+//! Stacks, states, labels and creators are exactly those that the Go runtime itself reports.
+//!
+//! For every toolchain and variant there is a zoo of still goroutines, one of each kind. It is read from outside, then
+//! made to print its own dump (SIGQUIT with GOTRACEBACK=system), and the two must agree in every goroutine and frame.
+
+mod compare;
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::{Toolchain, Variant, build, dump, matrix, zoo};
+use fgspy_goroutines::census;
+use fgspy_sampler::GoProcess;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let matrix = matrix().expect("the required toolchains can be had");
+    let trials = matrix.into_iter().map(|(toolchain, variant)| {
+        let name = format!("zoo::{}::{}", toolchain.version, variant.word());
+        Trial::test(name, move || Ok(zoo_equals_its_own_dump(&toolchain, variant).map_err(described)?))
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn described(error: anyhow::Error) -> Failed {
+    Failed::from(format!("{error:#}"))
+}
+
+fn zoo_equals_its_own_dump(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let binary = build("zoo", toolchain, variant)?;
+    let (fixture, kinds) = zoo::spawn(&binary, &[])?;
+    let target = GoProcess::open(fixture.pid())?;
+    // The test stops the target, so that it and the dump speak of the same moment; fgspy never does.
+    fixture.freeze()?;
+    let goroutines = census(&target.runtime, &target.memory)?;
+    let dumped = dump::sigquit(fixture)?;
+    let by_id = |goid| goroutines.iter().find(|goroutine| goroutine.g.goid == goid);
+    for kind in &kinds {
+        let goroutine = by_id(kind.goid).with_context(|| format!("{} was not found", kind.kind))?;
+        compare::announced(&target.runtime, goroutine, kind).with_context(|| kind.kind.clone())?;
+    }
+    let mut compared = 0;
+    for truth in dumped.iter().filter(|truth| truth.goid != 0 && !truth.unavailable) {
+        let goroutine = by_id(truth.goid).with_context(|| format!("goroutine {} was not found", truth.goid))?;
+        if compare::is_comparable(goroutine) {
+            compare::dumped(&target.runtime, goroutine, truth).with_context(|| format!("goroutine {}", truth.goid))?;
+            compared += 1;
+        }
+    }
+    ensure!(compared >= kinds.len(), "only {compared} goroutines were compared, of {} kinds", kinds.len());
+    Ok(())
+}
