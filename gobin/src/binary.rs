@@ -42,7 +42,7 @@ pub fn printed_name(name: Cow<'_, str>) -> Cow<'_, str> {
 
 /// A Go executable, opened.
 ///
-/// Holds the function table (about 20% of the file) in memory and reads everything else from the [`Source`] on demand.
+/// Holds the function table (about a quarter of the file) in memory and reads everything else from the [`Source`] on demand.
 /// All addresses are link-time addresses: where a PIE is loaded, its load bias must be added.
 pub struct GoBinary {
     image: Image,

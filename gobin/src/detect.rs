@@ -145,21 +145,24 @@ pub(crate) fn gofunc(image: &Image, pclntab: &Pclntab, module: &ModuleData) -> O
     if witnesses.is_empty() {
         return None;
     }
-    let words = GOFUNC_WORDS.filter_map(|index| image.read_ptr(module.vaddr.checked_add(8 * index)?));
-    words.into_iter().find(|&base| {
-        base != 0 && witnesses.iter().all(|(func, offset)| has_inlined_call(image, pclntab, base, func, *offset))
+    let mut bases = GOFUNC_WORDS.filter_map(|index| image.read_ptr(module.vaddr.checked_add(8 * index)?));
+    bases.find(|&base| {
+        let verdicts = witnesses.iter().map(|(func, offset)| verdict(image, pclntab, base, func, *offset));
+        // Some functions say nothing for certain; half must.
+        let confirmed = verdicts.map(|verdict| verdict.map(u32::from)).sum::<Option<u32>>();
+        base != 0 && confirmed.is_some_and(|confirmed| confirmed as usize * 2 >= witnesses.len())
     })
 }
 
-fn has_inlined_call(image: &Image, pclntab: &Pclntab, base: u64, func: &Func, offset: u32) -> bool {
-    let call = base.checked_add(offset.into());
-    let call = call.and_then(|tree| InlinedCall::read(image, pclntab.version(), tree, 0));
-    let Some(call) = call else { return false };
-    let at_start = match (call.name as usize).checked_sub(1) {
-        Some(before) => pclntab.names().get(before) == Some(&0),
-        None => true,
-    };
-    at_start
-        && u64::from(call.parent_pc) < func.end - func.entry
-        && pclntab.name(call.name).is_some_and(|name| !name.is_empty())
+/// Whether a function's inline tree is where `base` says: `Some(true)` if its first call has the offset of a name and a
+/// place in the function; `Some(false)` if it may have, but zero bytes would look the same; `None` if it is not.
+fn verdict(image: &Image, pclntab: &Pclntab, base: u64, func: &Func, offset: u32) -> Option<bool> {
+    let tree = base.checked_add(offset.into())?;
+    let call = InlinedCall::read(image, pclntab.version(), tree, 0)?;
+    if u64::from(call.parent_pc) >= func.end - func.entry {
+        return None;
+    }
+    let Some(before) = (call.name as usize).checked_sub(1) else { return Some(false) };
+    let begins = pclntab.names().get(before) == Some(&0);
+    (begins && pclntab.name(call.name).is_some_and(|name| !name.is_empty())).then_some(true)
 }

@@ -1,0 +1,119 @@
+//! Compares gobin with `go tool addr2line` on the executables in `FGSPY_TEST_BINARIES` (colon-separated paths).
+//!
+//! `FGSPY_GO` names the go command; it should be as new as the newest executable. addr2line knows real functions but not
+//! inlined ones: it gives the name of the outermost function and the file and line of the innermost.
+
+mod common;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fgspy_gobin::{GoBinary, PclntabVersion};
+use object::{Object, ObjectSection};
+
+/// How many addresses are compared for each executable.
+const ADDRESSES: usize = 40_000;
+
+fn binaries(test: &str) -> Vec<PathBuf> {
+    let paths = common::paths_from_env("FGSPY_TEST_BINARIES");
+    if paths.is_empty() {
+        println!("SKIPPED: {test}: FGSPY_TEST_BINARIES is not set (colon-separated paths of Go executables)");
+    }
+    paths
+}
+
+/// What addr2line says: (function, file:line) of each address. `None` when it lacks the symbols that were stripped.
+fn addr2line(path: &Path, addresses: &[u64]) -> Option<Vec<(String, String)>> {
+    let mut child = Command::new(common::go())
+        .args(["tool", "addr2line"])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text: String = addresses.iter().map(|address| format!("{address:#x}\n")).collect();
+    // Fails when the tool gave up before it read everything; its message is looked at below.
+    let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let _ = writer.join().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    if errors.contains("no symbol section") {
+        return None;
+    }
+    assert!(output.status.success(), "{}: {errors}", path.display());
+    let lines: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), 2 * addresses.len(), "{}", path.display());
+    let pairs: Vec<_> = lines.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    // Without a section of its own it does not find the function table, and knows nothing.
+    pairs.iter().any(|(function, _)| function != "?").then_some(pairs)
+}
+
+/// How far addr2line is off. It takes the start of `.text` for the start of the Go code when there is no symbol for the
+/// latter, but in an externally linked executable C code comes first.
+fn addr2line_shift(path: &Path, binary: &GoBinary) -> u64 {
+    if binary.symbol("runtime.text").is_some() || binary.pclntab_version() == PclntabVersion::Go116 {
+        return 0;
+    }
+    let bytes = std::fs::read(path).unwrap();
+    let file = object::File::parse(bytes.as_slice()).unwrap();
+    file.section_by_name(".text").map_or(0, |text| binary.module().text - text.address())
+}
+
+fn compare_lines(path: &Path, binary: &GoBinary) {
+    let mut addresses = common::sample_addresses(binary, ADDRESSES);
+    // The linker's markers (go:textfipsstart) and the race detector's C functions have no tables at all; addr2line reads
+    // the start of some other function's instead.
+    addresses.retain(|address| binary.sp_delta(binary.func_at(*address).unwrap().entry).is_some());
+    let shift = addr2line_shift(path, binary);
+    let questions: Vec<u64> = addresses.iter().map(|address| address - shift).collect();
+    let Some(truth) = addr2line(path, &questions) else {
+        println!("SKIPPED: {}: stripped, addr2line cannot read it", path.display());
+        return;
+    };
+    let mut frames = Vec::new();
+    let mut inlined = 0;
+    for (address, (function, place)) in addresses.iter().zip(truth) {
+        frames.clear();
+        binary.source_frames(*address, &mut frames);
+        let func = binary.func_at(*address).unwrap();
+        assert_eq!(binary.func_name(&func), function, "{} at {address:#x}", path.display());
+        let innermost = frames.first().unwrap();
+        // In padding after a function there is neither.
+        let place = if place == ":-1" { "?:0" } else { &place };
+        let ours = format!("{}:{}", innermost.file, innermost.line);
+        assert_eq!(ours, place, "{} at {address:#x}", path.display());
+        inlined += usize::from(innermost.inlined);
+    }
+    println!("{}: {} addresses agree with addr2line, {inlined} in inlined code", path.display(), addresses.len());
+}
+
+/// Where the runtime of each release has `moduledata.gofunc`, in words (`runtime/symtab.go`).
+fn gofunc_word(minor: u16) -> Option<u64> {
+    match minor {
+        18 | 19 => Some(38),
+        20..=26 => Some(40),
+        27 => Some(43),
+        _ => None,
+    }
+}
+
+#[test]
+fn finds_gofunc_where_the_release_has_it() {
+    for path in binaries("finds_gofunc_where_the_release_has_it") {
+        let binary = common::open(&path);
+        let minor = binary.version().expect("a version").minor;
+        let truth = gofunc_word(minor).map(|word| binary.read_ptr(binary.module().vaddr + 8 * word).unwrap());
+        assert_eq!(binary.module().gofunc, truth, "{}", path.display());
+        println!("{}: gofunc is {truth:x?}", path.display());
+    }
+}
+
+#[test]
+fn agrees_with_addr2line() {
+    for path in binaries("agrees_with_addr2line") {
+        compare_lines(&path, &common::open(&path));
+    }
+}
