@@ -7,10 +7,12 @@
 //!
 //! Go 1.17 to 1.27 on linux/amd64 and linux/arm64. Newer releases are read by the rules of 1.27.
 
+pub mod anchors;
 mod arch;
 mod binary;
 mod buildinfo;
 mod bytes;
+pub mod calibrate;
 mod detect;
 mod elf;
 mod error;
@@ -21,6 +23,8 @@ mod module;
 mod notes;
 mod pclntab;
 mod relocs;
+#[cfg(test)]
+mod snippets;
 mod source;
 mod symtab;
 mod version;

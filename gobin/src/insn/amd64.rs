@@ -109,14 +109,8 @@ mod tests {
             one(&[0x48, 0x8b, 0x0d, 0x20, 0, 0, 0]),
             Op::Load { to: Reg(1), from: Place::Absolute(0x1027), size: 8 }
         );
-        assert_eq!(
-            one(&[0x49, 0x89, 0x5e, 0x40]),
-            Op::Store { from: Some(Reg(3)), to: based(14, 64), size: 8 }
-        );
-        assert_eq!(
-            one(&[0x49, 0xc7, 0x46, 0x38, 0, 0, 0, 0]),
-            Op::Store { from: None, to: based(14, 56), size: 8 }
-        );
+        assert_eq!(one(&[0x49, 0x89, 0x5e, 0x40]), Op::Store { from: Some(Reg(3)), to: based(14, 64), size: 8 });
+        assert_eq!(one(&[0x49, 0xc7, 0x46, 0x38, 0, 0, 0, 0]), Op::Store { from: None, to: based(14, 56), size: 8 });
         assert_eq!(
             one(&[0x64, 0x48, 0x8b, 0x04, 0x25, 0xf8, 0xff, 0xff, 0xff]),
             Op::Load { to: Reg(0), from: Place::Thread, size: 8 }
@@ -132,19 +126,10 @@ mod tests {
         // cmp al, 0x80; cmp rax, [rbx+80]; lock cmpxchg [rdi+144], ecx; movzx edx, byte [rdi+189]
         assert_eq!(one(&[0x3c, 0x80]), Op::CompareImmediate { reg: Reg(0), size: 1, value: 0x80 });
         assert_eq!(one(&[0x48, 0x3b, 0x43, 0x50]), Op::CompareMemory { with: based(3, 80), size: 8 });
-        assert_eq!(
-            one(&[0xf0, 0x0f, 0xb1, 0x8f, 0x90, 0, 0, 0]),
-            Op::Swap { at: based(7, 144), size: 4 }
-        );
-        assert_eq!(
-            one(&[0x0f, 0xb6, 0x97, 0xbd, 0, 0, 0]),
-            Op::Load { to: Reg(2), from: based(7, 189), size: 1 }
-        );
+        assert_eq!(one(&[0xf0, 0x0f, 0xb1, 0x8f, 0x90, 0, 0, 0]), Op::Swap { at: based(7, 144), size: 4 });
+        assert_eq!(one(&[0x0f, 0xb6, 0x97, 0xbd, 0, 0, 0]), Op::Load { to: Reg(2), from: based(7, 189), size: 1 });
         // mov rsi, [rbx+rdx*8]; jb; ja; ret; xor edx, edx
-        assert_eq!(
-            one(&[0x48, 0x8b, 0x34, 0xd3]),
-            Op::Load { to: Reg(6), from: Place::Elsewhere, size: 8 }
-        );
+        assert_eq!(one(&[0x48, 0x8b, 0x34, 0xd3]), Op::Load { to: Reg(6), from: Place::Elsewhere, size: 8 });
         assert_eq!(one(&[0x72, 0]), Op::Branch { unsigned_less: true });
         assert_eq!(one(&[0x77, 0]), Op::Branch { unsigned_less: false });
         assert_eq!(one(&[0xc3]), Op::Branch { unsigned_less: false });

@@ -11,8 +11,11 @@ pub(super) fn decode(code: &[u8], vaddr: u64) -> Vec<Op> {
     let mut known = Known::default();
     let words = code.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     let addresses = (0u64..).step_by(4).map(|offset| vaddr.wrapping_add(offset));
-    words.zip(addresses).map(|(word, at)| known.step(word, at)).collect()
+    words.zip(addresses).flat_map(|(word, at)| known.step(word, at)).flatten().collect()
 }
+
+/// What one instruction does: two operations when it loads a pair.
+type Ops = [Option<Op>; 2];
 
 /// Addresses that registers are known to hold.
 #[derive(Default)]
@@ -22,7 +25,13 @@ struct Known {
 
 impl Known {
     /// Decodes one instruction and follows its effect on the known addresses.
-    fn step(&mut self, word: u32, at: u64) -> Op {
+    fn step(&mut self, word: u32, at: u64) -> Ops {
+        if let Some((first, second)) = load_pair(word) {
+            // The registers are written after both addresses are taken from the base.
+            let (base, ops) = (self.resolve(first.1), [(first.0, 0), (second, 8)]);
+            ops.map(|(to, _)| self.set(to, None));
+            return ops.map(|(to, offset)| Some(Op::Load { to, from: moved(base, offset), size: 8 }));
+        }
         let (op, writes_back) = operation(word, at);
         let op = match op {
             Op::Load { to, from, size } => Op::Load { to, from: self.resolve(from), size },
@@ -47,7 +56,7 @@ impl Known {
         if writes_back {
             self.set(field_reg(word, 5), None);
         }
-        op
+        [Some(op), None]
     }
 
     fn resolve(&self, place: Place) -> Place {
@@ -94,7 +103,8 @@ fn operation(word: u32, at: u64) -> (Op, bool) {
     if bits(word, 24, 5) == 0b10000 {
         let immediate = signed(bits(word, 5, 19) << 2 | bits(word, 29, 2), 21);
         let page = bits(word, 31, 1) == 1;
-        let address = if page { (at & !0xfff).wrapping_add_signed(immediate << 12) } else { at.wrapping_add_signed(immediate) };
+        let address =
+            if page { (at & !0xfff).wrapping_add_signed(immediate << 12) } else { at.wrapping_add_signed(immediate) };
         return plain(Op::Address { to: rd, of: Place::Absolute(address) });
     }
     // ADD, SUB (immediate); SUBS into register 31 is CMP, ADDS is CMN.
@@ -166,6 +176,21 @@ fn load_or_store(word: u32) -> Option<(Op, bool)> {
     Some((op, writes_back))
 }
 
+/// LDP of two 64-bit registers with a plain offset: the first register and its place, and the second.
+fn load_pair(word: u32) -> Option<((Reg, Place), Reg)> {
+    let offset = signed(bits(word, 15, 7), 7) * 8;
+    let is_pair = word & 0xffc0_0000 == 0xa940_0000;
+    is_pair.then(|| ((field_reg(word, 0), Place::Based(field_reg(word, 5), offset)), field_reg(word, 10)))
+}
+
+fn moved(place: Place, offset: i64) -> Place {
+    match place {
+        Place::Absolute(address) => Place::Absolute(address.wrapping_add_signed(offset)),
+        Place::Based(base, start) => Place::Based(base, start.wrapping_add(offset)),
+        other => other,
+    }
+}
+
 /// As what is stored, register 31 is the constant zero.
 fn source(rt: Reg) -> Option<Reg> {
     (rt != SP).then_some(rt)
@@ -211,6 +236,9 @@ mod tests {
         assert_eq!(one(0x881bfca2), Op::Other);
         assert_eq!(one(0xc8dffc21), Op::Load { to: Reg(1), from: based(1, 0), size: 8 });
         assert_eq!(one(0xd503201f), Op::Nop);
+        // ldp x2, x3, [x27, #16]
+        let load = |to, disp| Op::Load { to: Reg(to), from: based(27, disp), size: 8 };
+        assert_eq!(all(&[0xa9410f62]), [load(2, 16), load(3, 24)]);
     }
 
     #[test]
@@ -221,11 +249,10 @@ mod tests {
         assert_eq!(ops[1], Op::Address { to: Reg(1), of: Place::Absolute(0x250240) });
         assert_eq!(ops[2], Op::Load { to: Reg(1), from: Place::Absolute(0x250240), size: 8 });
         // The loaded value is not an address any more, and a call forgets all.
-        assert_eq!(all(&[load[0], load[1], load[2], load[2]])[3], Op::Load {
-            to: Reg(1),
-            from: Place::Based(Reg(1), 0),
-            size: 8
-        });
+        assert_eq!(
+            all(&[load[0], load[1], load[2], load[2]])[3],
+            Op::Load { to: Reg(1), from: Place::Based(Reg(1), 0), size: 8 }
+        );
         assert_eq!(all(&[load[0], 0x94000000, load[1]])[2], Op::Address { to: Reg(1), of: Place::Based(Reg(1), 576) });
     }
 }

@@ -230,7 +230,9 @@ mod tests {
 
     #[test]
     fn labels_changed_shape_once() {
-        assert!(matches!(layout("go1.23.9").labels, LabelsLayout::Map(hmap, bucket) if hmap.b == 9 && bucket.entries == 8));
+        assert!(
+            matches!(layout("go1.23.9").labels, LabelsLayout::Map(hmap, bucket) if hmap.b == 9 && bucket.entries == 8)
+        );
         let list = LabelListLayout { list: 0, key: 0, value: 16, size: 32 };
         assert_eq!(layout("go1.24.11").labels, LabelsLayout::List(list));
         assert_eq!(layout("go1.27.3").labels, LabelsLayout::List(list));
