@@ -210,8 +210,7 @@ impl GoBinary {
             let Some(call) = call else { break };
             let name = self.pclntab.name(call.name).unwrap_or(Cow::Borrowed("?"));
             out.push(self.frame(&func, vaddr, name, call.start_line, call.func_id, true));
-            let Some(parent) = func.entry.checked_add(call.parent_pc.into()) else { return };
-            vaddr = parent;
+            vaddr = func.entry.saturating_add_signed(call.parent_pc.into()).max(func.entry);
         }
         out.push(self.frame(&func, vaddr, self.func_name(&func), func.start_line, func.func_id, false));
     }

@@ -15,8 +15,9 @@ pub(crate) struct InlinedCall {
     pub(crate) func_id: u8,
     /// Offset of the inlined function's name.
     pub(crate) name: u32,
-    /// Where the call was, in bytes from the entry of the function that it was inlined into.
-    pub(crate) parent_pc: u32,
+    /// Where the call was, in bytes from the entry of the function that it was inlined into. Negative where no
+    /// instruction belongs to the call itself (seen with `-race`): the runtime then takes the function's first line.
+    pub(crate) parent_pc: i32,
     /// Line of the `func` keyword; 0 when unknown.
     pub(crate) start_line: u32,
 }
@@ -30,10 +31,10 @@ impl InlinedCall {
         let number = |at| i32_at(&node, at).and_then(|value| u32::try_from(value).ok());
         if version >= PclntabVersion::Go120 {
             let start_line = number(12).unwrap_or(0);
-            Some(InlinedCall { func_id: u8_at(&node, 0)?, name: number(4)?, parent_pc: number(8)?, start_line })
+            Some(InlinedCall { func_id: u8_at(&node, 0)?, name: number(4)?, parent_pc: i32_at(&node, 8)?, start_line })
         } else {
             // 0: parent node (i16), 4: file, 8: line of the call, which the line table gives as well.
-            Some(InlinedCall { func_id: u8_at(&node, 2)?, name: number(12)?, parent_pc: number(16)?, start_line: 0 })
+            Some(InlinedCall { func_id: u8_at(&node, 2)?, name: number(12)?, parent_pc: i32_at(&node, 16)?, start_line: 0 })
         }
     }
 }
