@@ -159,7 +159,8 @@ pub(crate) fn gofunc(image: &Image, pclntab: &Pclntab, module: &ModuleData) -> O
 fn verdict(image: &Image, pclntab: &Pclntab, base: u64, func: &Func, offset: u32) -> Option<bool> {
     let tree = base.checked_add(offset.into())?;
     let call = InlinedCall::read(image, pclntab.version(), tree, 0)?;
-    if u64::from(call.parent_pc) >= func.end - func.entry {
+    let len = i64::try_from(func.end - func.entry).ok()?;
+    if !(-1..len).contains(&i64::from(call.parent_pc)) {
         return None;
     }
     let Some(before) = (call.name as usize).checked_sub(1) else { return Some(false) };
