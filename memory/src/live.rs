@@ -29,6 +29,9 @@ thread_local! {
 /// It reads while the process runs: nothing is stopped, signalled or written. It reads from the address space that the
 /// process had when it was opened, and every read ends with a check that it still exists, so that another program's
 /// memory is never handed out: after an exit or an exec the answer is [`ReadError::TargetGone`].
+///
+/// Measured once, on a virtual machine whose empty system call takes 0.2 µs: a batch of one range 2 µs, of 64 and of 1024
+/// ranges 0.35 µs a range (8 to 512 bytes each), a range that is not mapped 1.6 µs, long ranges 0.1 µs a KiB.
 #[derive(Clone, Debug)]
 pub struct Live {
     pid: i32,

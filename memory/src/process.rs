@@ -86,7 +86,8 @@ pub struct Process {
 impl Process {
     /// Opens the process that `id` names, or is a thread of, and proves by reading that its memory can be read.
     ///
-    /// The process notices nothing: it is not stopped, signalled or traced.
+    /// The process notices nothing: it is not stopped, signalled or traced. One that is opened in the middle of an exec
+    /// is the new program already, but its command line may still be empty.
     pub fn open(id: u32) -> Result<Process, OpenError> {
         for _ in 0..OPEN_ATTEMPTS {
             let process = Process::describe(id, open::open(id)?)?;
@@ -214,13 +215,14 @@ impl Process {
         threads.refresh(&self.dir).map_err(|errno| self.error("task", errno))
     }
 
-    /// What the scheduler says thread `tid` (an id in our PID namespace) is doing. `None` when there is none.
+    /// What the scheduler says thread `tid` (an id in our PID namespace) is doing. `None` when there is none. Costs about
+    /// 10 µs: the kernel writes 52 columns for it.
     pub fn thread_state(&self, tid: u32) -> Option<TaskState> {
         Some(self.stat_of(&format!("task/{tid}/stat"))?.state)
     }
 
     /// How long thread `tid` (an id in our PID namespace) has been on a CPU. `None` when there is no such thread, or on
-    /// a kernel without `CONFIG_SCHED_INFO`.
+    /// a kernel without `CONFIG_SCHED_INFO`. Costs about 5 µs.
     pub fn thread_times(&self, tid: u32) -> Option<crate::SchedTimes> {
         crate::SchedTimes::parse(&self.dir.read(&format!("task/{tid}/schedstat"), 256).ok()?)
     }

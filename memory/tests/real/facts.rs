@@ -62,10 +62,11 @@ fn same_bytes(process: &Process, file: &Path) {
     assert!(*process.exe().try_clone().unwrap().read(1, 4000).unwrap() == bytes[1..4001]);
 }
 
-/// Waits until the child of a fork has become the program.
+/// Waits until the child of a fork has become the program. The command line is the last thing that exec sets up.
 fn opened(target: &Target, program: &Path) -> Process {
-    let exe = format!("/proc/{}/exe", target.pid());
-    until("it runs", || std::fs::read_link(&exe).is_ok_and(|path| path == program));
+    let command_line = format!("/proc/{}/cmdline", target.pid());
+    let expected = format!("{}\0100\0", program.display());
+    until("it runs", || std::fs::read_to_string(&command_line).is_ok_and(|found| found == expected));
     Process::open(target.pid()).unwrap()
 }
 

@@ -34,7 +34,7 @@ fn check(memory: &impl Memory, base: u64, ranges: &[Range], buf: &mut Vec<u8>, g
     let inside = base..base + (PAGES * PAGE) as u64;
     let mut at = 0;
     for (range, &got) in ranges.iter().zip(got.iter()) {
-        let mapped = |addr: u64| inside.contains(&addr) && (addr - base) / PAGE as u64 % 2 == 0;
+        let mapped = |addr: u64| inside.contains(&addr) && ((addr - base) / PAGE as u64).is_multiple_of(2);
         let expected = (0..range.len).take_while(|&i| mapped(range.addr + i as u64)).count();
         assert_eq!(got, expected, "{range:x?}");
         for i in 0..range.len {
@@ -117,7 +117,8 @@ fn single_reads() -> Result<(), Failed> {
     assert_eq!(memory.read_into(base + page, &mut []), Ok(true));
     assert_eq!(memory.read_u64(base + 2 * page), Ok(Some(word_at(0, 2 * page))));
     assert_eq!(memory.read_u64(base + page), Ok(None));
-    assert_eq!((&memory).read_u64(base + page), Ok(None));
+    let shared: std::sync::Arc<dyn Memory + Sync> = std::sync::Arc::new(memory.clone());
+    assert_eq!(shared.read_u64(base + page), Ok(None));
     let boxed: Box<dyn Memory> = Box::new(memory.clone());
     assert_eq!(boxed.read_u64(base), Ok(Some(word_at(0, 0))));
     Ok(())

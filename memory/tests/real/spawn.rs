@@ -133,11 +133,14 @@ pub(crate) fn not_root() -> Option<&'static str> {
 }
 
 /// A copy of an executable in a new directory that everybody may enter.
+///
+/// Copied by another process: a file that we have open for writing while another test forks is still open for writing
+/// in that test's child, and until that has execed the copy cannot be run (`ETXTBSY`).
 pub(crate) fn copy_of(program: &Path, name: impl AsRef<OsStr>) -> (tempfile::TempDir, std::path::PathBuf) {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("tempdir");
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).expect("chmod");
     let path = dir.path().join(name.as_ref());
-    std::fs::copy(program, &path).expect("copy");
+    assert!(Command::new("cp").arg(program).arg(&path).status().expect("cp").success());
     (dir, path)
 }
