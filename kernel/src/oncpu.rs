@@ -15,6 +15,9 @@ use crate::record::{Counts, Lost, Record};
 use crate::sample::Switch;
 use crate::sys::monotonic_ns;
 
+/// After listing thousands of threads, so many times as long passes before the next listing.
+const RELIST_PAUSE: u64 = 20;
+
 /// An open sampler of one process. Dropping it ends the sampling.
 ///
 /// It only observes: `perf_event_open` neither stops nor signals the target. Threads that the target creates are
@@ -32,8 +35,9 @@ pub struct OnCpu {
     ended: [Vec<u32>; 2],
     /// Threads whose start was seen in this drain.
     started: Vec<u32>,
-    /// All threads must be listed again: some may have been missed.
+    /// All threads must be listed again, because some may have been missed; but not before `relist_after_ns`.
     relist: bool,
+    relist_after_ns: u64,
     counts: Counts,
 }
 
@@ -58,6 +62,7 @@ impl OnCpu {
             ended: Default::default(),
             started: Vec::new(),
             relist: false,
+            relist_after_ns: 0,
             counts: Counts::default(),
         };
         sampler.find_threads();
@@ -206,10 +211,14 @@ impl OnCpu {
     /// Permission was settled at the start. What can fail here is a limit, and that is counted as left out.
     fn sample_new_threads(&mut self) {
         let started = std::mem::take(&mut self.started);
-        // Without inherited events nothing is known of the threads that a new thread has created meanwhile.
+        // Without inherited events, threads that a new thread has created meanwhile are found only by listing.
         self.relist |= self.attached.mode == Mode::PerThread && !started.is_empty();
-        if std::mem::take(&mut self.relist) {
+        let now = monotonic_ns();
+        if self.relist && now >= self.relist_after_ns {
+            self.relist = false;
             let _ = self.attached.sample_all(&self.config);
+            let end = monotonic_ns();
+            self.relist_after_ns = end.saturating_add(end.saturating_sub(now).saturating_mul(RELIST_PAUSE));
             return;
         }
         for tid in started {

@@ -59,7 +59,7 @@ impl Attached {
 
     fn open_sampler(&mut self, config: &Config, tid: u32) -> Result<Lane, RingError> {
         let first = self.mode == Mode::Inherited;
-        let period = if first { self.first_period(config.period_ns()) } else { config.period_ns() };
+        let period = if first { first_period(&mut self.phase, config.period_ns()) } else { config.period_ns() };
         let mut attr = attr::sampler(config, self.allowed.kernel, period);
         if !first {
             attr.set_disabled(0);
@@ -71,13 +71,6 @@ impl Attached {
             sys::enable_once(lane.event()).map_err(RingError::Open)?;
         }
         Ok(lane)
-    }
-
-    /// A length up to `period_ns`, different each time.
-    fn first_period(&mut self, period_ns: u64) -> u64 {
-        self.phase = self.phase.wrapping_add(GOLDEN_RATIO);
-        let part = (u128::from(period_ns) * u128::from(self.phase)) >> 64;
-        u64::try_from(part).unwrap_or(period_ns).max(SHORTEST_NS).min(period_ns)
     }
 
     fn samples_any(&self) -> bool {
@@ -100,5 +93,31 @@ impl Attached {
     /// Closes the events of ended threads whose rings are read.
     pub(crate) fn close_ended(&mut self) {
         self.lanes.retain_mut(|lane| !lane.is_over());
+    }
+}
+
+/// A length up to `period_ns`, different each time.
+fn first_period(phase: &mut u64, period_ns: u64) -> u64 {
+    *phase = phase.wrapping_add(GOLDEN_RATIO);
+    let part = (u128::from(period_ns) * u128::from(*phase)) >> 64;
+    u64::try_from(part).unwrap_or(period_ns).max(SHORTEST_NS).min(period_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_periods_are_spread_evenly() {
+        let (mut phase, period) = (0, 10_000_000);
+        for count in [10_u64, 100, 1000] {
+            let mut firsts: Vec<u64> = (0..count).map(|_| first_period(&mut phase, period)).collect();
+            firsts.sort_unstable();
+            let mean = firsts.iter().sum::<u64>() / count;
+            assert!(mean.abs_diff(period / 2) < period / 10, "mean {mean} of {count}");
+            let gaps = firsts.windows(2).map(|pair| pair[1] - pair[0]);
+            assert!(gaps.max() < Some(3 * period / count), "{count} lengths: {firsts:?}");
+        }
+        assert_eq!(first_period(&mut phase, 10_000), 10_000, "the shortest there is");
     }
 }

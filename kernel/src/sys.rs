@@ -77,9 +77,18 @@ pub(crate) fn enable_with_period(event: BorrowedFd<'_>, period_ns: u64) -> io::R
 
 /// The soft and the hard limit on open descriptors.
 pub(crate) fn descriptor_limits() -> io::Result<(u64, u64)> {
+    limits(libc::RLIMIT_NOFILE)
+}
+
+/// Bytes of memory that this process may lock, by its soft limit.
+pub(crate) fn locked_memory_limit() -> io::Result<u64> {
+    limits(libc::RLIMIT_MEMLOCK).map(|(soft, _)| soft)
+}
+
+fn limits(resource: libc::__rlimit_resource_t) -> io::Result<(u64, u64)> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid rlimit to write to.
-    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+    match unsafe { libc::getrlimit(resource, &mut limit) } {
         0 => Ok((limit.rlim_cur, limit.rlim_max)),
         _ => Err(io::Error::last_os_error()),
     }

@@ -39,6 +39,12 @@ fn obey() {
                     thread::sleep(Duration::from_millis(1));
                 });
             }),
+            "doze" => start(number, &stop, |stop| {
+                until(stop, || {
+                    spin_for(Duration::from_micros(200));
+                    thread::sleep(Duration::from_millis(20));
+                });
+            }),
             "yield" => start(number, &stop, |stop| until(stop, || thread::sleep(Duration::from_nanos(1)))),
             "park" => start(number, &stop, |stop| until(stop, || thread::sleep(Duration::from_secs(1)))),
             "grow" => grow(number, &stop),

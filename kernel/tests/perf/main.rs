@@ -60,6 +60,7 @@ enum Needs {
 fn tests() -> Vec<(&'static str, Needs, fn())> {
     vec![
         ("samples_add_up_to_cpu_time", Needs::Perf, sampling::samples_add_up_to_cpu_time),
+        ("threads_that_do_little_get_their_share", Needs::Perf, sampling::threads_that_do_little_get_their_share),
         ("samples_carry_what_unwinding_needs", Needs::Perf, sampling::samples_carry_what_unwinding_needs),
         ("time_in_the_kernel_is_sampled", Needs::KernelFrames, sampling::time_in_the_kernel_is_sampled),
         ("records_come_in_order_of_time", Needs::Perf, sampling::records_come_in_order_of_time),

@@ -33,6 +33,22 @@ pub(crate) fn samples_add_up_to_cpu_time() {
     assert_eq!((counts.lost, counts.malformed, counts.foreign), (0, 0, 0));
 }
 
+/// Many threads that use so little CPU that each gets two or three samples: none may be lost at the beginning.
+pub(crate) fn threads_that_do_little_get_their_share() {
+    let mut target = Target::start();
+    let threads = target.threads("doze 60");
+    let mut watch = Watch::open(Config::new(target.pid()));
+    let start = monotonic_ns();
+    let on_cpu_ns = |watch: &Watch| {
+        let end = monotonic_ns();
+        threads.iter().map(|tid| watch.presence.times(*tid, start, end).on_cpu_ns).sum::<u64>()
+    };
+    watch.until("1.5 s of CPU time", |watch| on_cpu_ns(watch) > 1_500_000_000);
+    let (got, expected) = (watch.sampler.counts().samples as f64, on_cpu_ns(&watch) as f64 * 99e-9);
+    // With a whole period before each first sample there would be 30 too few, a fifth.
+    assert!((got - expected).abs() < expected * 0.1, "{got} samples, {expected} expected");
+}
+
 pub(crate) fn samples_carry_what_unwinding_needs() {
     let mut target = Target::start();
     let threads = target.threads("spin 1");
