@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::elf::Segment;
 use crate::image::Image;
 use crate::module::{self, ModuleData};
-use crate::pclntab::{Func, InlinedCall, Pclntab, PclntabVersion};
+use crate::pclntab::{Fuel, Func, InlinedCall, Pclntab, PclntabVersion};
 use crate::symtab::{self, Symbol};
 use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, notes};
 
@@ -200,41 +200,43 @@ impl GoBinary {
     pub fn source_frames<'a>(&'a self, vaddr: u64, out: &mut Vec<SourceFrame<'a>>) {
         /// The compiler stops inlining long before.
         const MAX_DEPTH: usize = 256;
+        let mut fuel = Fuel::full();
         let Some(func) = self.pclntab.func_at(vaddr) else { return };
         let mut vaddr = vaddr;
         let tree = self.pclntab.inline_tree(&self.image, self.module.gofunc, &func);
         for _ in 0..MAX_DEPTH {
             let call = tree
-                .zip(self.pclntab.inline_index(&func, vaddr))
+                .zip(self.pclntab.inline_index(&func, vaddr, &mut fuel))
                 .and_then(|(tree, index)| InlinedCall::read(&self.image, self.pclntab.version(), tree, index));
             let Some(call) = call else { break };
             let name = self.pclntab.name(call.name).unwrap_or(Cow::Borrowed("?"));
-            out.push(self.frame(&func, vaddr, name, call.start_line, call.func_id, true));
+            let frame = SourceFrame { inlined: true, ..self.frame(name, call.start_line, call.func_id) };
+            out.push(self.placed(frame, &func, vaddr, &mut fuel));
             vaddr = func.entry.saturating_add_signed(call.parent_pc.into()).max(func.entry);
         }
-        out.push(self.frame(&func, vaddr, self.func_name(&func), func.start_line, func.func_id, false));
+        let frame = self.frame(self.func_name(&func), func.start_line, func.func_id);
+        out.push(self.placed(frame, &func, vaddr, &mut fuel));
     }
 
-    fn frame<'a>(
-        &'a self,
-        func: &Func,
-        vaddr: u64,
-        function: Cow<'a, str>,
-        start_line: u32,
-        func_id: u8,
-        inlined: bool,
-    ) -> SourceFrame<'a> {
+    fn frame<'a>(&self, function: Cow<'a, str>, start_line: u32, func_id: u8) -> SourceFrame<'a> {
         // Before there were generics, brackets only stood for array types, and the runtime printed them.
         let generics = self.pclntab.version() >= PclntabVersion::Go118;
         SourceFrame {
             function: if generics { printed_name(function) } else { function },
-            file: self.pclntab.file(func, vaddr).unwrap_or(Cow::Borrowed("?")),
-            line: self.pclntab.line(func, vaddr),
+            file: Cow::Borrowed("?"),
+            line: 0,
             start_line,
-            inlined,
+            inlined: false,
             func_id,
             wrapper: func_id == self.wrapper_id,
         }
+    }
+
+    /// The frame with the file and line that a function's tables have for an address.
+    fn placed<'a>(&'a self, frame: SourceFrame<'a>, func: &Func, vaddr: u64, fuel: &mut Fuel) -> SourceFrame<'a> {
+        let line = self.pclntab.line(func, vaddr, fuel);
+        let file = self.pclntab.file(func, vaddr, fuel).unwrap_or(frame.file);
+        SourceFrame { file, line, ..frame }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Facts that need a second look: the Go release of an executable without build information, the base of funcdata, and
 //! the number of the runtime's "wrapper" functions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::buildinfo::go_string;
 use crate::bytes::u64_at;
@@ -99,14 +99,15 @@ fn referred_by_schedinit(image: &Image, pclntab: &Pclntab, candidates: &[(u64, G
     }
     let func = pclntab.funcs_named(&["runtime.schedinit"]).pop()??;
     let code = image.read(func.entry, usize::try_from(func.end - func.entry).ok()?.min(MAX_CODE))?;
+    let words = candidates.iter().flat_map(|&(vaddr, _)| [(vaddr, vaddr), (vaddr.wrapping_add(8), vaddr)]);
+    let words: BTreeMap<u64, u64> = words.collect();
     let mut referred = BTreeSet::new();
     for (at, displacement) in code.windows(4).enumerate() {
         let displacement = i32::from_le_bytes(displacement.try_into().ok()?);
         // A displacement counts from the end of its instruction: there may be an immediate byte after it.
         for end in [at + 4, at + 5] {
             let target = func.entry.wrapping_add(end as u64).wrapping_add_signed(displacement.into());
-            let hits = candidates.iter().map(|&(vaddr, _)| vaddr);
-            referred.extend(hits.filter(|&vaddr| target == vaddr || target == vaddr.wrapping_add(8)));
+            referred.extend(words.get(&target));
         }
     }
     (referred.len() == 1).then(|| referred.first().copied())?

@@ -6,6 +6,7 @@ use crate::bytes::u32_at;
 use crate::elf::PT_NOTE;
 use crate::image::Image;
 
+const MAX_HEADERS: usize = 16;
 const MAX_NOTES: u64 = 64 << 10;
 const MAX_ID: usize = 256;
 const NT_GNU_BUILD_ID: u32 = 3;
@@ -15,7 +16,8 @@ const GO_BUILD_ID: u32 = 4;
 /// The GNU build id in hexadecimal, else the Go build id.
 pub(crate) fn build_id(image: &Image) -> Option<String> {
     let mut go = None;
-    for header in image.elf.program_headers.iter().filter(|header| header.kind == PT_NOTE) {
+    let headers = image.elf.program_headers.iter().filter(|header| header.kind == PT_NOTE);
+    for header in headers.take(MAX_HEADERS) {
         let len = usize::try_from(header.segment.file_size.min(MAX_NOTES)).ok()?;
         let Some(bytes) = image.read_file(header.segment.offset, len) else { continue };
         let mut rest = bytes.as_ref();

@@ -47,6 +47,7 @@ impl Relocs {
         }
         let mut values = read_table(image, table, count);
         values.sort_unstable();
+        values.dedup_by_key(|&mut (at, _)| at);
         values.shrink_to_fit();
         Relocs { values }
     }

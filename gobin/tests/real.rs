@@ -111,6 +111,51 @@ fn finds_gofunc_where_the_release_has_it() {
     }
 }
 
+/// A copy of the file without section headers, as some packers and `sstrip` leave it.
+fn without_sections(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes[40..48].fill(0);
+    bytes[58..64].fill(0);
+    bytes
+}
+
+/// A copy of the file whose build information cannot be found any more.
+fn without_build_info(mut bytes: Vec<u8>) -> Vec<u8> {
+    const MAGIC: &[u8] = b"\xff Go buildinf:";
+    let places: Vec<usize> = memchr::memmem::find_iter(&bytes, MAGIC).collect();
+    for at in places {
+        bytes[at..at + MAGIC.len()].fill(b'x');
+    }
+    bytes
+}
+
+#[test]
+fn needs_no_section_headers() {
+    for path in binaries("needs_no_section_headers") {
+        let whole = common::open(&path);
+        let bytes = without_sections(std::fs::read(&path).unwrap());
+        let bare = GoBinary::parse(Box::new(bytes)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert_eq!(bare.module(), whole.module(), "{}", path.display());
+        assert_eq!(bare.build_info(), whole.build_info(), "{}", path.display());
+        assert_eq!(bare.build_id(), whole.build_id(), "{}", path.display());
+        assert!(bare.funcs().eq(whole.funcs()), "{}", path.display());
+        assert_eq!(bare.symbol("runtime.main"), None);
+    }
+}
+
+#[test]
+fn finds_the_version_without_build_info() {
+    for path in binaries("finds_the_version_without_build_info") {
+        let truth = common::open(&path).version().expect("a version").text.clone();
+        let bytes = without_build_info(std::fs::read(&path).unwrap());
+        for bytes in [bytes.clone(), without_sections(bytes)] {
+            let binary = GoBinary::parse(Box::new(bytes)).unwrap();
+            assert_eq!(binary.build_info(), None, "{}", path.display());
+            let version = binary.version().map(|version| version.text.clone());
+            assert_eq!(version, Some(truth.clone()), "{}", path.display());
+        }
+    }
+}
+
 #[test]
 fn agrees_with_addr2line() {
     for path in binaries("agrees_with_addr2line") {

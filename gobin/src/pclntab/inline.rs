@@ -34,7 +34,12 @@ impl InlinedCall {
             Some(InlinedCall { func_id: u8_at(&node, 0)?, name: number(4)?, parent_pc: i32_at(&node, 8)?, start_line })
         } else {
             // 0: parent node (i16), 4: file, 8: line of the call, which the line table gives as well.
-            Some(InlinedCall { func_id: u8_at(&node, 2)?, name: number(12)?, parent_pc: i32_at(&node, 16)?, start_line: 0 })
+            Some(InlinedCall {
+                func_id: u8_at(&node, 2)?,
+                name: number(12)?,
+                parent_pc: i32_at(&node, 16)?,
+                start_line: 0,
+            })
         }
     }
 }

@@ -14,4 +14,5 @@ pub use header::PclntabVersion;
 
 pub(crate) use header::{HEADER_SIZE, Header, LARGEST_TABLE, magic_is_older};
 pub(crate) use inline::InlinedCall;
+pub(crate) use pcvalue::Fuel;
 pub(crate) use table::Pclntab;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::func::Func;
 use super::header::{Header, PclntabVersion};
-use super::pcvalue;
+use super::pcvalue::{self, Fuel};
 use crate::bytes::{c_string, u32_at, u64_at};
 
 /// Index of the table of inline tree positions among a function's pcdata (`PCDATA_InlTreeIndex`).
@@ -112,7 +112,7 @@ impl Pclntab {
         // Look for the names first and then for their positions: comparing numbers beats reading 100,000 names.
         let mut positions: Vec<(u32, usize)> = Vec::new();
         for (index, name) in wanted.iter().enumerate() {
-            positions.extend(self.positions_of(name).map(|position| (position, index)));
+            positions.extend(self.positions_of(name).into_iter().map(|position| (position, index)));
         }
         positions.sort_unstable();
         let mut found = vec![None; wanted.len()];
@@ -131,43 +131,41 @@ impl Pclntab {
         found
     }
 
-    /// Every offset into the names where `name` starts and ends.
-    fn positions_of(&self, name: &str) -> impl Iterator<Item = u32> {
+    /// The offsets into the names where `name` begins. A real table has each name once.
+    fn positions_of(&self, name: &str) -> Vec<u32> {
+        const MAX_POSITIONS: usize = 1000;
+        if name.is_empty() {
+            return Vec::new();
+        }
         let names = self.names();
-        let needle = if name.is_empty() { Vec::new() } else { [name.as_bytes(), b"\0"].concat() };
-        let mut from = 0;
-        std::iter::from_fn(move || {
-            if needle.is_empty() {
-                return None;
-            }
-            let at = from + memchr::memmem::find(names.get(from..)?, &needle)?;
-            from = at + needle.len();
-            u32::try_from(at).ok()
-        })
+        let ended = [name.as_bytes(), b"\0"].concat();
+        let begins = |at: &usize| at.checked_sub(1).is_none_or(|before| names.get(before) == Some(&0));
+        let places = memchr::memmem::find_iter(names, &ended).filter(begins);
+        places.filter_map(|at| u32::try_from(at).ok()).take(MAX_POSITIONS).collect()
     }
 
     /// A value at `vaddr` from the table at offset `table` of the pc-value part; offset 0 means that there is none.
-    fn value(&self, func: &Func, table: u32, vaddr: u64) -> Option<i32> {
+    fn value(&self, func: &Func, table: u32, vaddr: u64, fuel: &mut Fuel) -> Option<i32> {
         if table == 0 {
             return None;
         }
         let table = self.part(self.header.pc_values).get(usize::try_from(table).ok()?..)?;
-        pcvalue::at(table, vaddr.checked_sub(func.entry)?, self.quantum)
+        pcvalue::at(table, vaddr.checked_sub(func.entry)?, self.quantum, fuel)
     }
 
     /// How far the stack pointer is below its value at the function's entry, in bytes.
     pub(crate) fn sp_delta(&self, func: &Func, vaddr: u64) -> Option<i32> {
-        self.value(func, func.pcsp, vaddr)
+        self.value(func, func.pcsp, vaddr, &mut Fuel::full())
     }
 
     /// The line at `vaddr`; 0 when unknown.
-    pub(crate) fn line(&self, func: &Func, vaddr: u64) -> u32 {
-        self.value(func, func.pcln, vaddr).and_then(|line| u32::try_from(line).ok()).unwrap_or(0)
+    pub(crate) fn line(&self, func: &Func, vaddr: u64, fuel: &mut Fuel) -> u32 {
+        self.value(func, func.pcln, vaddr, fuel).and_then(|line| u32::try_from(line).ok()).unwrap_or(0)
     }
 
     /// The source file at `vaddr`.
-    pub(crate) fn file(&self, func: &Func, vaddr: u64) -> Option<Cow<'_, str>> {
-        let number = u32::try_from(self.value(func, func.pcfile, vaddr)?).ok()?;
+    pub(crate) fn file(&self, func: &Func, vaddr: u64, fuel: &mut Fuel) -> Option<Cow<'_, str>> {
+        let number = u32::try_from(self.value(func, func.pcfile, vaddr, fuel)?).ok()?;
         // File numbers count within the compilation unit; a table maps them to offsets into the file names.
         let at = usize::try_from(func.unit.checked_add(number)?).ok()?.checked_mul(4)?;
         let offset = u32_at(self.part(self.header.units), at).filter(|&offset| offset != u32::MAX)?;
@@ -175,11 +173,11 @@ impl Pclntab {
     }
 
     /// The position in the function's inline tree at `vaddr`; `None` when nothing is inlined there.
-    pub(crate) fn inline_index(&self, func: &Func, vaddr: u64) -> Option<u32> {
+    pub(crate) fn inline_index(&self, func: &Func, vaddr: u64, fuel: &mut Fuel) -> Option<u32> {
         if func.pcdata_count <= PCDATA_INLINE_INDEX {
             return None;
         }
         let table = u32_at(&self.bytes, func.pcdata.checked_add(4 * PCDATA_INLINE_INDEX as usize)?)?;
-        u32::try_from(self.value(func, table, vaddr)?).ok()
+        u32::try_from(self.value(func, table, vaddr, fuel)?).ok()
     }
 }
