@@ -29,8 +29,8 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 
-use fgspy_profile::{Accounting, LocationId, Profile, Sample, StackId};
-use serde::Serialize;
+use fgspy_profile::{Class, LocationId, Profile, Sample, StackId};
+use serde::{Serialize, Serializer};
 
 /// The version of the schema.
 pub const VERSION: u32 = 1;
@@ -49,7 +49,8 @@ struct Target<'a> {
 struct Totals {
     time_ns: u64,
     average_goroutines: f64,
-    by_class_ns: serde_json::Map<String, serde_json::Value>,
+    #[serde(serialize_with = "by_word")]
+    by_class_ns: [(Class, u64); Class::COUNT],
 }
 
 #[derive(Serialize)]
@@ -75,11 +76,15 @@ struct Row<'a> {
     time_ns: u64,
 }
 
+/// As an object, in the order of the classes.
+fn by_word<S: Serializer>(times: &[(Class, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(times.iter().map(|(class, time)| (class.word(), time)))
+}
+
 /// Writes `profile` as JSON.
 pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     let target = &profile.target;
-    let by_class = profile.by_class().into_iter().map(|(class, ns)| (class.word().to_owned(), ns.into())).collect();
     out.write_all(b"{\n")?;
     member(&mut out, "format", &"fgspy-profile")?;
     member(&mut out, "version", &VERSION)?;
@@ -103,10 +108,10 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
         &Totals {
             time_ns: profile.total_time(),
             average_goroutines: profile.average_goroutines(),
-            by_class_ns: by_class,
+            by_class_ns: profile.by_class(),
         },
     )?;
-    member::<Accounting>(&mut out, "accounting", &profile.accounting)?;
+    member(&mut out, "accounting", &profile.accounting)?;
     let first_frames = first_frames(profile);
     let locations = (0..profile.locations.len()).map(|index| LocationId(index as u32));
     rows(&mut out, "frames", locations.flat_map(|location| frames(profile, location)))?;

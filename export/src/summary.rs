@@ -57,50 +57,60 @@ pub fn program(profile: &Profile) -> &str {
 }
 
 /// How the profile came about: what was profiled and when, how well it went, and everything the user has to know.
+///
+/// Few lines, because `go tool pprof` puts them above every report.
 pub fn lines(profile: &Profile) -> Vec<String> {
     let (target, how) = (&profile.target, &profile.accounting);
     let total = profile.total_time();
-    let start = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(profile.start_unix_ns));
-    let mut lines = vec![
-        format!("pid {}: {}, {} {}", target.pid, target.executable, target.go_version, target.arch),
-        format!(
-            "recorded {} from {start}: {} goroutines, {} on average, {} of goroutine time",
-            time(profile.duration_ns),
-            profile.goroutines(),
-            average(profile.average_goroutines()),
-            time(total),
-        ),
-        format!(
-            "{} ticks, {} late; {} a second asked for, {} achieved",
-            how.ticks,
-            how.late_ticks,
-            number(how.rate_hz),
-            {
-                let seconds = profile.duration_ns as f64 / 1e9;
-                number(if seconds > 0.0 { how.ticks as f64 / seconds } else { 0.0 })
-            }
-        ),
-        format!(
-            "{} observations; of {} more only the state counts, because the stack moved while it was read; {} with a broken stack, {} unreadable",
-            how.accepted, how.changed, how.broken, how.unmapped
-        ),
-        format!(
-            "place not seen: {} of the time, given to places where the same goroutine or its like was seen in that state; not known: {}",
-            percent(how.spread_ns, total),
-            percent(how.unplaced_ns, total)
-        ),
-        format!("{} on-CPU samples, {} more lost", how.cpu_samples, how.cpu_samples_lost),
-    ];
+    let seconds = profile.duration_ns as f64 / 1e9;
+    let achieved = if seconds > 0.0 { how.ticks as f64 / seconds } else { 0.0 };
+    let mut stand_for = format!("the samples stand for {}", time(total));
     if how.expected_ns > 0 {
-        lines.push(format!(
-            "the samples stand for {} of the {} that there should be",
-            percent(total, how.expected_ns),
-            time(how.expected_ns)
-        ));
+        stand_for += &format!(", {} of what there should be", percent(total, how.expected_ns));
     }
-    lines.push(format!("fgspy {} used {} of CPU time", env!("CARGO_PKG_VERSION"), time(how.own_cpu_ns)));
+    let mut lines = vec![
+        format!(
+            "fgspy {}: {} of pid {} ({}, {} {}) from {}",
+            env!("CARGO_PKG_VERSION"),
+            time(profile.duration_ns),
+            target.pid,
+            target.executable,
+            target.go_version,
+            target.arch,
+            start(profile),
+        ),
+        format!(
+            "{} goroutines, {} on average; {stand_for}",
+            profile.goroutines(),
+            average(profile.average_goroutines())
+        ),
+        format!(
+            "{} ticks a second of {}, {} late; {} observations, {} more moved while they were read, {} have a broken stack, \
+             {} were unreadable; {} on-CPU samples, {} more lost",
+            number(achieved),
+            number(how.rate_hz),
+            how.late_ticks,
+            how.accepted,
+            how.changed,
+            how.broken,
+            how.unmapped,
+            how.cpu_samples,
+            how.cpu_samples_lost,
+        ),
+        format!(
+            "place inferred for {} of the time, unknown for {}; fgspy used {} of CPU time",
+            percent(how.spread_ns, total),
+            percent(how.unplaced_ns, total),
+            time(how.own_cpu_ns),
+        ),
+    ];
     lines.extend(how.remarks.iter().map(|remark| format!("remark: {remark}")));
     lines
+}
+
+/// When the recording began: `2026-09-21T14:13:20Z`.
+pub fn start(profile: &Profile) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(profile.start_unix_ns)).to_string()
 }
 
 /// A rate, without digits that say nothing.

@@ -110,7 +110,8 @@ fn page(profile: &Profile, options: &Options) -> Result<String, fmt::Error> {
     }
     page += &format!("<g id=\"foot\" transform=\"translate(0 {foot_top})\">\n{foot}</g>\n");
     if total > 0 {
-        let data = data::data(profile, &tree, &boxes, min_share).to_string();
+        let data = data::data(profile, &tree, &boxes, min_share);
+        let data = serde_json::to_string(&data).map_err(|_| fmt::Error)?;
         page += &format!("<script type=\"application/json\" id=\"data\">{}</script>\n", inert(&data));
         page += &format!("<script><![CDATA[\n{}]]></script>\n", include_str!("svg/page.js"));
     }

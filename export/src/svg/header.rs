@@ -1,7 +1,6 @@
 //! What stands above and below the boxes: what this is, how to read it, the legend, and what the user has to know.
 
 use std::fmt::Write;
-use std::time::{Duration, UNIX_EPOCH};
 
 use fgspy_profile::Profile;
 
@@ -13,8 +12,7 @@ use crate::text::xml;
 /// Title and lead: two lines above the legend.
 pub(super) fn title(profile: &Profile, title: Option<&str>) -> String {
     let target = &profile.target;
-    let start = humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_nanos(profile.start_unix_ns));
-    let facts = format!("pid {} · {} · recorded {start}", target.pid, target.go_version);
+    let facts = format!("pid {} · {} · recorded {}", target.pid, target.go_version, summary::start(profile));
     let total = profile.total_time();
     let goroutines = profile.average_goroutines();
     let mut lead = format!("{} of goroutine time.", summary::time(total));

@@ -1,0 +1,129 @@
+//! Small profiles with known content.
+
+use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, State, Target};
+
+pub(crate) const MS: u64 = 1_000_000;
+
+/// A sample, by words.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) stack: &'a [&'a str],
+    pub(crate) goid: u64,
+    pub(crate) state: State,
+    pub(crate) reason: &'a str,
+    pub(crate) labels: &'a [(&'a str, &'a str)],
+    pub(crate) count: u64,
+    pub(crate) time_ns: u64,
+}
+
+pub(crate) fn target() -> Target {
+    Target {
+        pid: 4242,
+        executable: "/srv/shop".into(),
+        command: vec!["shop".into(), "-v".into()],
+        go_version: "go1.27.3".into(),
+        build_id: "b1d".into(),
+        arch: "amd64".into(),
+        text: (0x1000, 0x9000, 0x400),
+    }
+}
+
+/// Of `main.main → main.price (main.sum inlined)`, `main.main → lock`, and a frame without an address.
+pub(crate) fn shop() -> Profile {
+    let mut b = Builder::new(target(), 1_790_000_000_000_000_000);
+    let main = b.function("main.main", "/src/main.go", 10);
+    let price = b.function("example.com/shop/cart.(*Cart).Price", "/src/cart/cart.go", 20);
+    let sum = b.function("example.com/shop/cart.sum", "/src/cart/cart.go", 40);
+    let lock = b.function("sync.(*Mutex).Lock", "/go/sync/mutex.go", 60);
+    let main = b.location(0x2000, &[(main, 12)]);
+    let sum = b.location(0x3000, &[(sum, 42), (price, 22)]);
+    let price = b.location(0x3010, &[(price, 24)]);
+    let lock = b.location(0x4000, &[(lock, 61)]);
+    let outside = {
+        let function = b.function("libc.read", "", 0);
+        b.location(0x7f00_0000_0000, &[(function, 0)])
+    };
+    let unseen = b.synthetic("[running: no perf_event permission]");
+    let none = b.labels(&[]);
+    let acme = b.labels(&[("tenant", "acme"), ("state", "gold"), ("empty", "")]);
+    let mutex = b.string("sync.Mutex.Lock");
+    let key = |stack, goid, state, wait_reason, labels| SampleKey {
+        stack,
+        goid,
+        state,
+        wait_reason,
+        labels,
+        creator: (goid > 1).then_some(main),
+    };
+    let computing = b.stack(&[sum, main]);
+    let locking = b.stack(&[lock, price, main]);
+    let calling = b.stack(&[outside, main]);
+    let unseen = b.stack(&[unseen]);
+    b.add(key(computing, 1, State::Running, None, acme), 30, 300 * MS);
+    b.add(key(locking, 2, State::Waiting, Some(mutex), none), 50, 500 * MS);
+    b.add(key(locking, 3, State::Waiting, Some(mutex), none), 10, 100 * MS);
+    b.add(key(calling, 2, State::Syscall, None, none), 5, 50 * MS);
+    b.add(key(unseen, 4, State::Running, None, none), 4, 40 * MS);
+    b.add(key(computing, 3, State::RunningOffCpu, None, none), 1, 10 * MS);
+    let accounting = Accounting {
+        rate_hz: 100.0,
+        ticks: 50,
+        late_ticks: 1,
+        accepted: 100,
+        changed: 2,
+        broken: 3,
+        unmapped: 4,
+        spread_ns: 100 * MS,
+        unplaced_ns: 40 * MS,
+        cpu_samples: 34,
+        cpu_samples_lost: 5,
+        expected_ns: 1_000 * MS,
+        own_cpu_ns: 7 * MS,
+        remarks: vec!["no permission for perf_event_open".into()],
+    };
+    b.finish(500 * MS, accounting)
+}
+
+/// A profile of samples as `seen`, each frame at an address of its own.
+pub(crate) fn profile(seen: &[Seen<'_>]) -> Profile {
+    let mut b = Builder::new(target(), 0);
+    for seen in seen {
+        let mut locations: Vec<LocationId> = seen
+            .stack
+            .iter()
+            .map(|name| {
+                let function = b.function(name, &format!("{name}.go"), 1);
+                b.location(0x2000 + u64::from(function.0), &[(function, 2)])
+            })
+            .collect();
+        locations.reverse();
+        let key = SampleKey {
+            stack: b.stack(&locations),
+            goid: seen.goid,
+            state: seen.state,
+            wait_reason: (!seen.reason.is_empty()).then(|| b.string(seen.reason)),
+            labels: b.labels(seen.labels),
+            creator: None,
+        };
+        b.add(key, seen.count, seen.time_ns);
+    }
+    b.finish(1_000 * MS, Accounting::default())
+}
+
+pub(crate) fn running<'a>(stack: &'a [&'a str], time_ns: u64) -> Seen<'a> {
+    Seen { stack, goid: 1, state: State::Running, reason: "", labels: &[], count: 1, time_ns }
+}
+
+pub(crate) fn waiting<'a>(stack: &'a [&'a str], reason: &'a str, time_ns: u64) -> Seen<'a> {
+    Seen { stack, goid: 1, state: State::Waiting, reason, labels: &[], count: 1, time_ns }
+}
+
+pub(crate) fn written(profile: &Profile, format: fgspy_export::Format) -> Vec<u8> {
+    let mut out = Vec::new();
+    fgspy_export::write(profile, format, &mut out).unwrap();
+    out
+}
+
+pub(crate) fn text(profile: &Profile, format: fgspy_export::Format) -> String {
+    String::from_utf8(written(profile, format)).unwrap()
+}

@@ -1,0 +1,9 @@
+//! What the formats look like, to people, to their schemas, to `go tool pprof` and to a browser.
+
+mod all;
+mod common;
+mod folded;
+mod json;
+mod pprof;
+mod svg;
+mod tools;
