@@ -57,7 +57,9 @@ fn target_code(error: &TargetError) -> u8 {
 fn open_code(error: &OpenError) -> u8 {
     match error {
         OpenError::NoSuchProcess { .. } | OpenError::Exited { .. } | OpenError::Unstable { .. } => NO_PROCESS,
-        OpenError::PermissionDenied { .. } | OpenError::Hidden { .. } => NO_PERMISSION,
+        OpenError::PermissionDenied { .. } | OpenError::Hidden { .. } | OpenError::UnreadableExe { .. } => {
+            NO_PERMISSION
+        }
         OpenError::KernelThread { .. } => NOT_GO,
         _ => OTHER,
     }

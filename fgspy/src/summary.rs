@@ -51,8 +51,8 @@ pub(crate) fn closing(profile: &Profile, ended: Ended, written: Option<(&Path, F
     if accounting.late_ticks * 10 > accounting.ticks {
         let _ = writeln!(
             text,
-            "  More than a tenth of the ticks came late: the target has more goroutines than can be read {} times a \
-             second here.\n  Times are right, but details are coarser. Try a lower --rate.",
+            "  More than a tenth of the ticks came late: the machine is busy, or there are more goroutines than can be \
+             read {} times a second here.\n  Times still add up, but details are coarser. A lower --rate helps.",
             accounting.rate_hz
         );
     }

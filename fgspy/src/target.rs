@@ -24,7 +24,7 @@ pub(crate) fn remarks(target: &GoProcess) -> Vec<String> {
     }
     if let Trust::Calibrated { assumed } = &target.runtime.trust {
         remarks.push(format!(
-            "{} is newer than this fgspy: the layout of its runtime was measured in this process; assumed: {}",
+            "this fgspy has no layout for this {}: it was measured in the process; assumed: {}",
             target.runtime.version,
             assumed.join(", ")
         ));

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use fgspy_gobin::layout::Layout;
-use fgspy_gobin::{GoBinary, anchors};
+use fgspy_gobin::{GoBinary, anchors, calibrate};
 use fgspy_memory::{Memory, Range, ReadError};
 use thiserror::Error;
 
 use crate::labels::Shape;
-use crate::runtime::Trust;
 use crate::self_test::self_test;
-use crate::{Runtime, Unwinder, bytes};
+use crate::{Runtime, Unwinder, bytes, layout};
 
 /// Why a Go program's goroutines cannot be read.
 #[derive(Debug, Error)]
@@ -31,7 +29,7 @@ pub enum AttachError {
         /// The version.
         version: String,
         /// What could not be measured.
-        reason: String,
+        reason: calibrate::Error,
     },
     /// The runtime has not started its main goroutine yet. Trying again a moment later may succeed.
     #[error("the Go runtime in this process has not started yet")]
@@ -46,6 +44,15 @@ pub enum AttachError {
     },
 }
 
+/// Where the runtime keeps its list of all g's, in the target's address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoroutineList {
+    /// Address of the list's length (`runtime.allglen`).
+    pub len: u64,
+    /// Address of the address of its array of g's (`runtime.allgptr`).
+    pub ptr: u64,
+}
+
 /// The longest list of wait reasons believed; Go 1.27 has 46.
 const MAX_WAIT_REASONS: usize = 128;
 /// The longest wait reason believed; Go 1.27's longest has 30 bytes.
@@ -53,16 +60,33 @@ const MAX_WAIT_REASON_BYTES: usize = 64;
 
 /// Finds the runtime of the program in `memory`, whose executable is `binary`, loaded `bias` above its link-time
 /// addresses and running the threads `tids` (by the ids that the target itself sees).
-pub fn attach(memory: &dyn Memory, binary: Arc<GoBinary>, bias: u64, _tids: &[u32]) -> Result<Runtime, AttachError> {
+pub fn attach(memory: &dyn Memory, binary: Arc<GoBinary>, bias: u64, tids: &[u32]) -> Result<Runtime, AttachError> {
+    attach_by(memory, binary, bias, tids, false)
+}
+
+/// As [`attach`], but measures the layout in the process even if its version is in the table: what becomes of a version
+/// that is newer than this fgspy.
+pub fn attach_by_measuring(
+    memory: &dyn Memory,
+    binary: Arc<GoBinary>,
+    bias: u64,
+    tids: &[u32],
+) -> Result<Runtime, AttachError> {
+    attach_by(memory, binary, bias, tids, true)
+}
+
+fn attach_by(
+    memory: &dyn Memory,
+    binary: Arc<GoBinary>,
+    bias: u64,
+    tids: &[u32],
+    measure: bool,
+) -> Result<Runtime, AttachError> {
     let version = binary.version().ok_or(AttachError::NoVersion)?.clone();
     let anchors = anchors::find(&binary)?;
-    let (layout, trust) = match Layout::for_version(&version, binary.arch()) {
-        Some(layout) => (layout, Trust::Table),
-        None => {
-            let reason = "calibration is not there yet".to_owned();
-            return Err(AttachError::Unknown { version: version.to_string(), reason });
-        }
-    };
+    let list =
+        GoroutineList { len: anchors.allgs.allglen.wrapping_add(bias), ptr: anchors.allgs.allgptr.wrapping_add(bias) };
+    let (layout, trust) = layout::choose(memory, &binary, bias, &version, list, tids, measure)?;
     let wait_reasons = match anchors.wait_reasons {
         Some(table) => wait_reasons(memory, table.strings.wrapping_add(bias), table.count)?,
         None => Vec::new(),
@@ -70,8 +94,7 @@ pub fn attach(memory: &dyn Memory, binary: Arc<GoBinary>, bias: u64, _tids: &[u3
     let runtime = Runtime {
         bias,
         trust,
-        allglen: anchors.allgs.allglen.wrapping_add(bias),
-        allgptr: anchors.allgs.allgptr.wrapping_add(bias),
+        list,
         wait_reasons,
         labels: Shape::of(version.minor),
         unwinder: Unwinder::new(&binary, version.minor),

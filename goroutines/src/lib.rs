@@ -12,6 +12,7 @@ mod bytes;
 mod census;
 mod gstruct;
 pub mod labels;
+mod layout;
 mod reader;
 mod runtime;
 mod self_test;
@@ -20,7 +21,7 @@ pub mod symbolize;
 pub mod thread_stack;
 mod unwind;
 
-pub use attach::{AttachError, attach};
+pub use attach::{AttachError, GoroutineList, attach, attach_by_measuring};
 pub use census::{Frames, Goroutine, census};
 pub use gstruct::G;
 pub use reader::{Observation, Reader, Stack};

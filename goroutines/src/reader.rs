@@ -123,11 +123,11 @@ impl Reader {
     /// Reads the runtime's list of g's again if it has grown. It never shrinks, and a g once on it stays where it is.
     fn refresh_addresses(&mut self, runtime: &Runtime, memory: &dyn Memory) -> Result<(), ReadError> {
         // The runtime publishes a new array before its new length: read in the opposite order, the length always fits.
-        let Some(len) = memory.read_u64(runtime.allglen)? else { return Ok(()) };
+        let Some(len) = memory.read_u64(runtime.list.len)? else { return Ok(()) };
         if len as usize == self.addresses.len() || len > MAX_GOROUTINES {
             return Ok(());
         }
-        let Some(array) = memory.read_u64(runtime.allgptr)? else { return Ok(()) };
+        let Some(array) = memory.read_u64(runtime.list.ptr)? else { return Ok(()) };
         self.ranges.clear();
         self.ranges.push(Range { addr: array, len: len as usize * 8 });
         memory.read_ranges(&self.ranges, &mut self.buf, &mut self.got)?;
@@ -218,7 +218,11 @@ impl Reader {
                 }
                 if matches!(job.outcome, Outcome::Wanted(_)) {
                     let bytes = copied.get(..*got).unwrap_or(copied);
-                    job.outcome = self.walk(runtime, job, *range, bytes);
+                    job.outcome = match self.walk(runtime, job, *range, bytes) {
+                        // It runs on its own stack after all: what was saved is of an earlier time.
+                        Outcome::Broken | Outcome::Unmapped if job.status == Status::Running => Outcome::OnThread,
+                        outcome => outcome,
+                    };
                 }
             }
             self.ranges = ranges;
@@ -278,9 +282,7 @@ impl Job {
     /// The goroutine moved while it was read. A running one keeps what its first read said, but for its labels.
     fn reject(&mut self) {
         self.labels = None;
-        if !matches!(self.outcome, Outcome::OnThread) {
-            self.outcome = Outcome::Changed;
-        }
+        self.outcome = if self.status == Status::Running { Outcome::OnThread } else { Outcome::Changed };
     }
 
     fn observation<'a>(&'a self, arena: &'a [u64]) -> Observation<'a> {

@@ -6,7 +6,7 @@ use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{GoBinary, GoVersion};
 
 use crate::labels::Shape;
-use crate::{Status, Unwinder};
+use crate::{GoroutineList, Status, Unwinder};
 
 /// Where the layout of the runtime's structs comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +33,8 @@ pub struct Runtime {
     pub layout: Layout,
     /// Where the layout comes from.
     pub trust: Trust,
-    /// Address of `runtime.allglen` in the target.
-    pub allglen: u64,
-    /// Address of `runtime.allgptr` in the target.
-    pub allgptr: u64,
+    /// Where its goroutines are listed.
+    pub list: GoroutineList,
     /// The runtime's wait reasons, in its own words, by number.
     pub wait_reasons: Vec<String>,
     /// How labels are stored.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use fgspy_memory::{Memory, Range, ReadError};
 
-use crate::{AttachError, G, Runtime, bytes, status};
+use crate::{AttachError, G, Runtime, status};
 
 /// Goroutines looked at.
 const TESTED: u64 = 4096;
@@ -50,12 +50,10 @@ fn is_entry(runtime: &Runtime, pc: u64) -> bool {
 
 /// The first goroutines of the runtime's list.
 fn some_goroutines(memory: &dyn Memory, runtime: &Runtime) -> Result<Vec<G>, ReadError> {
-    let len = memory.read_u64(runtime.allglen)?.unwrap_or(0).min(TESTED) as usize;
-    let array = memory.read_u64(runtime.allgptr)?.unwrap_or(0);
-    let (mut buf, mut got) = (Vec::new(), Vec::new());
-    memory.read_ranges(&[Range { addr: array, len: len * 8 }], &mut buf, &mut got)?;
+    let addresses = runtime.list.some(memory, TESTED)?;
     let size = runtime.layout.g.size as usize;
-    let ranges: Vec<Range> = bytes::words(&buf).map(|addr| Range { addr, len: size }).collect();
+    let ranges: Vec<Range> = addresses.into_iter().map(|addr| Range { addr, len: size }).collect();
+    let (mut buf, mut got) = (Vec::new(), Vec::new());
     memory.read_ranges(&ranges, &mut buf, &mut got)?;
     let whole = got.iter().map(|got| *got == size);
     let copies = buf.chunks_exact(size.max(1)).zip(whole).filter(|(_, whole)| *whole);

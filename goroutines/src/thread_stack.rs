@@ -28,7 +28,9 @@ pub struct ThreadSample<'a> {
 pub enum Doing {
     /// Running a goroutine, whose stack is complete.
     Goroutine,
-    /// Running a goroutine, but the chain breaks off before the goroutine's bottom frame.
+    /// Running a goroutine, on the thread's own stack: the chain ends in the frame that switched stacks.
+    OnSystemStack,
+    /// Running a goroutine, but the chain breaks off: it passes through C code, or is longer than the kernel follows.
     Partial,
     /// Running the scheduler: no goroutine's time.
     Scheduler,
@@ -40,15 +42,12 @@ pub fn mend(unwinder: &Unwinder, binary: &GoBinary, bias: u64, sample: ThreadSam
     pcs.clear();
     pcs.push(sample.pc);
     let callers = sample.chain.get(1..).unwrap_or(&[]);
-    if let Some(caller) = leaf_caller(binary, bias, sample) {
-        if callers.first() != Some(&caller) {
-            pcs.push(caller);
-        }
-    }
+    let caller = leaf_caller(binary, bias, sample);
+    pcs.extend(caller.filter(|caller| callers.first() != Some(caller)));
     // C code keeps no frame pointers: past the first frame, what is neither Go's nor the leaf's is noise.
     pcs.extend(callers.iter().copied().filter(|pc| binary.func_at(pc.wrapping_sub(bias)).is_some()));
     pcs.truncate(MAX_FRAMES);
-    classify(unwinder, binary, bias, pcs)
+    classify(unwinder, bias, pcs)
 }
 
 /// The return address of the leaf function, by its SP delta: right wherever in the function the thread was.
@@ -60,13 +59,16 @@ fn leaf_caller(binary: &GoBinary, bias: u64, sample: ThreadSample<'_>) -> Option
     binary.func_at(caller.wrapping_sub(bias)).map(|_| caller)
 }
 
-fn classify(unwinder: &Unwinder, binary: &GoBinary, bias: u64, pcs: &[u64]) -> Doing {
+fn classify(unwinder: &Unwinder, bias: u64, pcs: &[u64]) -> Doing {
+    let special = unwinder.special();
     let last = pcs.last().map_or(0, |pc| pc.wrapping_sub(bias));
-    let is =
-        |names: &[&str]| binary.func_at(last).is_some_and(|function| names.contains(&&*binary.func_name(&function)));
-    if is(&["runtime.goexit", "runtime.goexit.abi0"]) {
+    if pcs.iter().any(|pc| special.is_scheduler(pc.wrapping_sub(bias))) {
+        Doing::Scheduler
+    } else if special.is_goexit(last) {
         Doing::Goroutine
-    } else if unwinder.special().is_bottom(last) || is(&["runtime.mcall", "runtime.mstart1", "runtime.schedule"]) {
+    } else if special.is_stack_switch(last) {
+        Doing::OnSystemStack
+    } else if special.is_bottom(last) {
         Doing::Scheduler
     } else {
         Doing::Partial

@@ -88,17 +88,21 @@ fn stack_of(
     }
     let mut pcs = Vec::new();
     let doing = thread_stack::mend(&runtime.unwinder, &runtime.binary, runtime.bias, thread, &mut pcs);
-    match doing {
-        Doing::Scheduler => return None,
-        Doing::Goroutine => {}
-        // In C code, called by the goroutine: the frames it left behind when it called are known.
-        Doing::Partial => {
-            if let Stack::Whole(saved) | Stack::Cut(saved) = observation.stack {
-                pcs.retain(|&pc| runtime.function_at(pc).is_none());
-                pcs.extend_from_slice(saved);
-            }
+    let saved = match observation.stack {
+        Stack::Whole(saved) | Stack::Cut(saved) => Some(saved),
+        _ => None,
+    };
+    match (doing, saved) {
+        (Doing::Scheduler, _) => return None,
+        // The goroutine's own frames are those it left behind when its thread switched stacks.
+        (Doing::OnSystemStack, Some(saved)) => pcs.extend_from_slice(saved),
+        // In C code, called by the goroutine: it left its frames behind when it called.
+        (Doing::Partial, Some(saved)) => {
+            pcs.retain(|&pc| runtime.function_at(pc).is_none());
+            pcs.extend_from_slice(saved);
         }
+        (Doing::Goroutine | Doing::OnSystemStack | Doing::Partial, _) => {}
     }
-    let cut = doing == Doing::Partial && !matches!(observation.stack, Stack::Whole(_));
+    let cut = doing != Doing::Goroutine && !matches!(observation.stack, Stack::Whole(_));
     Some(RawStack { kernel: sample.kernel_chain.clone(), user: pcs, exact_leaf: true, cut })
 }

@@ -42,7 +42,7 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
         stacks: HashMap::new(),
     };
     for (who, stack, weight) in aggregate.samples() {
-        let stack = lookup.stack(&aggregate, stack);
+        let stack = lookup.stack(&aggregate, stack, who.start_pc);
         lookup.add(&aggregate, who, stack, weight);
     }
     for (who, weight) in settled.lost {
@@ -65,7 +65,7 @@ struct Lookup<'a> {
     kernel: KernelSymbols,
     /// Location of each looked-up address; `None` for frames that are not shown.
     user: HashMap<u64, Option<LocationId>>,
-    stacks: HashMap<RawStackId, StackId>,
+    stacks: HashMap<(RawStackId, u64), StackId>,
 }
 
 impl Lookup<'_> {
@@ -89,17 +89,17 @@ impl Lookup<'_> {
         self.builder.labels(&labels)
     }
 
-    fn stack(&mut self, aggregate: &Aggregate, id: RawStackId) -> StackId {
-        if let Some(&stack) = self.stacks.get(&id) {
+    fn stack(&mut self, aggregate: &Aggregate, id: RawStackId, start_pc: u64) -> StackId {
+        if let Some(&stack) = self.stacks.get(&(id, start_pc)) {
             return stack;
         }
-        let locations = aggregate.stack(id).map_or(Vec::new(), |raw| self.locations(raw));
+        let locations = aggregate.stack(id).map_or(Vec::new(), |raw| self.locations(raw, start_pc));
         let stack = self.builder.stack(&locations);
-        self.stacks.insert(id, stack);
+        self.stacks.insert((id, start_pc), stack);
         stack
     }
 
-    fn locations(&mut self, raw: &RawStack) -> Vec<LocationId> {
+    fn locations(&mut self, raw: &RawStack, start_pc: u64) -> Vec<LocationId> {
         let mut locations: Vec<LocationId> = raw.kernel.iter().map(|&pc| self.kernel(pc)).collect();
         let runtime = self.sources.runtime;
         let addresses: Vec<u64> = symbolize::lookup_addresses(runtime, &raw.user, raw.exact_leaf).collect();
@@ -109,7 +109,9 @@ impl Lookup<'_> {
             callee = Some(address);
         }
         if raw.cut {
+            // What is known all the same is where the goroutine began.
             locations.push(self.builder.synthetic(CUT));
+            locations.extend(self.user(start_pc, None));
         }
         locations
     }

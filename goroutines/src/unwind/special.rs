@@ -5,13 +5,17 @@ use fgspy_gobin::{Func, GoBinary};
 /// Link-time address ranges of the runtime functions at which stacks end or change their rules.
 #[derive(Clone, Debug, Default)]
 pub struct SpecialFunctions {
-    bottom: Vec<(u64, u64)>,
+    goexit: Vec<(u64, u64)>,
+    thread_start: Vec<(u64, u64)>,
     injected: Vec<(u64, u64)>,
     switches: Vec<(u64, u64)>,
+    scheduler: Vec<(u64, u64)>,
 }
 
-/// At the bottom of every goroutine (`goexit`) and of every thread's own stack (the others).
-const BOTTOM: &[&str] = &["runtime.goexit", "runtime.goexit.abi0", "runtime.mstart", "runtime.rt0_go"];
+/// At the bottom of every goroutine.
+const GOEXIT: &[&str] = &["runtime.goexit", "runtime.goexit.abi0"];
+/// At the bottom of every thread's own stack.
+const THREAD_START: &[&str] = &["runtime.mstart", "runtime.mstart.abi0", "runtime.rt0_go", "runtime.rt0_go.abi0"];
 /// Called by the runtime's signal handler as if the interrupted instruction had called them.
 const INJECTED: &[&str] =
     &["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.sigpanic", "runtime.debugCallV2"];
@@ -19,12 +23,14 @@ const INJECTED: &[&str] =
 const SWITCHES: &[&str] = &[
     "runtime.systemstack",
     "runtime.systemstack.abi0",
-    "runtime.mcall",
     "runtime.morestack",
     "runtime.morestack.abi0",
     "runtime.asmcgocall",
     "runtime.asmcgocall.abi0",
 ];
+
+/// On a thread's own stack, with no goroutine: choosing the next one.
+const SCHEDULER: &[&str] = &["runtime.schedule", "runtime.park_m", "runtime.goexit0", "runtime.mstart1"];
 
 impl SpecialFunctions {
     /// Looks the functions up; any of them may be absent from a binary.
@@ -32,17 +38,33 @@ impl SpecialFunctions {
         let ranges = |names: &[&str]| {
             binary.funcs_named(names).into_iter().flatten().map(|f: Func| (f.entry, f.end)).collect::<Vec<_>>()
         };
-        SpecialFunctions { bottom: ranges(BOTTOM), injected: ranges(INJECTED), switches: ranges(SWITCHES) }
+        SpecialFunctions {
+            goexit: ranges(GOEXIT),
+            thread_start: ranges(THREAD_START),
+            injected: ranges(INJECTED),
+            switches: ranges(SWITCHES),
+            scheduler: ranges(SCHEDULER),
+        }
     }
 
-    /// The bottom frame of a stack.
+    /// The bottom frame of a goroutine's stack.
+    pub fn is_goexit(&self, vaddr: u64) -> bool {
+        within(&self.goexit, vaddr)
+    }
+
+    /// The bottom frame of a stack: a goroutine's or a thread's own.
     pub fn is_bottom(&self, vaddr: u64) -> bool {
-        within(&self.bottom, vaddr)
+        self.is_goexit(vaddr) || within(&self.thread_start, vaddr)
     }
 
     /// A frame that a signal handler injected; the frame it returns to was interrupted at exactly its program counter.
     pub fn is_injected(&self, vaddr: u64) -> bool {
         within(&self.injected, vaddr)
+    }
+
+    /// A frame of the scheduler: the thread is between goroutines.
+    pub fn is_scheduler(&self, vaddr: u64) -> bool {
+        within(&self.scheduler, vaddr)
     }
 
     /// A frame in which a thread switches from its goroutine's stack to its own.
