@@ -5,53 +5,23 @@ use std::borrow::Cow;
 use crate::elf::Segment;
 use crate::image::Image;
 use crate::module::{self, ModuleData};
-use crate::pclntab::{Fuel, Func, InlinedCall, Pclntab, PclntabVersion};
+use crate::pclntab::{Func, Pclntab, PclntabVersion};
 use crate::symtab::{self, Symbol};
 use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, notes};
-
-/// One function of a source-level stack: a real one, or one that was inlined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceFrame<'a> {
-    /// Full name as the runtime prints it, `net/http.(*conn).serve`: type arguments are `[...]`. See [`printed_name`].
-    pub function: Cow<'a, str>,
-    /// Source file as the compiler recorded it; `?` when unknown.
-    pub file: Cow<'a, str>,
-    /// Line in that file; 0 when unknown.
-    pub line: u32,
-    /// Line of the `func` keyword; 0 when unknown (before Go 1.20).
-    pub start_line: u32,
-    /// Whether this function was inlined into the next frame's.
-    pub inlined: bool,
-    /// The runtime's number for functions it treats specially; 0 for all others. See [`Func::func_id`].
-    pub func_id: u8,
-    /// Made by the compiler: a method wrapper, or an equality or hash function. The runtime hides these in tracebacks
-    /// unless they called `panic`.
-    pub wrapper: bool,
-}
-
-/// A function's name as the runtime prints it in tracebacks and reports it in `runtime.Frame`: whatever is between the
-/// first and the last square bracket becomes `...` (`funcNameForPrint` in `runtime/symtab.go`).
-pub fn printed_name(name: Cow<'_, str>) -> Cow<'_, str> {
-    let Some((before, rest)) = name.split_once('[') else { return name };
-    let Some((arguments, after)) = rest.rsplit_once(']') else { return name };
-    if arguments == "..." {
-        return name;
-    }
-    Cow::Owned(format!("{before}[...]{after}"))
-}
 
 /// A Go executable, opened.
 ///
 /// Holds the function table (about a quarter of the file) in memory and reads everything else from the [`Source`] on demand.
 /// All addresses are link-time addresses: where a PIE is loaded, its load bias must be added.
 pub struct GoBinary {
-    image: Image,
-    pclntab: Pclntab,
-    module: ModuleData,
+    pub(crate) image: Image,
+    pub(crate) pclntab: Pclntab,
+    pub(crate) module: ModuleData,
+    /// The `func_id` of functions that the compiler made.
+    pub(crate) wrapper_id: u8,
     build_id: Option<String>,
     build_info: Option<BuildInfo>,
     version: Option<GoVersion>,
-    wrapper_id: u8,
 }
 
 impl GoBinary {
@@ -86,7 +56,7 @@ impl GoBinary {
         module.gofunc = detect::gofunc(&image, &pclntab, &module);
         let wrapper_id = detect::wrapper_id(version.as_ref(), &pclntab);
         let build_id = notes::build_id(&image);
-        Ok(GoBinary { image, pclntab, module, build_id, build_info, version, wrapper_id })
+        Ok(GoBinary { image, pclntab, module, wrapper_id, build_id, build_info, version })
     }
 
     /// The processor architecture.
@@ -190,67 +160,5 @@ impl GoBinary {
     /// `vaddr` is executed. The address is used as given.
     pub fn sp_delta(&self, vaddr: u64) -> Option<i32> {
         self.pclntab.sp_delta(&self.pclntab.func_at(vaddr)?, vaddr)
-    }
-
-    /// Appends the functions that a code address is in, innermost first: those inlined there, then the real one.
-    /// Appends nothing when no function has the address.
-    ///
-    /// The address is used as given. For a return address, give one that is inside the call, such as the address
-    /// minus 1: the instruction after a call may belong to another line.
-    pub fn source_frames<'a>(&'a self, vaddr: u64, out: &mut Vec<SourceFrame<'a>>) {
-        /// The compiler stops inlining long before.
-        const MAX_DEPTH: usize = 256;
-        let mut fuel = Fuel::full();
-        let Some(func) = self.pclntab.func_at(vaddr) else { return };
-        let mut vaddr = vaddr;
-        let tree = self.pclntab.inline_tree(&self.image, self.module.gofunc, &func);
-        for _ in 0..MAX_DEPTH {
-            let call = tree
-                .zip(self.pclntab.inline_index(&func, vaddr, &mut fuel))
-                .and_then(|(tree, index)| InlinedCall::read(&self.image, self.pclntab.version(), tree, index));
-            let Some(call) = call else { break };
-            let name = self.pclntab.name(call.name).unwrap_or(Cow::Borrowed("?"));
-            let frame = SourceFrame { inlined: true, ..self.frame(name, call.start_line, call.func_id) };
-            out.push(self.placed(frame, &func, vaddr, &mut fuel));
-            vaddr = func.entry.saturating_add_signed(call.parent_pc.into()).max(func.entry);
-        }
-        let frame = self.frame(self.func_name(&func), func.start_line, func.func_id);
-        out.push(self.placed(frame, &func, vaddr, &mut fuel));
-    }
-
-    fn frame<'a>(&self, function: Cow<'a, str>, start_line: u32, func_id: u8) -> SourceFrame<'a> {
-        // Before there were generics, brackets only stood for array types, and the runtime printed them.
-        let generics = self.pclntab.version() >= PclntabVersion::Go118;
-        SourceFrame {
-            function: if generics { printed_name(function) } else { function },
-            file: Cow::Borrowed("?"),
-            line: 0,
-            start_line,
-            inlined: false,
-            func_id,
-            wrapper: func_id == self.wrapper_id,
-        }
-    }
-
-    /// The frame with the file and line that a function's tables have for an address.
-    fn placed<'a>(&'a self, frame: SourceFrame<'a>, func: &Func, vaddr: u64, fuel: &mut Fuel) -> SourceFrame<'a> {
-        let line = self.pclntab.line(func, vaddr, fuel);
-        let file = self.pclntab.file(func, vaddr, fuel).unwrap_or(frame.file);
-        SourceFrame { file, line, ..frame }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prints_generic_names_like_the_runtime() {
-        let printed = |name| printed_name(Cow::Borrowed(name)).into_owned();
-        assert_eq!(printed("main.main"), "main.main");
-        assert_eq!(printed("a.F[go.shape.[]uint8,go.shape.int].func1"), "a.F[...].func1");
-        assert_eq!(printed("a.(*M[go.shape.int]).Do[x]"), "a.(*M[...]");
-        assert_eq!(printed("a.F[...]"), "a.F[...]");
-        assert_eq!(printed("odd]["), "odd][");
     }
 }

@@ -164,7 +164,7 @@ fn verdict(image: &Image, pclntab: &Pclntab, base: u64, func: &Func, offset: u32
     if !(-1..len).contains(&i64::from(call.parent_pc)) {
         return None;
     }
-    let Some(before) = (call.name as usize).checked_sub(1) else { return Some(false) };
+    let Some(before) = (call.identity.name as usize).checked_sub(1) else { return Some(false) };
     let begins = pclntab.names().get(before) == Some(&0);
-    (begins && pclntab.name(call.name).is_some_and(|name| !name.is_empty())).then_some(true)
+    (begins && pclntab.name(call.identity.name).is_some_and(|name| !name.is_empty())).then_some(true)
 }

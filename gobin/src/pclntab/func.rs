@@ -53,7 +53,21 @@ impl FuncFlags {
     }
 }
 
+/// What a real and an inlined function have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Offset of the function's name.
+    pub(crate) name: u32,
+    /// Line of the `func` keyword; 0 when unknown.
+    pub(crate) start_line: u32,
+    pub(crate) func_id: u8,
+}
+
 impl Func {
+    pub(crate) const fn identity(&self) -> Identity {
+        Identity { name: self.name, start_line: self.start_line, func_id: self.func_id }
+    }
+
     /// Whether the function's code has `vaddr`.
     pub const fn contains(&self, vaddr: u64) -> bool {
         self.entry <= vaddr && vaddr < self.end

@@ -1,6 +1,6 @@
 //! Inlined calls (`runtime.inlinedCall`) and where a function's tree of them is.
 
-use super::func::Func;
+use super::func::{Func, Identity};
 use super::header::PclntabVersion;
 use super::table::Pclntab;
 use crate::bytes::{i32_at, u8_at, u32_at};
@@ -12,14 +12,10 @@ const FUNCDATA_INLINE_TREE: usize = 3;
 /// One node of an inline tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InlinedCall {
-    pub(crate) func_id: u8,
-    /// Offset of the inlined function's name.
-    pub(crate) name: u32,
+    pub(crate) identity: Identity,
     /// Where the call was, in bytes from the entry of the function that it was inlined into. Negative where no
     /// instruction belongs to the call itself (seen with `-race`): the runtime then takes the function's first line.
     pub(crate) parent_pc: i32,
-    /// Line of the `func` keyword; 0 when unknown.
-    pub(crate) start_line: u32,
 }
 
 impl InlinedCall {
@@ -31,16 +27,12 @@ impl InlinedCall {
         let number = |at| i32_at(&node, at).and_then(|value| u32::try_from(value).ok());
         if version >= PclntabVersion::Go120 {
             let start_line = number(12).unwrap_or(0);
-            Some(InlinedCall { func_id: u8_at(&node, 0)?, name: number(4)?, parent_pc: i32_at(&node, 8)?, start_line })
-        } else {
-            // 0: parent node (i16), 4: file, 8: line of the call, which the line table gives as well.
-            Some(InlinedCall {
-                func_id: u8_at(&node, 2)?,
-                name: number(12)?,
-                parent_pc: i32_at(&node, 16)?,
-                start_line: 0,
-            })
+            let identity = Identity { name: number(4)?, start_line, func_id: u8_at(&node, 0)? };
+            return Some(InlinedCall { identity, parent_pc: i32_at(&node, 8)? });
         }
+        // 0: parent node (i16), 4: file, 8: line of the call, which the line table gives as well.
+        let identity = Identity { name: number(12)?, start_line: 0, func_id: u8_at(&node, 2)? };
+        Some(InlinedCall { identity, parent_pc: i32_at(&node, 16)? })
     }
 }
 
@@ -48,29 +40,25 @@ impl Pclntab {
     /// The link-time address of a function's inline tree. `gofunc` is the address that funcdata offsets count from
     /// (Go 1.18 and later).
     pub(crate) fn inline_tree(&self, image: &Image, gofunc: Option<u64>, func: &Func) -> Option<u64> {
-        if usize::from(func.funcdata_count) <= FUNCDATA_INLINE_TREE {
-            return None;
-        }
-        let array = func.pcdata.checked_add(usize::try_from(func.pcdata_count).ok()?.checked_mul(4)?)?;
         if self.version().offsets_are_relative() {
-            let offset = u32_at(self.bytes(), array.checked_add(4 * FUNCDATA_INLINE_TREE)?)?;
-            if offset == u32::MAX {
-                return None;
-            }
-            return gofunc?.checked_add(offset.into());
+            return gofunc?.checked_add(self.inline_tree_offset(func)?.into());
         }
-        // Before 1.18: absolute addresses, aligned to 8 in memory.
-        let vaddr = self.vaddr().checked_add(array as u64)?.checked_next_multiple_of(8)?;
-        let tree = vaddr.checked_add(8 * FUNCDATA_INLINE_TREE as u64)?;
-        image.read_ptr(tree).filter(|&tree| tree != 0)
+        // Before 1.18: an array of absolute addresses, aligned to 8 in memory.
+        let array = self.vaddr().checked_add(funcdata(func)? as u64)?.checked_next_multiple_of(8)?;
+        image.read_ptr(array.checked_add(8 * FUNCDATA_INLINE_TREE as u64)?).filter(|&tree| tree != 0)
     }
 
-    /// The offset of a function's inline tree from `gofunc`, for checking a guess of the latter.
+    /// The offset of a function's inline tree from `gofunc` (Go 1.18 and later).
     pub(crate) fn inline_tree_offset(&self, func: &Func) -> Option<u32> {
-        let array = func.pcdata.checked_add(usize::try_from(func.pcdata_count).ok()?.checked_mul(4)?)?;
-        if usize::from(func.funcdata_count) <= FUNCDATA_INLINE_TREE {
-            return None;
-        }
-        u32_at(self.bytes(), array.checked_add(4 * FUNCDATA_INLINE_TREE)?).filter(|&offset| offset != u32::MAX)
+        let offset = u32_at(self.bytes(), funcdata(func)?.checked_add(4 * FUNCDATA_INLINE_TREE)?)?;
+        (offset != u32::MAX).then_some(offset)
     }
+}
+
+/// Where in the table a function's `funcdata` array starts: after its `pcdata`. `None` when it has no inline tree.
+fn funcdata(func: &Func) -> Option<usize> {
+    if usize::from(func.funcdata_count) <= FUNCDATA_INLINE_TREE {
+        return None;
+    }
+    func.pcdata.checked_add(usize::try_from(func.pcdata_count).ok()?.checked_mul(4)?)
 }

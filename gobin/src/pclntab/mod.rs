@@ -12,6 +12,7 @@ mod table;
 pub use func::{Func, FuncFlags};
 pub use header::PclntabVersion;
 
+pub(crate) use func::Identity;
 pub(crate) use header::{HEADER_SIZE, Header, LARGEST_TABLE, magic_is_older};
 pub(crate) use inline::InlinedCall;
 pub(crate) use pcvalue::Fuel;
