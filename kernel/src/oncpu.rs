@@ -228,3 +228,7 @@ impl OnCpu {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "oncpu_tests.rs"]
+mod tests;

@@ -34,7 +34,7 @@ impl Attached {
         })
     }
 
-    fn track(&mut self, config: &Config, tracker: &perf_event_attr, tid: u32) -> Result<(), OpenError> {
+    pub(crate) fn track(&mut self, config: &Config, tracker: &perf_event_attr, tid: u32) -> Result<(), OpenError> {
         for lane in &self.lanes {
             let Source::Cpu(cpu) = lane.source else { continue };
             match sys::perf_event_open(tracker, tid, cpu) {

@@ -1,6 +1,6 @@
 //! Threads and processes that come and go.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use fgspy_kernel::{Config, Mode, OnCpu, Record, State, monotonic_ns};
 
@@ -8,25 +8,25 @@ use crate::target::Target;
 use crate::watch::Watch;
 
 /// Attaches while the target makes a thread every moment, each the child of the one before: none may be missed, none
-/// recorded twice.
+/// recorded twice. (That a thread really is opened twice is rare; a unit test of `OnCpu` brings it about.)
 pub(crate) fn new_threads_are_followed_once() {
-    let mut doubly_opened = 0;
-    for _ in 0..5 {
+    const THREADS: usize = 300;
+    for _ in 0..3 {
         let mut target = Target::start();
-        target.ask("grow 60");
+        target.ask(&format!("grow {THREADS}"));
         let mut watch = Watch::open(Config::new(target.pid()));
         assert_eq!(watch.sampler.coverage().mode, Mode::Inherited);
-        watch.until("60 threads switched often", |watch| {
-            let seen: HashSet<u32> = watch.switches().map(|switch| switch.tid).collect();
-            target.all_threads().len() >= 61 && seen.len() >= 60 && watch.sampler.counts().switches > 10_000
+        let at_open = watch.sampler.coverage().threads;
+        watch.until("a few switches of each thread", |watch| {
+            let threads = target.all_threads();
+            let mut switches = HashMap::new();
+            watch.switches().for_each(|switch| *switches.entry(switch.tid).or_insert(0) += 1);
+            threads.len() == THREADS + 1
+                && threads.iter().all(|tid| *tid == target.pid() || switches.get(tid).is_some_and(|count| *count >= 4))
         });
-        let seen: HashSet<u32> = watch.switches().map(|switch| switch.tid).collect();
-        let own = target.pid();
-        for tid in target.all_threads().into_iter().filter(|tid| *tid != own) {
-            assert!(seen.contains(&tid), "thread {tid} was missed");
-        }
+        assert!(at_open <= THREADS, "{at_open} threads when opened: it no longer grew");
         let counts = watch.sampler.counts();
-        assert_eq!(watch.contradictions(), 0, "{counts:?}");
+        assert_eq!((watch.contradictions(), counts.lost), (0, 0), "{counts:?}");
         let started: Vec<u32> = watch
             .records
             .iter()
@@ -37,9 +37,8 @@ pub(crate) fn new_threads_are_followed_once() {
             .collect();
         let distinct: HashSet<_> = started.iter().collect();
         assert_eq!(distinct.len(), started.len(), "a start was told twice");
-        doubly_opened += usize::from(counts.duplicates > 0);
+        assert_eq!(watch.sampler.coverage().threads, THREADS + 1, "each is sampled");
     }
-    println!("threads opened twice in {doubly_opened} of 5 runs");
 }
 
 pub(crate) fn child_processes_are_not_sampled() {

@@ -83,14 +83,13 @@ fn start(count: u32, stop: &Arc<AtomicBool>, work: fn(&AtomicBool)) -> String {
 /// each of them is switched often. Answers at once.
 fn grow(count: u32, stop: &Arc<AtomicBool>) -> String {
     fn next(left: Arc<AtomicU32>, stop: Arc<AtomicBool>) {
-        spin_for(Duration::from_micros(200));
         if left.fetch_sub(1, Ordering::SeqCst) > 1 {
             let (left, stop) = (Arc::clone(&left), Arc::clone(&stop));
             thread::spawn(move || next(left, stop));
         }
         until(&stop, || {
             spin_for(Duration::from_micros(300));
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(100));
         });
     }
     let (left, stop) = (Arc::new(AtomicU32::new(count)), Arc::clone(stop));
