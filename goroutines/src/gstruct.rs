@@ -76,13 +76,12 @@ impl G {
         Status::of(self.raw_status)
     }
 
-    /// The saved context from which its stack can be walked; `None` while it runs on that stack, or its stack moves.
+    /// The saved context from which its stack can be walked; `None` while it runs on that stack.
     pub fn context(&self) -> Option<Context> {
         match self.status()? {
             // Its thread left the goroutine's stack for its own (`systemstack`, `morestack`): the context saved then holds
             // until it comes back, when the runtime clears the stack pointer (`runtime/asm_amd64.s`, `gogo`).
-            Status::Running => Some(self.sched).filter(|sched| self.bounds.holds(sched.sp, 8)),
-            Status::CopyStack => None,
+            Status::Running | Status::CopyStack => Some(self.sched).filter(|sched| self.bounds.holds(sched.sp, 8)),
             Status::Syscall => Some(self.syscall),
             Status::Runnable | Status::Waiting | Status::Preempted | Status::Leaked => Some(self.sched),
         }

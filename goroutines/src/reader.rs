@@ -220,7 +220,7 @@ impl Reader {
                     let bytes = copied.get(..*got).unwrap_or(copied);
                     job.outcome = match self.walk(runtime, job, *range, bytes) {
                         // It runs on its own stack after all: what was saved is of an earlier time.
-                        Outcome::Broken | Outcome::Unmapped if job.status == Status::Running => Outcome::OnThread,
+                        Outcome::Broken | Outcome::Unmapped if job.status.is_on_thread() => Outcome::OnThread,
                         outcome => outcome,
                     };
                 }
@@ -260,8 +260,7 @@ impl Job {
         let outcome = match g.context() {
             Some(context) if g.bounds.holds(context.sp, 8) => Outcome::Wanted(FIRST_CHUNK),
             Some(_) => Outcome::Broken,
-            None if status == Status::Running => Outcome::OnThread,
-            None => Outcome::Changed,
+            None => Outcome::OnThread,
         };
         Some(Job { address, g, status, tid: None, outcome, labels: None })
     }
@@ -282,7 +281,7 @@ impl Job {
     /// The goroutine moved while it was read. A running one keeps what its first read said, but for its labels.
     fn reject(&mut self) {
         self.labels = None;
-        self.outcome = if self.status == Status::Running { Outcome::OnThread } else { Outcome::Changed };
+        self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed };
     }
 
     fn observation<'a>(&'a self, arena: &'a [u64]) -> Observation<'a> {

@@ -63,6 +63,17 @@ impl Runtime {
         Some(self.binary.func_name(&function).to_string())
     }
 
+    /// Entry of the function that a goroutine with this stack was started with: the one that `runtime.goexit` seems to have
+    /// called. `None` for a stack that does not end there.
+    pub fn starts_at(&self, pcs: &[u64]) -> Option<u64> {
+        let [.., first, bottom] = pcs else { return None };
+        let function = self.binary.func_at(first.wrapping_sub(self.bias))?;
+        self.unwinder
+            .special()
+            .is_goexit(bottom.wrapping_sub(self.bias))
+            .then(|| function.entry.wrapping_add(self.bias))
+    }
+
     /// Whether goroutines started at `start_pc` are the runtime's own, which its dumps hide unless asked
     /// (`runtime/traceback.go`, `isSystemGoroutine`). The finalizer goroutine counts as the user's only while it runs a
     /// finalizer; that cannot be seen from outside, so it counts as the runtime's.

@@ -14,7 +14,8 @@ pub enum Status {
     Syscall,
     /// Parked.
     Waiting,
-    /// Its stack is being moved: there is nothing to read just now.
+    /// Running, on its thread's own stack, while its own is moved to a larger place. The old one is whole until the g
+    /// points to the new one (`runtime/stack.go`, `newstack` and `copystack`).
     CopyStack,
     /// Stopped itself for a suspending goroutine (`suspendG`), and not running.
     Preempted,
@@ -36,6 +37,11 @@ impl Status {
             10 => Some(Status::Leaked),
             _ => None,
         }
+    }
+
+    /// Whether a thread is running it.
+    pub const fn is_on_thread(self) -> bool {
+        matches!(self, Status::Running | Status::CopyStack)
     }
 
     /// The runtime's word for it, as in its goroutine dumps (`runtime/traceback.go`, `gStatusStrings`).

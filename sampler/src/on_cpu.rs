@@ -67,7 +67,11 @@ impl Interval {
     }
 }
 
-/// The stack in `sample`, if it is the observed goroutine's.
+/// The stack in `sample`, if it is provably the observed goroutine's.
+///
+/// A thread may have run several goroutines since the previous tick. While it runs a goroutine's own code its stack
+/// pointer or its g register say which. On its system stack neither does; then the chain must reach back to the function
+/// that this goroutine was started with, or the goroutine must be off its own stack at this very tick.
 fn stack_of(
     runtime: &Runtime,
     observation: &Observation<'_>,
@@ -86,23 +90,26 @@ fn stack_of(
     if belongs == Some(false) {
         return None;
     }
-    let mut pcs = Vec::new();
-    let doing = thread_stack::mend(&runtime.unwinder, &runtime.binary, runtime.bias, thread, &mut pcs);
+    let belongs = belongs == Some(true);
+    let mut user = Vec::new();
+    let doing = thread_stack::mend(&runtime.unwinder, &runtime.binary, runtime.bias, thread, &mut user);
     let saved = match observation.stack {
         Stack::Whole(saved) | Stack::Cut(saved) => Some(saved),
         _ => None,
     };
+    let mut cut = matches!(observation.stack, Stack::Cut(_));
     match (doing, saved) {
-        (Doing::Scheduler, _) => return None,
+        (Doing::Goroutine, _) if belongs || runtime.starts_at(&user) == Some(observation.g.start_pc) => cut = false,
         // The goroutine's own frames are those it left behind when its thread switched stacks.
-        (Doing::OnSystemStack, Some(saved)) => pcs.extend_from_slice(saved),
+        (Doing::OnSystemStack, Some(saved)) => user.extend_from_slice(saved),
         // In C code, called by the goroutine: it left its frames behind when it called.
-        (Doing::Partial, Some(saved)) => {
-            pcs.retain(|&pc| runtime.function_at(pc).is_none());
-            pcs.extend_from_slice(saved);
+        (Doing::Partial, Some(saved)) if runtime.function_at(registers.pc).is_none() => {
+            user.retain(|&pc| runtime.function_at(pc).is_none());
+            user.extend_from_slice(saved);
         }
-        (Doing::Goroutine | Doing::OnSystemStack | Doing::Partial, _) => {}
+        // On its own stack, but deeper than the kernel follows.
+        (Doing::Partial, _) if belongs => cut = true,
+        _ => return None,
     }
-    let cut = doing != Doing::Goroutine && !matches!(observation.stack, Stack::Whole(_));
-    Some(RawStack { kernel: sample.kernel_chain.clone(), user: pcs, exact_leaf: true, cut })
+    Some(RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, cut })
 }

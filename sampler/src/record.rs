@@ -264,14 +264,12 @@ impl Seen {
 /// What a goroutine was doing, by the runtime's word and the kernel's.
 fn state(status: Status, thread: ThreadState) -> State {
     match (status, thread) {
-        (Status::Running, ThreadState::Preempted) => State::RunningOffCpu,
-        (Status::Running, _) => State::Running,
+        (Status::Running | Status::CopyStack, ThreadState::Preempted) => State::RunningOffCpu,
+        (Status::Running | Status::CopyStack, _) => State::Running,
         // The runtime calls it a system call; the kernel says it computes: in the kernel, or in C.
         (Status::Syscall, ThreadState::OnCpu) => State::Running,
         (Status::Syscall, _) => State::Syscall,
         (Status::Runnable | Status::Preempted, _) => State::Runnable,
-        // Its stack is being moved by a thread that runs on its behalf.
-        (Status::CopyStack, _) => State::Running,
         (Status::Waiting | Status::Leaked, _) => State::Waiting,
     }
 }
