@@ -35,10 +35,11 @@ pub(crate) fn shop() -> Profile {
     let price = b.function("example.com/shop/cart.(*Cart).Price", "/src/cart/cart.go", 20);
     let sum = b.function("example.com/shop/cart.sum", "/src/cart/cart.go", 40);
     let lock = b.function("sync.(*Mutex).Lock", "/go/sync/mutex.go", 60);
-    let main = b.location(0x2000, &[(main, 12)]);
+    // In the order of first use, in which some versions of pprof number them anew.
     let sum = b.location(0x3000, &[(sum, 42), (price, 22)]);
-    let price = b.location(0x3010, &[(price, 24)]);
+    let main = b.location(0x2000, &[(main, 12)]);
     let lock = b.location(0x4000, &[(lock, 61)]);
+    let price = b.location(0x3010, &[(price, 24)]);
     let outside = {
         let function = b.function("libc.read", "", 0);
         b.location(0x7f00_0000_0000, &[(function, 0)])

@@ -14,27 +14,27 @@ fn the_schema_is_that_of_version_1() {
   "totals": {"time_ns":1000000000,"average_goroutines":2.0,"by_class_ns":{"running":340000000,"running off cpu":10000000,"runnable":0,"syscall":50000000,"mutex":600000000,"sync":0,"network":0,"chan":0,"select":0,"sleep":0,"gc":0,"other":0}},
   "accounting": {"rate_hz":100.0,"ticks":50,"late_ticks":1,"accepted":100,"changed":2,"broken":3,"unmapped":4,"spread_ns":100000000,"unplaced_ns":40000000,"cpu_samples":34,"cpu_samples_lost":5,"expected_ns":1000000000,"own_cpu_ns":7000000,"remarks":["no permission for perf_event_open"]},
   "frames": [
-    {"function":"main.main","file":"/src/main.go","line":12,"start_line":10,"address":"0x2000","inlined":false},
     {"function":"example.com/shop/cart.sum","file":"/src/cart/cart.go","line":42,"start_line":40,"address":"0x3000","inlined":true},
     {"function":"example.com/shop/cart.(*Cart).Price","file":"/src/cart/cart.go","line":22,"start_line":20,"address":"0x3000","inlined":false},
-    {"function":"example.com/shop/cart.(*Cart).Price","file":"/src/cart/cart.go","line":24,"start_line":20,"address":"0x3010","inlined":false},
+    {"function":"main.main","file":"/src/main.go","line":12,"start_line":10,"address":"0x2000","inlined":false},
     {"function":"sync.(*Mutex).Lock","file":"/go/sync/mutex.go","line":61,"start_line":60,"address":"0x4000","inlined":false},
+    {"function":"example.com/shop/cart.(*Cart).Price","file":"/src/cart/cart.go","line":24,"start_line":20,"address":"0x3010","inlined":false},
     {"function":"libc.read","file":"","line":0,"start_line":0,"address":"0x7f0000000000","inlined":false},
     {"function":"[running: no perf_event permission]","file":"","line":0,"start_line":0,"address":"0x0","inlined":false}
   ],
   "stacks": [
-    [1,2,0],
-    [4,3,0],
-    [5,0],
+    [0,1,2],
+    [3,4,2],
+    [5,2],
     [6]
   ],
   "samples": [
     {"stack":0,"goroutine":1,"state":"running","wait_reason":"","class":"running","labels":{"empty":"","state":"gold","tenant":"acme"},"creator":null,"count":30,"time_ns":300000000},
-    {"stack":1,"goroutine":2,"state":"waiting","wait_reason":"sync.Mutex.Lock","class":"mutex","labels":{},"creator":0,"count":50,"time_ns":500000000},
-    {"stack":1,"goroutine":3,"state":"waiting","wait_reason":"sync.Mutex.Lock","class":"mutex","labels":{},"creator":0,"count":10,"time_ns":100000000},
-    {"stack":2,"goroutine":2,"state":"syscall","wait_reason":"","class":"syscall","labels":{},"creator":0,"count":5,"time_ns":50000000},
-    {"stack":3,"goroutine":4,"state":"running","wait_reason":"","class":"running","labels":{},"creator":0,"count":4,"time_ns":40000000},
-    {"stack":0,"goroutine":3,"state":"running off cpu","wait_reason":"","class":"running off cpu","labels":{},"creator":0,"count":1,"time_ns":10000000}
+    {"stack":1,"goroutine":2,"state":"waiting","wait_reason":"sync.Mutex.Lock","class":"mutex","labels":{},"creator":2,"count":50,"time_ns":500000000},
+    {"stack":1,"goroutine":3,"state":"waiting","wait_reason":"sync.Mutex.Lock","class":"mutex","labels":{},"creator":2,"count":10,"time_ns":100000000},
+    {"stack":2,"goroutine":2,"state":"syscall","wait_reason":"","class":"syscall","labels":{},"creator":2,"count":5,"time_ns":50000000},
+    {"stack":3,"goroutine":4,"state":"running","wait_reason":"","class":"running","labels":{},"creator":2,"count":4,"time_ns":40000000},
+    {"stack":0,"goroutine":3,"state":"running off cpu","wait_reason":"","class":"running off cpu","labels":{},"creator":2,"count":1,"time_ns":10000000}
   ]
 }
 "#;
