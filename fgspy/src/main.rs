@@ -1,6 +1,7 @@
 //! The `fgspy` command: see `fgspy --help` and README.md.
 
 mod args;
+mod doctor;
 mod dump;
 mod exit;
 mod filter;
@@ -8,6 +9,7 @@ mod output;
 mod progress;
 mod record;
 mod report;
+mod serve;
 mod signals;
 mod summary;
 mod target;
@@ -23,7 +25,11 @@ fn main() -> ExitCode {
         Command::Record(args) => record::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Report(args) => report::run(&args),
-        Command::Serve(_) | Command::Doctor(_) => Ok(()),
+        Command::Serve(args) => serve::run(&args),
+        Command::Doctor(args) => match doctor::run(&args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(error) => Err(error),
+        },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

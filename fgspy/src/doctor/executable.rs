@@ -1,0 +1,137 @@
+//! What an executable says about itself, running or not.
+
+use std::path::Path;
+
+use fgspy_gobin::layout::Layout;
+use fgspy_gobin::{BuildInfo, GoBinary, Source, anchors};
+use fgspy_goroutines::AttachError;
+use fgspy_memory::ExeFile;
+use fgspy_sampler::TargetError;
+
+use super::check::{Check, Section};
+use super::host::count;
+
+/// Looks at an executable on disk.
+pub(super) fn examine_file(path: &Path) -> Section {
+    let title = format!("Executable {}", path.display());
+    let file = match ExeFile::open(path) {
+        Ok(file) => file,
+        Err(error) => {
+            let error = anyhow::Error::new(error).context("it cannot be opened");
+            return Section { title, checks: vec![Check::fail("file", &error)] };
+        }
+    };
+    let mut checks = vec![Check::ok("file", format!("{:.1} MB", file.len() as f64 / 1e6))];
+    match GoBinary::parse(Box::new(file)) {
+        Ok(binary) => {
+            checks.extend(describe(&binary));
+            checks.extend(understood(&binary, path));
+        }
+        Err(error) => checks.push(Check::fail("Go", &error.into())),
+    }
+    Section { title, checks }
+}
+
+/// What it is.
+pub(super) fn describe(binary: &GoBinary) -> Vec<Check> {
+    let info = binary.build_info();
+    let go = match binary.version() {
+        Some(version) => format!("{version}, {}", binary.arch().name()),
+        None => format!("of a release that it does not tell, {}", binary.arch().name()),
+    };
+    vec![
+        Check::ok("Go", go),
+        Check::ok("program", info.map_or_else(|| "not told: it has no build information".to_owned(), program)),
+        Check::ok("built", built(binary, info)),
+        functions(binary),
+    ]
+}
+
+/// `example.com/cmd/server, module example.com v1.2.3`
+fn program(info: &BuildInfo) -> String {
+    let main = info.main.as_ref().map(|(path, version)| format!("module {path} {version}").trim_end().to_owned());
+    let parts: Vec<String> =
+        [Some(info.path.clone()), main].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "not told: it was built without modules".to_owned() } else { parts.join(", ") }
+}
+
+/// How it was built, as far as profiling is concerned.
+fn built(binary: &GoBinary, info: Option<&BuildInfo>) -> String {
+    let setting = |key: &str| {
+        let (_, value) = info?.settings.iter().find(|(name, _)| name == key)?;
+        Some(value.as_str())
+    };
+    let mut words = vec![
+        if binary.is_pie() { "position independent" } else { "at a fixed address" },
+        if binary.symbol("runtime.main").is_some() { "with symbols" } else { "stripped (symbols are not needed)" },
+        // Part of runtime/cgo, which every program with C code has.
+        if binary.func_named("crosscall2").is_some() { "with cgo" } else { "without cgo" },
+    ];
+    if setting("-race") == Some("true") {
+        words.push("with the race detector");
+    }
+    if setting("-gcflags").is_some_and(|flags| flags.contains("-N")) {
+        words.push("not optimised");
+    }
+    words.join(", ")
+}
+
+fn functions(binary: &GoBinary) -> Check {
+    let number = count(binary.funcs().count() as u64, "function");
+    // Before Go 1.18 inlined calls are found without it.
+    let has_inlining = binary.module().gofunc.is_some() || binary.version().is_some_and(|go| !go.at_least(1, 18));
+    if has_inlining {
+        Check::ok("functions", format!("{number}, with files, lines and inlined calls"))
+    } else {
+        Check::warn("functions", format!("{number}, with files and lines; inlined calls were not found"))
+            .so("functions that were inlined are missing from stacks")
+    }
+}
+
+/// Whether the goroutines of a process that runs it can be read, as far as that can be told without one.
+fn understood(binary: &GoBinary, path: &Path) -> Vec<Check> {
+    let fail = |topic, source| {
+        // What it would be for a process that runs it.
+        let code = TargetError::Attach { pid: 0, path: String::new(), source };
+        let Check { mark, .. } = Check::fail(topic, &code.into());
+        mark
+    };
+    let mut checks = Vec::new();
+    match anchors::find(binary) {
+        Ok(found) => {
+            checks.push(Check::ok("goroutines", format!("found through {}", found.allgs.found_in.name())));
+            checks.push(wait_reasons(found.wait_reasons.map_or(0, |reasons| u64::from(reasons.count))));
+        }
+        Err(error) => {
+            let finding = error.to_string();
+            let mark = fail("goroutines", AttachError::Anchors(error));
+            checks.push(Check { mark, ..Check::ok("goroutines", finding) });
+        }
+    }
+    checks.push(match binary.version() {
+        Some(version) => match Layout::for_version(version, binary.arch()) {
+            Some(_) => Check::ok("layout", format!("known, from the sources of Go 1.{}", version.minor)),
+            None => Check::warn("layout", format!("{version} is newer than this fgspy"))
+                .so("the layout of its runtime has to be measured in a running process")
+                .fix([format!("see whether that works: fgspy doctor -p $(pidof {})", name(path))]),
+        },
+        None => {
+            let finding = AttachError::NoVersion.to_string();
+            Check { mark: fail("layout", AttachError::NoVersion), ..Check::ok("layout", finding) }
+        }
+    });
+    checks
+}
+
+/// Whether waits can be told apart. `number` of the runtime's own words were found.
+pub(super) fn wait_reasons(number: u64) -> Check {
+    if number > 0 {
+        Check::ok("wait reasons", format!("{number}, in the runtime's own words"))
+    } else {
+        Check::warn("wait reasons", "not found").so("what goroutines wait for is not told, only where")
+    }
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

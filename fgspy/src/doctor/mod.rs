@@ -1,0 +1,33 @@
+//! `fgspy doctor`: what works here, what does not, what follows from it, and the command that fixes it.
+
+mod check;
+mod executable;
+mod host;
+mod machine;
+mod process;
+mod report;
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::args::DoctorArgs;
+
+use check::Section;
+
+/// Prints what was found. Returns the exit code: 0 if everything essential works, else what `fgspy record` would return.
+pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<u8> {
+    let sections = match (args.pid, &args.binary) {
+        (Some(pid), _) => process::examine(pid),
+        (None, Some(path)) => vec![executable::examine_file(path)],
+        (None, None) => vec![machine::examine()],
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(report::render(&sections, in_colour()).as_bytes())?;
+    out.flush()?;
+    Ok(sections.iter().find_map(Section::exit_code).unwrap_or(0))
+}
+
+/// Colours are for terminals, and not for everybody (<https://no-color.org>).
+fn in_colour() -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    io::stdout().is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}

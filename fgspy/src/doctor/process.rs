@@ -1,0 +1,194 @@
+//! Whether a process can be profiled, found by doing what a recording does.
+
+use std::time::{Duration, Instant};
+
+use fgspy_goroutines::{Frames, Goroutine, Reader, Status, Trust, census};
+use fgspy_kernel::{Config, OnCpu, OpenError, diagnose};
+use fgspy_memory::Process;
+use fgspy_sampler::GoProcess;
+
+use super::check::{Check, Section};
+use super::host::count;
+use super::{executable, host, machine};
+
+/// The default rate of a recording.
+const RATE_HZ: f64 = 99.0;
+/// More of a command line than this says nothing more.
+const MAX_COMMAND: usize = 200;
+
+/// Looks at a process.
+pub(super) fn examine(pid: u32) -> Vec<Section> {
+    let mut section = Section { title: format!("Process {pid}, on {}", host::kernel()), checks: Vec::new() };
+    let checks = &mut section.checks;
+    match Process::open(pid) {
+        Ok(process) => {
+            checks.extend(describe(&process));
+            match GoProcess::attach(process) {
+                Ok(target) => examine_go(&target, checks),
+                Err(error) => checks.push(Check::fail("Go", &error.into())),
+            }
+        }
+        Err(error) => checks.push(Check::fail("reading memory", &error.into())),
+    }
+    vec![section]
+}
+
+/// What it is, Go or not.
+fn describe(process: &Process) -> Vec<Check> {
+    let mut command: String = process.command_line().join(" ").chars().take(MAX_COMMAND).collect();
+    if command.is_empty() {
+        command = "no command line".to_owned();
+    }
+    let mut checks = vec![Check::ok("reading memory", format!("permitted; user id {}: {command}", process.uid()))];
+    if let Some(thread) = process.asked_by_thread() {
+        let finding = format!("{thread} is a thread of process {}: all of the process is read", process.pid());
+        checks.push(Check::ok("process", finding));
+    }
+    let path = process.exe_path().display();
+    checks.push(Check::ok(
+        "executable",
+        if process.exe_deleted() {
+            format!("{path}, deleted or replaced since it was started; the one that runs can still be read")
+        } else {
+            path.to_string()
+        },
+    ));
+    if process.in_container() {
+        let own = match process.ns_pid() {
+            own if own == process.pid() => String::new(),
+            own => format!("; its own process id there is {own}"),
+        };
+        checks.push(Check::ok("container", format!("it runs in a container of its own{own}")));
+    }
+    checks
+}
+
+fn examine_go(target: &GoProcess, checks: &mut Vec<Check>) {
+    let runtime = &target.runtime;
+    checks.extend(executable::describe(&runtime.binary));
+    checks.push(match &runtime.trust {
+        Trust::Table => Check::ok("layout", "known from the sources of this Go release, and confirmed in the process"),
+        Trust::Calibrated { assumed } => {
+            let finding = format!("{} is newer than this fgspy: measured in the process", runtime.version);
+            let assumed = if assumed.is_empty() { "nothing".to_owned() } else { assumed.join(", ") };
+            Check::warn("layout", finding)
+                .so(format!("assumed to be as in earlier releases: {assumed}"))
+                .fix(["use a newer fgspy, if there is one"])
+        }
+    });
+    checks.push(executable::wait_reasons(runtime.wait_reasons.len() as u64));
+    match census(runtime, &target.memory) {
+        Ok(goroutines) => {
+            checks.push(Check::ok("goroutines", by_status(&goroutines)));
+            checks.push(stacks(&goroutines));
+            checks.extend(cost(target, goroutines.len()));
+        }
+        Err(error) => checks.push(Check::fail("goroutines", &error.into())),
+    }
+    checks.extend(on_cpu(target.process.pid()));
+}
+
+fn by_status(goroutines: &[Goroutine]) -> String {
+    const WORDS: [(&str, &[Status]); 4] = [
+        ("running", &[Status::Running, Status::CopyStack]),
+        ("runnable", &[Status::Runnable, Status::Preempted]),
+        ("in system calls", &[Status::Syscall]),
+        ("waiting", &[Status::Waiting, Status::Leaked]),
+    ];
+    let parts: Vec<String> = WORDS
+        .iter()
+        .map(|(word, statuses)| (word, goroutines.iter().filter(|g| statuses.contains(&g.status)).count()))
+        .filter(|(_, number)| *number > 0)
+        .map(|(word, number)| format!("{number} {word}"))
+        .collect();
+    format!("{}: {}", goroutines.len(), parts.join(", "))
+}
+
+/// How many stacks were read, of those that are in memory: a running goroutine's is on its thread.
+fn stacks(goroutines: &[Goroutine]) -> Check {
+    let number = |wanted: fn(&Frames) -> bool| goroutines.iter().filter(|g| wanted(&g.stack)).count() as u64;
+    let whole = number(|stack| matches!(stack, Frames::Whole(_)));
+    let cut = number(|stack| matches!(stack, Frames::Cut(_)));
+    let moved = number(|stack| matches!(stack, Frames::Unsteady));
+    let unreadable = number(|stack| matches!(stack, Frames::Unreadable));
+    let mut finding = format!("{whole} of {} read to their root", whole + cut + moved + unreadable);
+    if cut > 0 {
+        finding += &format!("; {cut} too deep, read from the leaf down");
+    }
+    if moved > 0 {
+        finding += &format!("; {moved} moved each time they were read");
+    }
+    if unreadable == 0 {
+        return Check::ok("stacks", finding);
+    }
+    Check::warn("stacks", format!("{finding}; {unreadable} were not understood"))
+        .so("time of these goroutines is shown without a place")
+        .fix(["report this with the Go version and, if you may, the executable"])
+}
+
+/// What reading all goroutines takes, by doing it.
+fn cost(target: &GoProcess, goroutines: usize) -> Option<Check> {
+    let mut reader = Reader::new();
+    let mut look = || {
+        let start = Instant::now();
+        reader.round(&target.runtime, &target.memory, &mut |_| {}).ok()?;
+        Some(start.elapsed())
+    };
+    // The first look fills caches that stay.
+    look()?;
+    Some(cost_of(look()?, goroutines))
+}
+
+fn cost_of(look: Duration, goroutines: usize) -> Check {
+    let (milliseconds, share) = (look.as_secs_f64() * 1e3, look.as_secs_f64() * RATE_HZ);
+    let takes = format!("a look at all of {goroutines} takes {milliseconds:.1} ms");
+    if share < 0.5 {
+        return Check::ok("cost", format!("{takes}; {RATE_HZ} a second take {:.1}% of a CPU", share * 100.0));
+    }
+    let rate = (0.25 / look.as_secs_f64()).clamp(0.1, RATE_HZ);
+    let rate = if rate < 1.0 { format!("{rate:.1}") } else { format!("{rate:.0}") };
+    Check::warn("cost", format!("{takes}: {RATE_HZ} a second would take {:.0}% of a CPU", share * 100.0))
+        .so("ticks come late; times stay right, but details are coarser")
+        .fix([format!("fgspy record --rate {rate} ...")])
+}
+
+/// Sampling its threads, by beginning to.
+fn on_cpu(pid: u32) -> Vec<Check> {
+    const TOPIC: &str = "on-CPU stacks";
+    let config = Config::new(pid);
+    match OnCpu::open(config.clone()) {
+        Ok(on_cpu) => {
+            let coverage = on_cpu.coverage();
+            let threads = count(coverage.threads as u64, "thread");
+            let mut checks = vec![Check::ok(TOPIC, format!("{threads} can be sampled by perf_event_open"))];
+            // Kernel frames have a line of their own.
+            let notes = coverage.notes(&Config { kernel: false, ..config });
+            checks.extend(notes.into_iter().map(|note| Check::warn(TOPIC, note)));
+            checks.push(if coverage.kernel {
+                Check::ok("kernel frames", "permitted")
+            } else {
+                machine::kernel_frames(&diagnose(None))
+            });
+            checks
+        }
+        Err(error) => vec![machine::refused(TOPIC, &error).so(OpenError::CONSEQUENCE)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::check::Mark;
+
+    #[test]
+    fn a_costly_look_is_worth_a_warning_and_a_rate() {
+        let cheap = cost_of(Duration::from_micros(1500), 700);
+        assert_eq!(cheap.mark, Mark::Ok);
+        assert_eq!(cheap.finding, "a look at all of 700 takes 1.5 ms; 99 a second take 14.8% of a CPU");
+        let costly = cost_of(Duration::from_millis(25), 20_000);
+        assert_eq!(costly.mark, Mark::Warn);
+        assert_eq!(costly.finding, "a look at all of 20000 takes 25.0 ms: 99 a second would take 248% of a CPU");
+        assert_eq!(costly.remedies, ["fgspy record --rate 10 ..."]);
+        assert_eq!(cost_of(Duration::from_secs(1), 1_000_000).remedies, ["fgspy record --rate 0.2 ..."]);
+    }
+}

@@ -1,0 +1,149 @@
+//! Putting findings on a screen.
+
+use super::check::{Check, Mark, Section};
+
+/// The columns that there are on every terminal, nearly.
+const WIDTH: usize = 100;
+/// Where topics start: behind two blanks and the longest mark.
+const TOPIC: usize = 8;
+
+/// All sections, and a last line that sums up.
+pub(super) fn render(sections: &[Section], in_colour: bool) -> String {
+    let mut text = String::new();
+    let checks = || sections.iter().flat_map(|section| &section.checks);
+    let topic_width = checks().map(|check| check.topic.len()).max().unwrap_or(0);
+    for section in sections {
+        text += &format!("{}\n", clean(&section.title));
+        for check in &section.checks {
+            render_check(&mut text, check, topic_width, in_colour);
+        }
+        text.push('\n');
+    }
+    let count = |wanted: fn(&Check) -> bool| checks().filter(|check| wanted(check)).count();
+    let failed = count(|check| matches!(check.mark, Mark::Fail(_)));
+    let warned = count(|check| check.mark == Mark::Warn);
+    text += &match (failed, warned) {
+        (0, 0) => "Everything works.\n".to_owned(),
+        (0, 1) => "What is essential works; 1 thing could be better.\n".to_owned(),
+        (0, n) => format!("What is essential works; {n} things could be better.\n"),
+        (1, _) => "1 thing that is essential does not work.\n".to_owned(),
+        (n, _) => format!("{n} things that are essential do not work.\n"),
+    };
+    text
+}
+
+fn render_check(text: &mut String, check: &Check, topic_width: usize, in_colour: bool) {
+    let (word, colour) = match check.mark {
+        Mark::Ok => ("ok", "32"),
+        Mark::Warn => ("warn", "33"),
+        Mark::Fail(_) => ("fail", "31"),
+    };
+    let mark = if in_colour { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() };
+    let indent = TOPIC + topic_width + 2;
+    let pad = " ".repeat(TOPIC - 2 - word.len());
+    let topic = check.topic;
+    *text += &format!("  {mark}{pad}{topic:topic_width$}  {}\n", wrap(&check.finding, indent, indent));
+    let mut detail = |label: &str, content: &str| {
+        let hang = indent + label.len();
+        *text += &format!("{:indent$}{label}{}\n", "", wrap(content, hang, hang));
+    };
+    if let Some(consequence) = &check.consequence {
+        detail("so:  ", consequence);
+    }
+    for (i, remedy) in check.remedies.iter().enumerate() {
+        let remedy = remedy.strip_prefix("or ").unwrap_or(remedy);
+        detail(if i == 0 { "fix: " } else { "or:  " }, remedy);
+    }
+}
+
+/// Breaks a text between words. The first line starts at column `first`, the others at `indent`.
+fn wrap(text: &str, first: usize, indent: usize) -> String {
+    let mut wrapped = String::new();
+    let mut column = first;
+    for word in clean(text).split_whitespace() {
+        let length = word.chars().count();
+        let is_first = wrapped.is_empty();
+        if !is_first && column + 1 + length > WIDTH {
+            wrapped += &format!("\n{:indent$}", "");
+            column = indent;
+        } else if !is_first {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped += word;
+        column += length;
+    }
+    wrapped
+}
+
+/// What a target says about itself must not control the terminal, nor turn the text around.
+fn clean(text: &str) -> String {
+    let is_unfit = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if is_unfit(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(checks: Vec<Check>) -> Section {
+        Section { title: "This machine".to_owned(), checks }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_details_hang_below() {
+        let checks = vec![
+            Check::ok("kernel", "Linux 6.1"),
+            Check::warn("kernel frames", "not permitted").so("less is seen").fix(["sudo x", "or sudo y"]),
+        ];
+        let expected = "\
+This machine
+  ok    kernel         Linux 6.1
+  warn  kernel frames  not permitted
+                       so:  less is seen
+                       fix: sudo x
+                       or:  sudo y
+
+What is essential works; 1 thing could be better.
+";
+        assert_eq!(render(&[section(checks)], false), expected);
+    }
+
+    #[test]
+    fn nothing_is_wider_than_the_screen() {
+        let long = "many words and a-rather-long-one ".repeat(20);
+        let checks = vec![Check::warn("topic", &long).so(&long).fix([&long, &long])];
+        let text = render(&[section(checks)], false);
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert_eq!(text.matches("a-rather-long-one").count(), 80);
+        // A word that is too long by itself is not broken: it may be a path to be copied.
+        let path = "x".repeat(150);
+        assert!(render(&[section(vec![Check::ok("topic", &path)])], false).contains(&path));
+    }
+
+    #[test]
+    fn colour_only_where_wanted() {
+        let checks = || vec![Check::ok("a", "b"), Check::warn("c", "d")];
+        assert!(!render(&[section(checks())], false).contains('\x1b'));
+        let coloured = render(&[section(checks())], true);
+        assert!(coloured.contains("  \x1b[32mok\x1b[0m    a  b\n  \x1b[33mwarn\x1b[0m  c  d\n"), "{coloured}");
+    }
+
+    #[test]
+    fn a_target_cannot_write_to_the_terminal() {
+        let text = render(&[section(vec![Check::ok("path", "/tmp/\x1b[2Jevil\u{202e}\nx")])], false);
+        assert!(text.contains("/tmp/\u{fffd}[2Jevil\u{fffd}\u{fffd}x\n"), "{text}");
+    }
+
+    #[test]
+    fn the_last_line_counts() {
+        let fail = || Check { mark: Mark::Fail(5), ..Check::ok("x", "y") };
+        let last = |checks: Vec<Check>| render(&[section(checks)], false).lines().last().unwrap().to_owned();
+        assert_eq!(last(vec![Check::ok("a", "b")]), "Everything works.");
+        assert_eq!(last(vec![Check::warn("a", "b"); 2]), "What is essential works; 2 things could be better.");
+        assert_eq!(last(vec![Check::warn("a", "b"), fail()]), "1 thing that is essential does not work.");
+        assert_eq!(last(vec![fail(), fail()]), "2 things that are essential do not work.");
+    }
+}

@@ -1,0 +1,143 @@
+//! The pprof of `debug=0`: how many goroutines have each stack (`printCountProfile` in Go's `runtime/pprof/pprof.go`).
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fgspy_export::pprof::proto;
+use fgspy_gobin::SourceFrame;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use prost::Message;
+
+use super::{Look, Missing, Shown};
+
+pub(super) fn write(look: &Look<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let mut gzip = GzEncoder::new(out, Compression::default());
+    gzip.write_all(&profile(look).encode_to_vec())?;
+    gzip.finish().map(drop)
+}
+
+fn profile(look: &Look<'_>) -> proto::Profile {
+    let mut tables = Tables::default();
+    tables.string(""); // pprof wants it to be number 0
+    let unit = proto::ValueType { r#type: tables.string("goroutine"), unit: tables.string("count") };
+    let (memory_start, memory_limit, file_offset) = look.target.text;
+    let mapping = proto::Mapping {
+        id: 1,
+        memory_start,
+        memory_limit,
+        file_offset,
+        filename: tables.string(&look.target.executable),
+        build_id: tables.string(&look.target.build_id),
+        has_functions: true,
+        has_filenames: true,
+        has_line_numbers: true,
+        has_inline_frames: true,
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let samples: Vec<proto::Sample> = look
+        .groups()
+        .iter()
+        .map(|group| {
+            let frames = look.frames(group.place.pcs);
+            let mut location_id: Vec<u64> = frames.iter().map(|frame| tables.location(frame)).collect();
+            match group.place.missing {
+                None => {}
+                Some(Missing::Outer) => location_id.push(tables.no_code(Missing::Outer.name())),
+                Some(missing) => location_id.insert(0, tables.no_code(missing.name())),
+            }
+            let labels = group.labels.iter();
+            let label = labels.map(|(key, value)| proto::Label {
+                key: tables.string(key),
+                str: tables.string(value),
+                num: 0,
+                num_unit: 0,
+            });
+            proto::Sample { label: label.collect(), location_id, value: vec![group.count] }
+        })
+        .collect();
+    proto::Profile {
+        sample_type: vec![unit],
+        sample: samples,
+        mapping: vec![mapping],
+        location: tables.locations,
+        function: tables.functions,
+        string_table: tables.strings,
+        time_nanos: i64::try_from(now.as_nanos()).unwrap_or(i64::MAX),
+        period_type: Some(unit),
+        period: 1,
+        ..Default::default()
+    }
+}
+
+/// pprof's tables. Ids are positions, from 1 on for locations and functions.
+#[derive(Default)]
+struct Tables {
+    strings: Vec<String>,
+    string_ids: HashMap<String, i64>,
+    functions: Vec<proto::Function>,
+    function_ids: HashMap<(String, String), u64>,
+    locations: Vec<proto::Location>,
+    location_ids: HashMap<u64, u64>,
+}
+
+impl Tables {
+    fn string(&mut self, text: &str) -> i64 {
+        if let Some(&id) = self.string_ids.get(text) {
+            return id;
+        }
+        let id = self.strings.len() as i64;
+        self.strings.push(text.to_owned());
+        self.string_ids.insert(text.to_owned(), id);
+        id
+    }
+
+    fn function(&mut self, name: &str, file: &str, start_line: u32) -> u64 {
+        let key = (name.to_owned(), file.to_owned());
+        if let Some(&id) = self.function_ids.get(&key) {
+            return id;
+        }
+        let id = self.functions.len() as u64 + 1;
+        let (name, filename) = (self.string(name), self.string(file));
+        self.functions.push(proto::Function {
+            id,
+            name,
+            system_name: name,
+            filename,
+            start_line: i64::from(start_line),
+        });
+        self.function_ids.insert(key, id);
+        id
+    }
+
+    fn location(&mut self, frame: &Shown<'_>) -> u64 {
+        if let Some(&id) = self.location_ids.get(&frame.address) {
+            return id;
+        }
+        let line = |tables: &mut Tables, line: &SourceFrame<'_>| proto::Line {
+            function_id: tables.function(&line.function, &line.file, line.start_line),
+            line: i64::from(line.line),
+        };
+        let lines = if frame.lines.is_empty() {
+            vec![proto::Line { function_id: self.function("[not Go code]", "", 0), line: 0 }]
+        } else {
+            frame.lines.iter().map(|frame| line(self, frame)).collect()
+        };
+        let id = self.add_location(frame.address, lines);
+        self.location_ids.insert(frame.address, id);
+        id
+    }
+
+    /// A location that stands for what is not known.
+    fn no_code(&mut self, name: &str) -> u64 {
+        let function_id = self.function(name, "", 0);
+        self.add_location(0, vec![proto::Line { function_id, line: 0 }])
+    }
+
+    fn add_location(&mut self, address: u64, line: Vec<proto::Line>) -> u64 {
+        let id = self.locations.len() as u64 + 1;
+        self.locations.push(proto::Location { id, mapping_id: 1, address, line });
+        id
+    }
+}

@@ -1,0 +1,137 @@
+//! `fgspy serve`: what net/http/pprof and fgprof serve, for a program that imports neither.
+
+mod answer;
+mod goroutines;
+mod guard;
+mod index;
+mod jobs;
+mod request;
+mod server;
+mod target;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Context;
+use fgspy_sampler::{GoProcess, Stop};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::args::ServeArgs;
+use crate::{signals, target as remarks};
+use target::Watched;
+
+/// How often the target is looked at, to notice its exit.
+const WATCH: Duration = Duration::from_millis(200);
+
+/// Why the server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Ctrl-C or the like.
+    Asked,
+    /// There is nothing left to serve.
+    TargetExited,
+}
+
+/// Tells everybody that the server ends.
+type Ending = watch::Receiver<Option<End>>;
+
+/// Waits for the end of the server.
+async fn end(ending: &mut Ending) -> End {
+    match ending.wait_for(Option::is_some).await {
+        Ok(end) => (*end).unwrap_or(End::Asked),
+        // Nobody is left to tell.
+        Err(_) => End::Asked,
+    }
+}
+
+/// Serves a process until it exits or we are told to end.
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let process = GoProcess::open(args.pid)?;
+    let stop = signals::stop_on_signal()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let listener = runtime.block_on(TcpListener::bind(args.listen)).with_context(|| {
+        format!("{} cannot be listened on (choose another address with --listen ADDRESS:PORT)", args.listen)
+    })?;
+    let address = listener.local_addr()?;
+    greet(&process, address);
+    let watched = Arc::new(Watched::new(process));
+    let (tell, ending) = watch::channel(None);
+    let watcher = {
+        let watched = Arc::clone(&watched);
+        move || tell.send_replace(Some(watch_for_end(&watched, &stop)))
+    };
+    thread::Builder::new().name("watcher".into()).spawn(watcher)?;
+    let pid = watched.pid();
+    let end = runtime.block_on(server::serve(listener, watched, ending));
+    // Whatever still runs has been told to stop, and its client is gone.
+    runtime.shutdown_background();
+    if end == End::TargetExited {
+        eprintln!("Process {pid} has exited, so there is nothing left to serve.");
+    }
+    Ok(())
+}
+
+/// Waits until there is a reason to end.
+fn watch_for_end(watched: &Watched, stop: &Stop) -> End {
+    loop {
+        if stop.sleep(WATCH) {
+            return End::Asked;
+        }
+        if watched.has_exited() {
+            return End::TargetExited;
+        }
+    }
+}
+
+/// Says what is served and how to get it.
+fn greet(process: &GoProcess, address: SocketAddr) {
+    let url = format!("http://{}", reachable(address));
+    eprintln!(
+        "Serving process {} ({}, {}) until it exits or Ctrl-C.\n  \
+         {url}/\n  \
+         where its time goes:  go tool pprof '{url}/debug/fgprof?seconds=5'\n  \
+         its goroutines now:   go tool pprof {url}/debug/pprof/goroutine\n  \
+         the same as text:     curl '{url}/debug/pprof/goroutine?debug=2'",
+        process.process.pid(),
+        process.process.exe_path().display(),
+        process.runtime.version,
+    );
+    let notes = remarks::open_on_cpu(process.process.pid()).1;
+    for remark in remarks::remarks(process).into_iter().chain(notes) {
+        eprintln!("Note: {remark}");
+    }
+    if !guard::is_loopback(address) {
+        eprintln!(
+            "Warning: whoever can reach {address} can read the stacks and labels of this process: there is no password and \
+             no encryption.\n  To keep it to this machine, leave out --listen and forward a port: \
+             ssh -L 6061:127.0.0.1:6061 HOST"
+        );
+    }
+}
+
+/// An address to put into a URL: nobody can connect to 0.0.0.0 from elsewhere, but here everybody can to this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lead_somewhere() {
+        let url = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(url("0.0.0.0:80"), "127.0.0.1:80");
+        assert_eq!(url("[::]:80"), "[::1]:80");
+        assert_eq!(url("10.1.2.3:80"), "10.1.2.3:80");
+    }
+}
