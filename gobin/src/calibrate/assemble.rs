@@ -1,6 +1,6 @@
 //! A layout for a release that is not in the table.
 
-use super::{CodeCalibration, MOffsets};
+use super::{CodeCalibration, LARGEST_STRUCT, MOffsets};
 use crate::Arch;
 use crate::layout::{GLayout, GobufLayout, Layout, MLayout};
 
@@ -52,8 +52,13 @@ pub enum Error {
 ///
 /// When something essential is unknown or contradictory.
 pub fn assemble(arch: Arch, code: &CodeCalibration, startpc: Option<u32>, live: MOffsets) -> Result<Assembled, Error> {
+    // Then nothing below can overflow.
+    let offsets = code.known().map(|(_, offset)| offset).chain([startpc, live.procid, live.curg].into_iter().flatten());
+    if offsets.max().is_some_and(|largest| largest >= LARGEST_STRUCT) {
+        return Err(Error::Arrangement { what: "a structure of the runtime" });
+    }
     let newest = Layout::newest(arch);
-    let mut assumed = vec!["g._panic", "g._defer", "g.lockedm", "g size", "gobuf.g", "gobuf.ctxt", "gobuf.lr"];
+    let mut assumed = vec!["g._panic", "g._defer", "g.lockedm", "g size", "gobuf.g", "gobuf.ctxt"];
     let known = |offset: Option<u32>, field| offset.ok_or(Error::Unknown { field });
 
     let gobuf = gobuf(&newest, code)?;
@@ -157,8 +162,35 @@ fn agreed(field: &'static str, code: Option<u32>, live: Option<u32>) -> Result<O
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::GoVersion;
+    use crate::calibrate::compare;
+
+    proptest! {
+        #[test]
+        fn any_offsets_are_survived(
+            offsets in proptest::collection::vec(proptest::option::weighted(0.9, prop_oneof![0u32..512, any::<u32>()]), 14),
+        ) {
+            let code = CodeCalibration {
+                g_m: offsets[0],
+                sched_sp: offsets[1],
+                sched_pc: offsets[1].map(|sp| sp.wrapping_add(8)),
+                sched_bp: offsets[1].map(|sp| sp.wrapping_add(40)),
+                atomicstatus: offsets[1].map(|sp| sp.wrapping_add(88)),
+                tracking_seq: offsets[5],
+                m_gsignal: offsets[6],
+                m_g0: offsets[7],
+                m_curg: offsets[8],
+                m_procid: offsets[9],
+                m_p: offsets[10],
+            };
+            let _ = assemble(Arch::Amd64, &code, offsets[11], MOffsets { procid: offsets[12], curg: offsets[13] });
+            code.goid();
+            compare(&Layout::newest(Arch::Amd64), &code);
+        }
+    }
 
     /// What the code and a live process of that release say.
     fn calibration(layout: &Layout) -> (CodeCalibration, Option<u32>, MOffsets) {

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::LARGEST_STRUCT;
 use crate::insn::{self, Op, Place, Reg};
 use crate::{Arch, GoBinary};
 
 /// The smallest `g` has more in front of its status: an offset below this is no field of interest.
 const FIRST_STATUS_OFFSET: u32 = 64;
-/// No structure read here is larger, in bytes.
-const LARGEST_STRUCT: u32 = 8192;
 
 /// Offsets in `runtime.g` and `runtime.m` that the code of an executable gives away. `None` where it does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -98,7 +97,7 @@ impl CodeCalibration {
 
     /// `g.goid`, which has followed `g.atomicstatus` and `g.stackLock` in every release.
     pub fn goid(&self) -> Option<u32> {
-        Some(self.atomicstatus? + 8)
+        self.atomicstatus?.checked_add(8)
     }
 
     /// `mcall` saves the context of the current goroutine in `g.sched`, then loads `g.m`.

@@ -16,6 +16,9 @@ pub use live::{MOffsets, MSample, m_offsets, startpc_offset};
 
 use crate::layout::Layout;
 
+/// No offset that counts is larger: the largest structure, `p` aside, has 2 KiB.
+const LARGEST_STRUCT: u32 = 8192;
+
 /// An offset on which the table and the executable's code differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mismatch {

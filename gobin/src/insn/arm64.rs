@@ -26,11 +26,13 @@ struct Known {
 impl Known {
     /// Decodes one instruction and follows its effect on the known addresses.
     fn step(&mut self, word: u32, at: u64) -> Ops {
-        if let Some((first, second)) = load_pair(word) {
-            // The registers are written after both addresses are taken from the base.
-            let (base, ops) = (self.resolve(first.1), [(first.0, 0), (second, 8)]);
-            ops.map(|(to, _)| self.set(to, None));
-            return ops.map(|(to, offset)| Some(Op::Load { to, from: moved(base, offset), size: 8 }));
+        if let Some(pair) = load_pair(word) {
+            // Both addresses are taken before a register is written.
+            let loads = pair.map(|(to, from)| (to, self.resolve(from)));
+            for (to, _) in loads {
+                self.set(to, None);
+            }
+            return loads.map(|(to, from)| Some(Op::Load { to, from, size: 8 }));
         }
         let (op, writes_back) = operation(word, at);
         let op = match op {
@@ -176,19 +178,11 @@ fn load_or_store(word: u32) -> Option<(Op, bool)> {
     Some((op, writes_back))
 }
 
-/// LDP of two 64-bit registers with a plain offset: the first register and its place, and the second.
-fn load_pair(word: u32) -> Option<((Reg, Place), Reg)> {
-    let offset = signed(bits(word, 15, 7), 7) * 8;
-    let is_pair = word & 0xffc0_0000 == 0xa940_0000;
-    is_pair.then(|| ((field_reg(word, 0), Place::Based(field_reg(word, 5), offset)), field_reg(word, 10)))
-}
-
-fn moved(place: Place, offset: i64) -> Place {
-    match place {
-        Place::Absolute(address) => Place::Absolute(address.wrapping_add_signed(offset)),
-        Place::Based(base, start) => Place::Based(base, start.wrapping_add(offset)),
-        other => other,
-    }
+/// LDP of two 64-bit registers with a plain offset: the registers and what is loaded into each.
+fn load_pair(word: u32) -> Option<[(Reg, Place); 2]> {
+    let (base, offset) = (field_reg(word, 5), signed(bits(word, 15, 7), 7) * 8);
+    let to = [(field_reg(word, 0), offset), (field_reg(word, 10), offset + 8)];
+    (word & 0xffc0_0000 == 0xa940_0000).then(|| to.map(|(to, offset)| (to, Place::Based(base, offset))))
 }
 
 /// As what is stored, register 31 is the constant zero.
