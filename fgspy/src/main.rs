@@ -12,7 +12,6 @@ mod report;
 mod serve;
 mod signals;
 mod summary;
-mod target;
 
 use std::process::ExitCode;
 

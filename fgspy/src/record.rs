@@ -4,14 +4,14 @@ use std::process::{Child, Command};
 
 use anyhow::Context;
 use fgspy_memory::Process;
-use fgspy_profile::{Profile, apply};
-use fgspy_sampler::{Ended, GoProcess, Options, Recording, Session, Sources, Stop, profile, record};
+use fgspy_profile::apply;
+use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
 use thiserror::Error;
 
 use crate::args::RecordArgs;
 use crate::output::{self, Output};
 use crate::progress::ProgressLine;
-use crate::{filter, signals, summary, target};
+use crate::{filter, signals, summary};
 
 /// The recording is empty.
 #[derive(Debug, Error)]
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
     let target = GoProcess::attach(process)?;
     let options = Options { rate_hz: args.rate, duration: args.duration };
     let mut line = ProgressLine::new(args.quiet, args.duration);
-    let (profile, ended) = record_target(target, options, &stop, &mut |progress| line.update(progress));
+    let (profile, ended) = record_profile(target, options, &stop, &mut |progress| line.update(progress));
     drop(line);
     if profile.samples.is_empty() {
         return Err(nothing(ended).into());
@@ -47,31 +47,6 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
         eprint!("{}", summary::closing(&filtered, ended, written.as_deref().map(|path| (path, format))));
     }
     child.map_or(Ok(()), wait)
-}
-
-/// Records a target that is open. The profile holds whatever was recorded, perhaps nothing.
-pub(crate) fn record_target(
-    target: GoProcess,
-    options: Options,
-    stop: &Stop,
-    progress: &mut dyn FnMut(&fgspy_sampler::Progress),
-) -> (Profile, Ended) {
-    let description = target.describe();
-    let mut remarks = target::remarks(&target);
-    let mut mappings = target.process.maps().unwrap_or_default();
-    let (on_cpu, notes) = target::open_on_cpu(target.process.pid());
-    remarks.extend(notes);
-    let GoProcess { process, memory, runtime } = target;
-    let mut session = Session { process, memory, runtime, on_cpu };
-    let mut recording: Recording = record(&mut session, options, stop, progress);
-    recording.accounting.remarks = remarks;
-    // What was loaded meanwhile counts too, unless the target is gone.
-    if let Ok(now) = session.process.maps() {
-        mappings = now;
-    }
-    let ended = recording.ended;
-    let sources = Sources { runtime: &session.runtime, mappings: &mappings, on_cpu: session.on_cpu.is_some() };
-    (profile(recording, description, &sources), ended)
 }
 
 fn nothing(ended: Ended) -> NothingRecorded {

@@ -10,7 +10,6 @@ use fgspy_kernel::monotonic_ns;
 use fgspy_sampler::GoProcess;
 
 use crate::args::DumpArgs;
-use crate::target;
 
 pub(crate) use text::write as write_text;
 
@@ -26,7 +25,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
         text::write(&moment, &mut out)?;
     }
     out.flush()?;
-    for remark in target::remarks(&target) {
+    for remark in fgspy_sampler::remarks(&target) {
         eprintln!("Note: {remark}");
     }
     Ok(())

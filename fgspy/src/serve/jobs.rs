@@ -15,7 +15,6 @@ use super::answer::{self, Answer, Refusal};
 use super::request::{Detail, Recording};
 use super::target::{Watched, is_gone};
 use super::{Ending, goroutines};
-use crate::record::record_target;
 
 /// Recordings at a time. Each reads all goroutines at its own ticks.
 const MAX_RECORDINGS: usize = 4;
@@ -91,7 +90,7 @@ impl Drop for StopOnDrop {
 fn record(watched: &Watched, recording: &Recording, stop: &Stop) -> Result<Answer, Refusal> {
     let target = watched.open().map_err(|error| unavailable(&error))?;
     let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time) };
-    let (mut profile, ended) = record_target(target, options, stop, &mut |_| {});
+    let (mut profile, ended) = fgspy_sampler::record_profile(target, options, stop, &mut |_| {});
     let cut_short = match ended {
         Ended::Duration | Ended::Stopped => None,
         Ended::TargetExited => Some("the target exited"),

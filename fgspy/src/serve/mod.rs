@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::args::ServeArgs;
-use crate::{signals, target as remarks};
+use crate::signals;
 use target::Watched;
 
 /// How often the target is looked at, to notice its exit.
@@ -99,8 +99,8 @@ fn greet(process: &GoProcess, address: SocketAddr) {
         process.process.exe_path().display(),
         process.runtime.version,
     );
-    let notes = remarks::open_on_cpu(process.process.pid()).1;
-    for remark in remarks::remarks(process).into_iter().chain(notes) {
+    let notes = fgspy_sampler::open_on_cpu(process.process.pid()).1;
+    for remark in fgspy_sampler::remarks(process).into_iter().chain(notes) {
         eprintln!("Note: {remark}");
     }
     if !guard::is_loopback(address) {

@@ -5,9 +5,11 @@
 
 mod compare;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Toolchain, Variant, build, dump, matrix, zoo};
-use fgspy_goroutines::census;
+use fgspy_goroutines::{Goroutine, Trust, attach_by_measuring, census};
 use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -32,6 +34,7 @@ fn zoo_equals_its_own_dump(toolchain: &Toolchain, variant: Variant) -> Result<()
     // The test stops the target, so that it and the dump speak of the same moment; fgspy never does.
     fixture.freeze()?;
     let goroutines = census(&target.runtime, &target.memory)?;
+    a_measured_layout_reads_the_same(&target, &goroutines)?;
     let dumped = dump::sigquit(fixture)?;
     let by_id = |goid| goroutines.iter().find(|goroutine| goroutine.g.goid == goid);
     for kind in &kinds {
@@ -47,5 +50,28 @@ fn zoo_equals_its_own_dump(toolchain: &Toolchain, variant: Variant) -> Result<()
         }
     }
     ensure!(compared >= kinds.len(), "only {compared} goroutines were compared, of {} kinds", kinds.len());
+    Ok(())
+}
+
+/// A version that is not in the table is read by a layout measured in the process. Here the table has it, so both ways
+/// must read the very same.
+fn a_measured_layout_reads_the_same(target: &GoProcess, goroutines: &[Goroutine]) -> Result<()> {
+    let tids: Vec<u32> = target.process.threads()?.iter().map(|thread| thread.ns_tid).collect();
+    let binary = Arc::clone(&target.runtime.binary);
+    let measured = attach_by_measuring(&target.memory, binary, target.runtime.bias, &tids)?;
+    ensure!(measured.trust != Trust::Table, "it was not measured");
+    let again = census(&measured, &target.memory)?;
+    // A measured layout cannot know whether a goroutine is locked to its thread, and believes in `parentGoid` (Go 1.21
+    // on), because what is not in the table is newer than that.
+    let has_parent = target.runtime.version.minor >= 21;
+    let plain = |goroutine: &Goroutine| {
+        let Goroutine { g, status, tid, stack, labels } = goroutine;
+        let g = (g.goid, g.bounds, g.m, g.parent_goid.filter(|_| has_parent), g.go_pc, g.start_pc, g.wait_reason);
+        (g, *status, *tid, stack.clone(), labels.clone())
+    };
+    for (table, measured) in goroutines.iter().zip(&again) {
+        ensure!(plain(table) == plain(measured), "by the table {table:?}\nmeasured     {measured:?}");
+    }
+    ensure!(goroutines.len() == again.len(), "{} goroutines by the table, {} measured", goroutines.len(), again.len());
     Ok(())
 }

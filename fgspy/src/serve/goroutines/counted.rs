@@ -107,8 +107,7 @@ fn quoted(text: &str) -> String {
             ..' ' | '\x7f' => {
                 let _ = write!(quoted, "\\x{:02x}", u32::from(c));
             }
-            // Both languages escape what Unicode does not count as printable; Go says which in another form.
-            c if c != '\'' && c.escape_debug().len() > 1 => {
+            c if !is_printable(c) => {
                 let code = u32::from(c);
                 let _ = if code < 0x1_0000 { write!(quoted, "\\u{code:04x}") } else { write!(quoted, "\\U{code:08x}") };
             }
@@ -117,6 +116,14 @@ fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// Whether Go prints a character as it is (`strconv.IsPrint`): no blanks but the ASCII one, no controls, nothing private
+/// or unassigned.
+fn is_printable(c: char) -> bool {
+    // Rust escapes the same when it prints strings, except quotes; combining marks only at the start.
+    let escaped = ['a', c].iter().collect::<String>().escape_debug().count() > 2;
+    !escaped || c == '\''
 }
 
 #[cfg(test)]
@@ -132,6 +139,8 @@ mod tests {
             ("it's \"so\" \\", r#""it's \"so\" \\""#),
             ("\x07\x08\x0c\n\r\t\x0b\x00\x1b\x7f", r#""\a\b\f\n\r\t\v\x00\x1b\x7f""#),
             ("Größe 世界 ☺", r#""Größe 世界 ☺""#),
+            ("e\u{301} x\u{301} \u{301}", "\"e\u{301} x\u{301} \u{301}\""),
+            ("\u{ad}\u{a0}\u{3000}", r#""\u00ad\u00a0\u3000""#),
             ("\u{85}\u{feff}\u{200b}\u{e000}\u{10ffff}", r#""\u0085\ufeff\u200b\ue000\U0010ffff""#),
         ] {
             assert_eq!(quoted(text), expected);

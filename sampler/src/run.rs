@@ -1,0 +1,63 @@
+//! A whole recording, from an open process to a profile.
+
+use fgspy_goroutines::Trust;
+use fgspy_kernel::{Config, OnCpu};
+use fgspy_profile::Profile;
+
+use crate::{Ended, GoProcess, Options, Progress, Session, Sources, Stop, profile, record};
+
+/// Records a process and looks up what was seen.
+///
+/// The profile holds whatever was recorded, perhaps nothing. What could not be had (a permission, a sure layout) is among
+/// its remarks.
+pub fn record_profile(
+    target: GoProcess,
+    options: Options,
+    stop: &Stop,
+    progress: &mut dyn FnMut(&Progress),
+) -> (Profile, Ended) {
+    let description = target.describe();
+    let mut remarks = remarks(&target);
+    let mut mappings = target.process.maps().unwrap_or_default();
+    let (on_cpu, notes) = open_on_cpu(target.process.pid());
+    remarks.extend(notes);
+    let GoProcess { process, memory, runtime } = target;
+    let mut session = Session { process, memory, runtime, on_cpu };
+    let mut recording = record(&mut session, options, stop, progress);
+    recording.accounting.remarks = remarks;
+    // What was loaded meanwhile counts too, unless the target is gone.
+    if let Ok(now) = session.process.maps() {
+        mappings = now;
+    }
+    let ended = recording.ended;
+    let sources = Sources { runtime: &session.runtime, mappings: &mappings, on_cpu: session.on_cpu.is_some() };
+    (profile(recording, description, &sources), ended)
+}
+
+/// Opens the kernel's view of the target's threads. Without permission there is none, and a remark for the user.
+pub fn open_on_cpu(pid: u32) -> (Option<OnCpu>, Vec<String>) {
+    let config = Config::new(pid);
+    match OnCpu::open(config.clone()) {
+        Ok(on_cpu) => {
+            let notes = on_cpu.coverage().notes(&config);
+            (Some(on_cpu), notes)
+        }
+        Err(error) => (None, vec![format!("running goroutines have no stacks: {error}")]),
+    }
+}
+
+/// What the user should know about how far a target is understood.
+pub fn remarks(target: &GoProcess) -> Vec<String> {
+    let mut remarks = Vec::new();
+    if let Some(tid) = target.process.asked_by_thread() {
+        remarks.push(format!("{tid} is a thread of process {}: all of the process is read", target.process.pid()));
+    }
+    if let Trust::Calibrated { assumed } = &target.runtime.trust {
+        remarks.push(format!(
+            "this fgspy has no layout for this {}: it was measured in the process; assumed: {}",
+            target.runtime.version,
+            assumed.join(", ")
+        ));
+    }
+    remarks
+}
