@@ -142,9 +142,8 @@ fn types(dwarf: &gimli::Dwarf<Reader<'_>>, unit: &Unit<'_>) -> Types {
     types
 }
 
-/// Follows a dotted path. The table calls `runqsize` by the name that it has had since Go 1.25.
+/// Follows a dotted path.
 fn offset_of(types: &Types, structure: &Structure, path: &str) -> Option<u64> {
-    let path = if path == "runq.size" && structure.fields.contains_key("runqsize") { "runqsize" } else { path };
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     let (offset, of) = structure.fields.get(first)?;
     let Some(rest) = rest else { return Some(*offset) };

@@ -75,13 +75,16 @@ var wanted = []table{
 		"midle", "nmidle", "pidle", "npidle", "nmspinning", "runq.head", "runq.tail", "disable.user", "disable.runnable",
 		"gcwaiting",
 	},
-		field("schedt", "runqsize").before(25).as("runq.size"), field("schedt", "runq.size").since(25)),
+		field("schedt", "runqsize").before(25), field("schedt", "runq.size").since(25)),
 	structure("moduledata", []string{
 		"pcHeader", "funcnametab", "cutab", "filetab", "pctab", "pclntable", "ftab", "findfunctab", "minpc", "maxpc",
 		"text", "etext", "types", "etypes", "textsectmap", "pluginpath", "modulename", "hasmain", "bad", "next",
 	},
 		size("moduledata"), field("moduledata", "rodata").since(18), field("moduledata", "gofunc").since(18)),
-	structure("sudog", []string{"g", "next", "elem", "isSelect", "waitlink", "c"}, size("sudog")),
+	// From 1.26 on elem and c are hidden from the garbage collector at times; then only vu has the address.
+	structure("sudog", []string{"g", "next", "isSelect", "waitlink"},
+		field("sudog", "elem").before(26), field("sudog", "elem.vu").since(26),
+		field("sudog", "c").before(26), field("sudog", "c.maybeTraceablePtr.vu").since(26), size("sudog")),
 	// Labels are a map[string]string up to 1.23; hmap, bmap and their constants are needed for nothing else.
 	before(24, structure("hmap", []string{"count", "flags", "B", "buckets", "oldbuckets"})),
 	{name: "bmap", pkg: "runtime", in: releases{0, 24}, entries: []entry{

@@ -177,7 +177,7 @@ pub struct PStatus {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchedLayout {
-    /// `midle` (address): first idle thread; a list head of two words from Go 1.26 on.
+    /// `midle` (address): first idle thread; from Go 1.26 on the first word of a list head.
     pub midle: u32,
     /// `nmidle` (i32): number of idle threads.
     pub nmidle: u32,
@@ -194,7 +194,7 @@ pub struct SchedLayout {
     #[serde(rename = "runq.tail")]
     pub runq_tail: u32,
     /// `runqsize`, `runq.size` from Go 1.25 on (i32): its length.
-    #[serde(rename = "runq.size")]
+    #[serde(rename = "runq.size", alias = "runqsize")]
     pub runq_size: u32,
     /// `disable.user` (bool): user goroutines are not scheduled.
     #[serde(rename = "disable.user")]
@@ -266,13 +266,15 @@ pub struct SudogLayout {
     pub g: u32,
     /// `next` (address): next in the queue of what is waited for.
     pub next: u32,
-    /// `elem` (address): the value sent or received; for semaphores, the semaphore's address.
+    /// `elem`, `elem.vu` from Go 1.26 on (address): the value sent or received; for semaphores, the semaphore's address.
+    #[serde(alias = "elem.vu")]
     pub elem: u32,
     /// `isSelect` (bool).
     pub is_select: u32,
     /// `waitlink` (address): next of the same goroutine.
     pub waitlink: u32,
-    /// `c` (address): the channel.
+    /// `c`, `c.vu` from Go 1.26 on (address): the channel.
+    #[serde(alias = "c.maybeTraceablePtr.vu")]
     pub c: u32,
     /// Size of a sudog.
     pub size: u32,
