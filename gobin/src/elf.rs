@@ -5,6 +5,7 @@
 //! which is only half a loss here.
 
 use crate::bytes::{c_string, u8_at, u16_at, u32_at, u64_at};
+use crate::source::read_exact;
 use crate::{Arch, Error, Source};
 
 const HEADER_SIZE: usize = 64;
@@ -94,7 +95,7 @@ pub(crate) struct Elf {
 
 impl Elf {
     pub(crate) fn parse(source: &dyn Source) -> Result<Elf, Error> {
-        let ident = source.read(0, 6).ok_or(Error::NotElf)?;
+        let ident = read_exact(source, 0, 6).ok_or(Error::NotElf)?;
         if ident.get(..4) != Some(b"\x7fELF") {
             return Err(Error::NotElf);
         }
@@ -104,7 +105,7 @@ impl Elf {
             _ => return Err(Error::Not64Bit),
         }
         let truncated = Error::Truncated { what: "ELF header" };
-        let header = source.read(0, HEADER_SIZE).ok_or_else(|| truncated.clone())?;
+        let header = read_exact(source, 0, HEADER_SIZE).ok_or_else(|| truncated.clone())?;
         let half = |at| u16_at(&header, at).ok_or_else(|| truncated.clone());
         let word = |at| u64_at(&header, at).ok_or_else(|| truncated.clone());
 
@@ -135,7 +136,7 @@ fn program_headers(source: &dyn Source, at: u64, size: u16, count: u16) -> Resul
     if size < PROGRAM_HEADER_SIZE {
         return Err(truncated);
     }
-    let bytes = source.read(at, size * usize::from(count)).ok_or(truncated)?;
+    let bytes = read_exact(source, at, size * usize::from(count)).ok_or(truncated)?;
     Ok(bytes.chunks_exact(size).filter_map(program_header).collect())
 }
 
@@ -156,10 +157,10 @@ fn sections(source: &dyn Source, at: u64, size: u16, count: u16, names: u16) -> 
         return None;
     }
     let count = usize::from(count).min(MAX_SECTIONS);
-    let bytes = source.read(at, size.checked_mul(count)?)?;
+    let bytes = read_exact(source, at, size.checked_mul(count)?)?;
     let header_of_names = bytes.chunks_exact(size).nth(usize::from(names))?;
     let names_size = u64_at(header_of_names, 32)?.min(MAX_SECTION_NAMES);
-    let names = source.read(u64_at(header_of_names, 24)?, usize::try_from(names_size).ok()?)?;
+    let names = read_exact(source, u64_at(header_of_names, 24)?, usize::try_from(names_size).ok()?)?;
     Some(bytes.chunks_exact(size).filter_map(|header| section(header, &names)).collect())
 }
 

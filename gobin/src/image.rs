@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::bytes::u64_at;
 use crate::elf::{Elf, PT_LOAD, SHT_NOBITS, Section, Segment};
 use crate::relocs::Relocs;
+use crate::source::read_exact;
 use crate::{Error, Source};
 
 /// How much is read at a time when a part of the file is searched.
@@ -12,7 +13,7 @@ const CHUNK: u64 = 256 << 10;
 
 /// An ELF file opened for reading by link-time address.
 pub(crate) struct Image {
-    pub(crate) source: Box<dyn Source>,
+    source: Box<dyn Source>,
     pub(crate) elf: Elf,
     pub(crate) segments: Vec<Segment>,
     relocs: Relocs,
@@ -30,13 +31,9 @@ impl Image {
         Ok(image)
     }
 
-    /// `len` bytes at file offset `offset`. The length of the source is checked first, so a source is never asked for
-    /// more than it has.
+    /// `len` bytes at file offset `offset`.
     pub(crate) fn read_file(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>> {
-        if offset.checked_add(len as u64)? > self.source.len() {
-            return None;
-        }
-        self.source.read(offset, len).filter(|bytes| bytes.len() == len)
+        read_exact(self.source.as_ref(), offset, len)
     }
 
     /// `len` file-backed bytes at a link-time address, as they are in the file.

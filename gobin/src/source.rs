@@ -19,6 +19,15 @@ pub trait Source: Send + Sync {
     fn read(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>>;
 }
 
+/// Exactly `len` bytes from `offset`. The file's length is checked first, so that a source is never asked for more than it
+/// has, whatever a damaged header says.
+pub(crate) fn read_exact(source: &dyn Source, offset: u64, len: usize) -> Option<Cow<'_, [u8]>> {
+    if offset.checked_add(len as u64)? > source.len() {
+        return None;
+    }
+    source.read(offset, len).filter(|bytes| bytes.len() == len)
+}
+
 impl Source for Vec<u8> {
     fn len(&self) -> u64 {
         self.as_slice().len() as u64

@@ -32,7 +32,10 @@ impl GoVersion {
         let rest = text.strip_prefix("devel ").unwrap_or(text).strip_prefix("go")?;
         let (major, rest) = number(rest)?;
         let (minor, rest) = number(rest.strip_prefix('.')?)?;
-        let patch = rest.strip_prefix('.').and_then(number).map(|(patch, _)| patch);
+        let patch = match rest.strip_prefix('.') {
+            Some(rest) => Some(number(rest)?.0),
+            None => None,
+        };
         Some(GoVersion { major, minor, patch, text: text.to_owned() })
     }
 
@@ -96,7 +99,19 @@ mod tests {
         assert_eq!(parts("devel go1.28-abc123 Tue Jan 2"), Some((1, 28, None)));
         assert_eq!(parts("go1.26-devel_abc123"), Some((1, 26, None)));
         assert_eq!(parts("go1.19.8 (Debian)"), Some((1, 19, Some(8))));
-        for bad in ["", "go", "go1", "go1.", "1.20", "devel +abc", "unknown", "go1.99999999", "go1.20\n"] {
+        for bad in [
+            "",
+            "go",
+            "go1",
+            "go1.",
+            "1.20",
+            "go1.20.",
+            "go1.20.x",
+            "devel +abc",
+            "unknown",
+            "go1.99999999",
+            "go1.20\n",
+        ] {
             assert_eq!(parts(bad), None, "{bad:?}");
         }
         assert_eq!(parts(&format!("go1.20{}", " ".repeat(600))), None);

@@ -1,6 +1,8 @@
 //! Shared by the tests that read real executables.
 #![allow(dead_code)]
 
+pub(crate) mod synthetic;
+
 use std::borrow::Cow;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
