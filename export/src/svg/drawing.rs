@@ -76,7 +76,7 @@ fn text(out: &mut String, class: &str, x: f64, y: f64, label: &str) -> std::fmt:
 
 /// How many characters fit into a box.
 fn room(width: f64) -> usize {
-    ((width - 6.0) / CHARACTER).max(0.0) as usize
+    ((width - 5.0) / CHARACTER).max(0.0) as usize
 }
 
 /// The class with the most time in a node, and that time.

@@ -1,19 +1,22 @@
 //! Names short enough for their boxes.
 
 /// The longest form of a name that fits into `room` characters: whole, without the path of its package, without its
-/// package, cut off. Nothing if hardly anything fits.
+/// package, without its receiver, cut off. Nothing if hardly anything fits.
 ///
-/// `github.com/acme/shop/cart.(*Cart).Price` is `cart.(*Cart).Price`, then `(*Cart).Price`, then `(*Cart).…`.
+/// `github.com/acme/shop/cart.(*Cart).Price` is `cart.(*Cart).Price`, then `(*Cart).Price`, then `Price`. A name that is
+/// cut off ends in `…`, but not where that would take the place of one of very few letters.
 pub(super) fn fit(name: &str, room: usize) -> String {
     let local = without_path(name);
     let bare = without_package(local);
-    if let Some(whole) = [name, local, bare].into_iter().find(|form| form.chars().count() <= room) {
+    let method = without_receiver(bare);
+    if let Some(whole) = [name, local, bare, method].into_iter().find(|form| form.chars().count() <= room) {
         return whole.to_owned();
     }
-    if room < 3 {
-        return String::new();
+    match room {
+        0..3 => String::new(),
+        3..8 => method.chars().take(room).collect(),
+        _ => method.chars().take(room - 1).chain(['…']).collect(),
     }
-    bare.chars().take(room - 1).chain(['…']).collect()
 }
 
 /// What follows the last slash of the package path; slashes in type arguments or brackets are no part of it.
@@ -33,6 +36,14 @@ fn without_package(name: &str) -> &str {
     }
 }
 
+/// What follows a receiver in parentheses; the whole if there is none or nothing follows.
+fn without_receiver(name: &str) -> &str {
+    match name.split_once(").") {
+        Some((receiver, rest)) if !rest.is_empty() && receiver.starts_with('(') => rest,
+        _ => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::fit;
@@ -44,9 +55,13 @@ mod tests {
         assert_eq!(fit(name, 38), "cart.(*Cart).Price");
         assert_eq!(fit(name, 18), "cart.(*Cart).Price");
         assert_eq!(fit(name, 17), "(*Cart).Price");
-        assert_eq!(fit(name, 12), "(*Cart).Pri…");
-        assert_eq!(fit(name, 3), "(*…");
+        assert_eq!(fit(name, 12), "Price");
+        assert_eq!(fit(name, 5), "Price");
+        assert_eq!(fit(name, 4), "Pric");
+        assert_eq!(fit(name, 3), "Pri");
         assert_eq!(fit(name, 2), "");
+        assert_eq!(fit("net/http.(*conn).serveTheConnection", 8), "serveTh…");
+        assert_eq!(fit("net/http.(*conn).serveTheConnection", 7), "serveTh");
         assert_eq!(fit("io", 2), "io");
     }
 
@@ -55,7 +70,9 @@ mod tests {
         assert_eq!(fit("main.Map[a/b.T]", 12), "Map[a/b.T]");
         assert_eq!(fit("[running: no perf_event permission]", 12), "[running: n…");
         assert_eq!(fit("a/b/", 3), "");
-        assert_eq!(fit("main.", 4), "mai…");
+        assert_eq!(fit("main.", 4), "main");
+        assert_eq!(fit("(*T).", 4), "(*T)");
+        assert_eq!(fit("a.(*L[...]).Get.func1", 9), "Get.func1");
         assert_eq!(fit("", 0), "");
         assert_eq!(fit("äöü.ßß", 3), "ßß");
     }

@@ -52,8 +52,9 @@
   // The same short forms of names as label.rs.
   function fit(text, room) {
     var local = text.replace(/^[^(\[ ]*\//, ''), bare = local.replace(/^[^.(\[ ]*\.(?=.)/, '');
-    var form = [text, local, bare].find(function (t) { return t.length <= room; });
-    return form !== undefined ? form : room < 3 ? '' : bare.slice(0, room - 1) + '…';
+    var method = bare.replace(/^\(.*?\)\.(?=.)/, '');
+    var form = [text, local, bare, method].find(function (t) { return t.length <= room; });
+    return form !== undefined ? form : room < 3 ? '' : room < 8 ? method.slice(0, room) : method.slice(0, room - 1) + '…';
   }
   function title(i) { return i === 0 ? 'all goroutines' : D.texts[name[i]]; }
 
@@ -70,7 +71,7 @@
     if (!(weight[focus] > 0)) focus = 0;
   }
 
-  function room(width) { return Math.max(0, Math.floor((width - 6) / D.character)); }
+  function room(width) { return Math.max(0, Math.floor((width - 5) / D.character)); }
 
   function box(i, x, pixels, above) {
     var y = depth[i] * D.row, width = pixels > 3 ? pixels - 1 : pixels, high = D.row - 1, activity = kind[i] >= 0;

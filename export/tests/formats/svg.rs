@@ -51,8 +51,8 @@ fn each_stack_is_a_column_from_the_root_down_to_what_was_going_on() {
         ("a1", 1051.2, 76.0, 10.68, ""),
         ("f3", 1062.88, 38.0, 57.4, "read"),
         ("a3", 1062.88, 57.0, 57.4, "syscall"),
-        ("f0", 1121.28, 19.0, 45.72, "[run…"),
-        ("a0", 1121.28, 38.0, 45.72, "runn…"),
+        ("f0", 1121.28, 19.0, 45.72, "[runni"),
+        ("a0", 1121.28, 38.0, 45.72, "runnin"),
     ];
     let expected: Vec<_> = expected.iter().map(|&(c, x, y, w, t)| (c.to_owned(), x, y, w, t.to_owned())).collect();
     assert_eq!(boxes(&text(&shop(), Format::FlameGraph)), expected);

@@ -167,8 +167,8 @@ fn go_tool_pprof_takes_profiles_of_nothing_and_of_odd_names() {
     pprof(test, &unknown, &["-raw"]).unwrap();
 }
 
-/// Opens the picture in a browser, runs `script` in it, and gives what that returned.
-fn browse(test: &str, profile: &fgspy_profile::Profile, script: &str) -> Option<serde_json::Value> {
+/// Opens the picture in a browser `width` pixels wide, runs `script` in it, and gives what that returned.
+fn browse(test: &str, profile: &fgspy_profile::Profile, width: u32, script: &str) -> Option<serde_json::Value> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("flame.svg");
     let probe = format!(
@@ -196,7 +196,7 @@ fn browse(test: &str, profile: &fgspy_profile::Profile, script: &str) -> Option<
     let output = Command::new("timeout")
         .args(["60", "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
         .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
-        .args(["--window-size=1400,900", "--hide-scrollbars", "--dump-dom"])
+        .args(["--hide-scrollbars", "--dump-dom", &format!("--window-size={width},900")])
         .arg(format!("--user-data-dir={}", dir.path().join("browser").display()))
         .arg(format!("file://{}", file.display()))
         .stdin(Stdio::null())
@@ -250,7 +250,7 @@ fn a_browser_zooms_filters_and_searches() {
         fire(document.getElementById('flame'), 'mouseleave');
         steps.hidden = document.getElementById('tip').getAttribute('class');
         return steps;";
-    let Some(got) = browse("a_browser_zooms_filters_and_searches", &shop(), script) else { return };
+    let Some(got) = browse("a_browser_zooms_filters_and_searches", &shop(), 1400, script) else { return };
     let help = "Click a box to zoom in. Click a class to see only it, shift-click to add or remove one. \
                 Callers stand above what they call.";
     let expected = serde_json::json!({
@@ -262,7 +262,7 @@ fn a_browser_zooms_filters_and_searches() {
                 ["example.com/shop/cart.(*Cart).Price", 1367],
                 ["example.com/shop/cart.sum", 1367],
                 ["running", 1323],
-                ["runn…", 43],
+                ["runni", 43],
             ],
             "status": "zoomed into example.com/shop/cart.sum: 310 ms, 31.0% of allshow everything (Esc)",
         },
@@ -292,6 +292,65 @@ fn a_browser_zooms_filters_and_searches() {
 }
 
 #[test]
+fn a_browser_draws_at_first_what_stands_in_the_file() {
+    let names = [
+        "github.com/acme/shop/cart.(*Cart).PriceOfEverythingInTheCart",
+        "main.Map[go.shape.int,a/b.T]",
+        "(*T).x",
+        "runtime.gopark",
+        "golang.org/x/sync/errgroup.(*Group).Go.func1",
+        "[running: no perf_event permission]",
+        "ünïcode.Näme",
+        "a/b/",
+        "main.",
+    ];
+    let mut seen = vec![];
+    let mut width = 400_000_000;
+    let reasons = ["select", "chan receive (nil chan)", "sync.RWMutex.RLock", "IO wait"];
+    let stacks: Vec<[&str; 2]> = names.iter().flat_map(|a| names.iter().map(|b| [*a, *b])).collect();
+    for (index, stack) in stacks.iter().enumerate() {
+        width = width * 9 / 10;
+        seen.push(running(stack, width / 3));
+        seen.push(waiting(stack, reasons[index % reasons.len()], width));
+    }
+    let p = profile(&seen);
+    let script = "return boxes().map(g => [label(g), ...[...g.querySelectorAll('rect')].map(r =>
+        [r.getAttribute('class'), ...['x', 'y', 'width', 'height'].map(a => (+r.getAttribute(a)).toFixed(1))].join(' '))]);";
+    let Some(got) = browse("a_browser_draws_at_first_what_stands_in_the_file", &p, 1200, script) else { return };
+    let svg = text(&p, Format::FlameGraph);
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let flame = document.descendants().find(|node| node.attribute("id") == Some("flame")).unwrap();
+    let at_rest: Vec<Vec<String>> = flame
+        .children()
+        .filter(roxmltree::Node::is_element)
+        .map(|group| {
+            let tagged = |tag: &'static str| group.children().filter(move |node| node.has_tag_name(tag));
+            let labels: Vec<&str> = tagged("text").filter_map(|node| node.text()).collect();
+            let number = |rect: roxmltree::Node<'_, '_>, name: &str| {
+                format!("{:.1}", rect.attribute(name).unwrap().parse::<f64>().unwrap())
+            };
+            let rects = tagged("rect").map(|rect| {
+                let numbers = ["x", "y", "width", "height"].map(|name| number(rect, name));
+                format!("{} {}", rect.attribute("class").unwrap(), numbers.join(" "))
+            });
+            std::iter::once(labels.join("|")).chain(rects).collect()
+        })
+        .collect();
+    let got: Vec<Vec<String>> = serde_json::from_value(got).unwrap();
+    assert!(at_rest.len() > 100, "{}", at_rest.len());
+    assert_eq!(got.len(), at_rest.len());
+    for (got, at_rest) in got.iter().zip(&at_rest) {
+        assert_eq!(got.len(), at_rest.len(), "{got:?} {at_rest:?}");
+        assert_eq!(got[0], at_rest[0]);
+        for (got, at_rest) in got.iter().zip(at_rest).skip(1) {
+            let numbers = |rect: &str| -> Vec<f64> { rect.rsplit(' ').take(4).map(|n| n.parse().unwrap()).collect() };
+            let apart = numbers(got).iter().zip(numbers(at_rest)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(apart < 0.11, "{got} in the browser, {at_rest} in the file");
+        }
+    }
+}
+
+#[test]
 fn a_browser_runs_nothing_that_a_target_says() {
     let evil = "</script><script>document.title = 'evil'</script><image href=x onerror=\"document.title='evil'\"/>";
     let name = format!("]]>{evil}&lt;/script&gt;");
@@ -304,7 +363,7 @@ fn a_browser_runs_nothing_that_a_target_says() {
         fire(boxes()[1].querySelector('rect'), 'click');
         return [document.title, document.querySelectorAll('script').length, document.querySelectorAll('image').length,
             label(boxes()[1])];";
-    let Some(got) = browse("a_browser_runs_nothing_that_a_target_says", &p, script) else { return };
+    let Some(got) = browse("a_browser_runs_nothing_that_a_target_says", &p, 1400, script) else { return };
     let title = "</script><script>document.title = 'evil'</script><image href=x onerror=\"document.title='evil'\"/>";
     let title = title.rsplit('/').next().unwrap();
     assert_eq!(got[0], format!("{title} – fgspy"));
