@@ -71,12 +71,27 @@ pub(crate) fn closing(profile: &Profile, ended: Ended, written: Option<(&Path, F
     text
 }
 
-/// Where the time went, in one line: the classes with the most of it.
+/// Where the time went, in one line: the classes with the most of it, with half the width of the 95 % interval where it
+/// can be seen at this precision.
 fn shares(profile: &Profile) -> String {
     let total = profile.total_time();
-    let mut classes: Vec<(Class, u64)> = profile.by_class().into_iter().filter(|(_, time)| *time > 0).collect();
-    classes.sort_by_key(|&(_, time)| std::cmp::Reverse(time));
-    let parts: Vec<String> =
-        classes.iter().map(|(class, time)| format!("{} {}", class.word(), summary::percent(*time, total))).collect();
+    let mut classes: Vec<(Class, u64, f64)> = profile
+        .by_class()
+        .into_iter()
+        .zip(profile.class_errors())
+        .map(|((class, time), (_, error))| (class, time, error))
+        .filter(|(_, time, _)| *time > 0)
+        .collect();
+    classes.sort_by_key(|&(_, time, _)| std::cmp::Reverse(time));
+    let parts: Vec<String> = classes
+        .iter()
+        .map(|(class, time, error)| {
+            let share = summary::percent(*time, total);
+            match 100.0 * error / total as f64 {
+                points if points < 0.05 => format!("{} {share}", class.word()),
+                points => format!("{} {share} ±{points:.1}", class.word()),
+            }
+        })
+        .collect();
     parts.join(" · ")
 }

@@ -6,6 +6,7 @@
 mod access;
 mod builder;
 mod class;
+mod error;
 mod filter;
 mod merge;
 mod model;

@@ -1,0 +1,83 @@
+//! How sure a profile is of its shares.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+
+use crate::{Class, Profile};
+
+/// The two-sided 95 % quantile of the normal distribution.
+const Z_95: f64 = 1.96;
+
+impl Profile {
+    /// Half the width of the 95 % confidence interval of each class's time, in nanoseconds, in the order of
+    /// [`Class::ALL`].
+    ///
+    /// Each goroutine's observations are taken for independent draws of what it does: of n observations, of which a share
+    /// p was in a class, the standard error is √(p(1 − p)/n). Ticks are in truth evenly spaced, and goroutines stay in a
+    /// state for longer than a tick as often as not, both of which make the estimate better than that; a goroutine that
+    /// was always seen doing the same adds nothing. Goroutines are taken for independent of each other, so that many of
+    /// them doing the same at the same moment (waiting for one lock) may make it worse.
+    pub fn class_errors(&self) -> [(Class, f64); Class::COUNT] {
+        let mut goroutines: HashMap<u64, [(u64, u64); Class::COUNT], RandomState> = HashMap::default();
+        for sample in &self.samples {
+            let seen = goroutines.entry(sample.goid).or_insert([(0, 0); Class::COUNT]);
+            if let Some((count, time)) = seen.get_mut(sample.class(self).index()) {
+                *count = count.saturating_add(sample.count);
+                *time = time.saturating_add(sample.time_ns);
+            }
+        }
+        let mut variances = [0.0; Class::COUNT];
+        for seen in goroutines.values() {
+            let observations: f64 = seen.iter().map(|(count, _)| *count as f64).sum();
+            let total: f64 = seen.iter().map(|(_, time)| *time as f64).sum();
+            for ((_, time), variance) in seen.iter().zip(&mut variances) {
+                if observations > 0.0 && total > 0.0 {
+                    let share = *time as f64 / total;
+                    *variance += total * total * share * (1.0 - share) / observations;
+                }
+            }
+        }
+        let mut variances = variances.into_iter();
+        Class::ALL.map(|class| (class, Z_95 * variances.next().unwrap_or(0.0).sqrt()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Builder, Class, Profile, SampleKey, State, Target};
+
+    /// A profile of (goroutine, state, observations, nanoseconds).
+    fn profile(samples: &[(u64, State, u64, u64)]) -> Profile {
+        let mut builder = Builder::new(Target::default(), 0);
+        let stack = builder.stack(&[]);
+        let labels = builder.labels(&[]);
+        for &(goid, state, count, time_ns) in samples {
+            let key = SampleKey { stack, goid, state, wait_reason: None, labels, creator: None };
+            builder.add(key, count, time_ns);
+        }
+        builder.finish(1, Default::default())
+    }
+
+    fn error(profile: &Profile, class: Class) -> f64 {
+        profile.class_errors()[class.index()].1
+    }
+
+    #[test]
+    fn what_never_changes_has_no_error() {
+        let profile = profile(&[(1, State::Runnable, 100, 1000), (2, State::Syscall, 100, 1000)]);
+        assert_eq!(error(&profile, Class::Runnable), 0.0);
+        assert_eq!(error(&profile, Class::Running), 0.0);
+    }
+
+    #[test]
+    fn errors_of_goroutines_add_in_squares() {
+        // p = 1/2, n = 100: 1.96 × 1000 × √(1/400) = 98.
+        let one = profile(&[(1, State::Running, 50, 500), (1, State::Runnable, 50, 500)]);
+        assert!((error(&one, Class::Running) - 98.0).abs() < 1e-9);
+        assert_eq!(error(&one, Class::Running), error(&one, Class::Runnable));
+        let four: Vec<_> =
+            (1..=4).flat_map(|id| [(id, State::Running, 50, 500), (id, State::Runnable, 50, 500)]).collect();
+        assert!((error(&profile(&four), Class::Running) - 196.0).abs() < 1e-9);
+    }
+}
