@@ -11,10 +11,8 @@ mod startup;
 mod still;
 mod target;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use fgspy_fixtures::{Program, skip};
-use fgspy_goroutines::Trust;
-use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use target::Target;
@@ -43,8 +41,6 @@ fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Tria
 }
 
 fn is_read_right(target: Target) -> Result<()> {
-    let process = GoProcess::open(target.pid())?;
-    ensure!(process.runtime.trust == Trust::Table, "its layout is not the table's: {:?}", process.runtime.trust);
-    let session = recorded::while_it_works(process, &target).context("recorded")?;
-    still::goroutines_equal_their_dump(&session, target).context("dumped")
+    recorded::while_it_works(&target).context("recorded")?;
+    still::goroutines_equal_their_dump(target).context("dumped")
 }

@@ -50,10 +50,7 @@ impl Target {
             fixture.must_run()?;
             Ok(has_compiled(&scratch))
         })?;
-        Ok(Target {
-            version: version_of(&toolchain.go())?,
-            running: Running::Build { fixture, group, _files: files },
-        })
+        Ok(Target { version: version_of(&toolchain.go())?, running: Running::Build { fixture, group, _files: files } })
     }
 
     fn fixture(&self) -> &Fixture {
@@ -103,15 +100,11 @@ impl Target {
     pub(crate) fn last_words(self) -> Result<String> {
         self.fixture().signal(Signal::ABORT);
         self.fixture().thaw();
-        Ok(match self.running {
-            Running::Server(server) => server.fixture.wait()?.1,
-            // The compilers stay frozen, so that nothing that `go` waits for happens meanwhile.
-            Running::Build { fixture, group, .. } => {
-                let compilers = group;
-                let (_, words) = fixture.wait_for(|| drop(compilers))?;
-                words
-            }
-        })
+        match self.running {
+            Running::Server(server) => Ok(server.fixture.wait()?.1),
+            // The compilers stay frozen until the group is dropped, so that nothing that `go` waits for happens.
+            Running::Build { fixture, group: _group, .. } => Ok(fixture.wait()?.1),
+        }
     }
 }
 

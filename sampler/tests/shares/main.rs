@@ -1,0 +1,160 @@
+//! Shares of time are true: programs whose shares are known, by measurement inside or by construction.
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
+use fgspy_profile::{Class, Filter, Profile, State, apply};
+use fgspy_sampler::{Ended, GoProcess, Options, Stop, record_profile};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let toolchains = toolchains::required().expect("the required toolchains can be had");
+    // The oldest and the newest: what differs between versions is how goroutines are read, which `truth` covers.
+    let ends = [toolchains.first().cloned(), toolchains.last().cloned()];
+    let trials = ends.into_iter().flatten().flat_map(|toolchain| {
+        let name = |test: &str| format!("{test}::{}", toolchain.version);
+        let (shares, mix) = (toolchain.clone(), toolchain.clone());
+        [
+            Trial::test(name("fgprofs_example"), move || run(fgprofs_example(&shares))),
+            Trial::test(name("ten_states"), move || run(ten_states(&mix))),
+        ]
+    });
+    // One after the other: each wants the processors for itself.
+    let arguments = Arguments { test_threads: Some(1), ..arguments };
+    libtest_mimic::run(&arguments, trials.collect()).exit();
+}
+
+fn run(result: Result<()>) -> Result<(), Failed> {
+    result.map_err(|error| Failed::from(format!("{error:#}")))
+}
+
+fn record(fixture: &Fixture, duration: Duration) -> Result<Profile> {
+    let target = GoProcess::open(fixture.pid())?;
+    let options = Options { rate_hz: 99.0, duration: Some(duration) };
+    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_| {});
+    ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
+    adds_up(&profile)?;
+    Ok(profile)
+}
+
+/// The samples stand for goroutines × time, exactly; and the measured time is the time asked for.
+fn adds_up(profile: &Profile) -> Result<()> {
+    let (total, expected) = (profile.total_time(), profile.accounting.expected_ns);
+    ensure!(total == expected, "the samples stand for {total} ns of {expected} ns");
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Truth {
+    network_ns: u64,
+    cpu_ns: u64,
+    sleep_ns: u64,
+    total_ns: u64,
+    goid: u64,
+}
+
+fn truth(fixture: &mut Fixture) -> Result<Truth> {
+    fixture.tell("")?;
+    let line = fixture.line()?;
+    serde_json::from_str(&line).context(line)
+}
+
+/// fgprof's own example: a loop that waits for the network, computes and sleeps.
+fn fgprofs_example(toolchain: &Toolchain) -> Result<()> {
+    let mut fixture = Fixture::spawn(&build("shares", toolchain, Variant::Stripped)?, [""; 0])?;
+    let before = truth(&mut fixture)?;
+    let profile = record(&fixture, Duration::from_secs(10))?;
+    let after = truth(&mut fixture)?;
+    let of_loop = apply(&profile, &Filter { goroutines: vec![after.goid], ..Filter::default() });
+    let whole = (after.total_ns - before.total_ns) as f64;
+    for (function, from, to) in [
+        ("main.slowNetworkRequest", before.network_ns, after.network_ns),
+        ("main.cpuIntensiveTask", before.cpu_ns, after.cpu_ns),
+        ("main.weirdFunction", before.sleep_ns, after.sleep_ns),
+    ] {
+        let (time, total) = (time_in(&of_loop, function), of_loop.total_time());
+        let (share, true_share) = (time as f64 / total as f64, (to - from) as f64 / whole);
+        // Twice the printed half-width: 95 % intervals miss one time in twenty, and this must not.
+        let error = 2.0 * 1.96 * (true_share * (1.0 - true_share) * of_loop.samples_seen().recip()).sqrt();
+        eprintln!("{} {function}: {share:.4}, in truth {true_share:.4} ±{error:.4}", toolchain.version);
+        ensure!((share - true_share).abs() <= error, "{function}: {share:.4}, in truth {true_share:.4} ±{error:.4}");
+    }
+    Ok(())
+}
+
+trait Seen {
+    fn samples_seen(&self) -> f64;
+}
+
+impl Seen for Profile {
+    fn samples_seen(&self) -> f64 {
+        self.samples.iter().map(|sample| sample.count as f64).sum()
+    }
+}
+
+/// Nanoseconds of all stacks with a function.
+fn time_in(profile: &Profile, function: &str) -> u64 {
+    let samples = profile.samples.iter();
+    let with = samples.filter(|sample| profile.frames(sample.stack).any(|frame| frame.name == function));
+    with.map(|sample| sample.time_ns).sum()
+}
+
+/// Ten states, each with a number of goroutines that is known by construction.
+fn ten_states(toolchain: &Toolchain) -> Result<()> {
+    let fixture = Fixture::spawn(&build("mix", toolchain, Variant::Stripped)?, [""; 0])?;
+    let truth = fixture.announced.first().context("no truth was announced")?;
+    let truth: BTreeMap<String, u64> = serde_json::from_str(truth)?;
+    let profile = record(&fixture, Duration::from_secs(4))?;
+    let each = |count: u64| count as f64 * profile.duration_ns as f64;
+    for (state, function, class) in [
+        ("chan", "main.waitChan", Some(Class::Chan)),
+        ("select", "main.waitSelect", Some(Class::Select)),
+        ("mutex", "main.waitMutex", None), // `semacquire`, which is sync, before Go 1.20
+        ("cond", "main.waitCond", Some(Class::Sync)),
+        ("waitgroup", "main.waitWaitGroup", Some(Class::Sync)),
+        ("sleep", "main.waitSleep", Some(Class::Sleep)),
+        ("network", "main.waitNetwork", Some(Class::Network)),
+        ("syscall", "main.waitSyscall", Some(Class::Syscall)),
+    ] {
+        let count = *truth.get(state).with_context(|| format!("no {state} in the truth"))?;
+        close(state, time_in(&profile, function) as f64, each(count))?;
+        for sample in &profile.samples {
+            let here = profile.frames(sample.stack).any(|frame| frame.name == function);
+            let class_of = sample.class(&profile);
+            ensure!(!here || class.is_none_or(|class| class == class_of), "{state} is {class_of:?}");
+        }
+    }
+    computing(&profile, &truth)
+}
+
+/// Of the computing goroutines, as many as there are processors have one, and the others want one.
+fn computing(profile: &Profile, truth: &BTreeMap<String, u64>) -> Result<()> {
+    let in_state = |wanted: fn(State) -> bool| {
+        let samples = profile.samples.iter().filter(|sample| wanted(sample.state));
+        let here = samples.filter(|sample| profile.frames(sample.stack).any(|frame| frame.name == "main.compute"));
+        here.map(|sample| sample.time_ns).sum::<u64>() as f64
+    };
+    let (running, runnable) = (truth["running"] as f64, truth["runnable"] as f64);
+    let elapsed = profile.duration_ns as f64;
+    let has_processor = in_state(|state| matches!(state, State::Running | State::RunningOffCpu));
+    let wants_processor = in_state(|state| state == State::Runnable);
+    eprintln!(
+        "running {:.3} of {running}, runnable {:.3} of {runnable}",
+        has_processor / elapsed,
+        wants_processor / elapsed
+    );
+    close("computing", has_processor + wants_processor, (running + runnable) * elapsed)?;
+    // The runtime hands a processor over between two ticks; a tenth of one is far more than that takes.
+    ensure!((has_processor / elapsed - running).abs() < 0.1, "running {}", has_processor / elapsed);
+    ensure!((wants_processor / elapsed - runnable).abs() < 0.1, "runnable {}", wants_processor / elapsed);
+    Ok(())
+}
+
+/// Within 0.5 %.
+fn close(what: &str, time: f64, truth: f64) -> Result<()> {
+    ensure!((time - truth).abs() <= 0.005 * truth, "{what}: {time} ns, in truth {truth} ns");
+    Ok(())
+}
