@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use fgspy_export::Format;
+use fgspy_profile::{LabelMatch, State};
+use regex::Regex;
+
+use crate::filter;
 
 /// Wall-clock profiler for Go, from outside the process.
 ///
@@ -42,7 +46,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group(ArgGroup::new("target").required(true).args(["pid", "program"])), after_help = "\
 Examples:
   fgspy record -p $(pidof checkout) -d 10s             a flame graph of the next ten seconds
   fgspy record -p 4711 -d 10s -o wait.pb.gz            for go tool pprof
@@ -50,15 +54,15 @@ Examples:
   fgspy record -o run.svg -- ./myserver --port 8080    start a program and record it until it ends")]
 pub(crate) struct RecordArgs {
     /// Process to record
-    #[arg(short, long, value_name = "PID", required_unless_present = "program")]
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: Option<u32>,
 
     /// Stop after this long, as in 10s, 500ms or 2m; without it, at Ctrl-C or when the target ends
-    #[arg(short, long, value_name = "TIME", value_parser = duration)]
+    #[arg(short, long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) duration: Option<Duration>,
 
     /// Ticks a second
-    #[arg(short, long, value_name = "HZ", default_value_t = 99.0, value_parser = rate)]
+    #[arg(short, long, value_name = "HZ", default_value_t = 99.0, value_parser = rate, allow_negative_numbers = true)]
     pub(crate) rate: f64,
 
     /// File to write, `-` for standard output; without it one is named for you
@@ -72,21 +76,25 @@ pub(crate) struct RecordArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
 
+    /// Count the runtime's own goroutines even while they wait
+    #[arg(long)]
+    pub(crate) system: bool,
+
     /// Show no progress
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
     /// Program to start and record, with its arguments
-    #[arg(last = true, value_name = "PROGRAM", conflicts_with = "pid")]
+    #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
     /// Only time in these states: running, off-cpu (has a thread that no CPU runs), runnable, syscall, waiting
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
-    pub(crate) state: Vec<String>,
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = filter::state)]
+    pub(crate) state: Vec<State>,
 
     /// Only waits for these: a class (chan, select, mutex, sync, network, sleep, gc, other) or the runtime's own words
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
@@ -94,11 +102,11 @@ pub(crate) struct FilterArgs {
 
     /// Only stacks with a function that matches
     #[arg(long, value_name = "REGEX")]
-    pub(crate) focus: Option<String>,
+    pub(crate) focus: Option<Regex>,
 
     /// No stacks with a function that matches
     #[arg(long, value_name = "REGEX")]
-    pub(crate) ignore: Option<String>,
+    pub(crate) ignore: Option<Regex>,
 
     /// Only these goroutines
     #[arg(long, value_name = "ID", value_delimiter = ',')]
@@ -106,13 +114,13 @@ pub(crate) struct FilterArgs {
 
     /// Only goroutines with this runtime/pprof label
     #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) label: Vec<String>,
+    pub(crate) label: Vec<LabelMatch>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DumpArgs {
     /// Process to read
-    #[arg(short, long, value_name = "PID")]
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
 
     /// As JSON
@@ -132,7 +140,7 @@ Examples:
   curl 'http://localhost:6061/debug/pprof/goroutine?debug=2'")]
 pub(crate) struct ServeArgs {
     /// Process to profile
-    #[arg(short, long, value_name = "PID")]
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
 
     /// Address to listen on
@@ -161,7 +169,7 @@ pub(crate) struct ReportArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
     /// Process to check
-    #[arg(short, long, value_name = "PID", conflicts_with = "binary")]
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true, conflicts_with = "binary")]
     pub(crate) pid: Option<u32>,
 
     /// Executable to check
@@ -173,6 +181,10 @@ pub(crate) struct DoctorArgs {
 const MAX_RATE_HZ: f64 = 10_000.0;
 /// The lowest rate: one tick an hour.
 const MIN_RATE_HZ: f64 = 1.0 / 3600.0;
+
+fn pid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| format!("`{text}` is no process id; `pgrep -a NAME` lists those of a program"))
+}
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of ticks a second"))?;
@@ -211,6 +223,14 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn process_ids() {
+        assert_eq!(pid("4711"), Ok(4711));
+        for bad in ["", "-1", "abc", "4294967296", "1 2"] {
+            assert!(pid(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

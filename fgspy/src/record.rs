@@ -1,6 +1,8 @@
 //! `fgspy record`.
 
+use std::path::Path;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use anyhow::Context;
 use fgspy_memory::Process;
@@ -9,9 +11,14 @@ use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
 use thiserror::Error;
 
 use crate::args::RecordArgs;
-use crate::output::{self, Output};
+use crate::output::{self, Output, OutputError};
 use crate::progress::ProgressLine;
-use crate::{filter, signals, summary};
+use crate::say::say;
+use crate::signals::{self, Requests};
+use crate::{exit, filter, summary};
+
+/// How often a program is looked at, to notice its end.
+const WATCH: Duration = Duration::from_millis(50);
 
 /// The recording is empty.
 #[derive(Debug, Error)]
@@ -20,33 +27,49 @@ pub(crate) struct NothingRecorded(&'static str);
 
 /// Records a process, or a program that it starts.
 pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
-    let filter = filter::build(&args.filter)?;
-    let stop = signals::stop_on_signal()?;
-    let mut child = None;
-    let process = match args.pid {
-        Some(pid) => Process::open(pid)?,
-        None => {
-            let child = child.insert(start(&args.program)?);
-            Process::open(child.id()).with_context(|| format!("{} was started", args.program.join(" ")))?
-        }
-    };
-    let program = process.exe_path().file_name().map_or("fgspy".into(), |name| name.to_string_lossy().into_owned());
+    let requests = signals::requests()?;
+    if let Some(pid) = args.pid {
+        let process = Process::open(pid)?;
+        let output = prepare(args, process.exe_path())?;
+        return record(args, process, output, &requests);
+    }
+    let (name, arguments) = args.program.split_first().context("there is no program to start")?;
+    let output = prepare(args, Path::new(name))?;
+    // It shares our terminal, so Ctrl-C reaches it too.
+    let mut child =
+        Command::new(name).args(arguments).spawn().with_context(|| format!("{name} could not be started"))?;
+    let process = Process::open(child.id()).map_err(anyhow::Error::from);
+    match process.and_then(|process| record(args, process, output, &requests)) {
+        Ok(()) => wait(child, &requests),
+        Err(error) => Err(error.context(left_behind(name, &mut child))),
+    }
+}
+
+/// Makes sure, before anything else, that the result can be written.
+fn prepare(args: &RecordArgs, program: &Path) -> anyhow::Result<Output> {
+    let program = program.file_name().map_or("fgspy".into(), |name| name.to_string_lossy());
     let (path, format) = output::choose(args.output.as_deref(), args.format, &program)?;
-    let output = Output::prepare(&path, format)?;
+    Output::prepare(&path, format).context("nothing was recorded")
+}
+
+fn record(args: &RecordArgs, process: Process, output: Output, requests: &Requests) -> anyhow::Result<()> {
     let target = GoProcess::attach(process)?;
-    let options = Options { rate_hz: args.rate, duration: args.duration };
+    let options = Options { rate_hz: args.rate, duration: args.duration, system: args.system };
     let mut line = ProgressLine::new(args.quiet, args.duration);
-    let (profile, ended) = record_profile(target, options, &stop, &mut |progress| line.update(progress));
+    let (profile, ended) = record_profile(target, options, &requests.stop, &mut |progress| line.update(progress));
     drop(line);
     if profile.samples.is_empty() {
         return Err(nothing(ended).into());
     }
-    let filtered = apply(&profile, &filter);
-    let written = output.write(&filtered)?;
-    if !args.quiet {
-        eprint!("{}", summary::closing(&filtered, ended, written.as_deref().map(|path| (path, format))));
+    let shown = apply(&profile, &filter::build(&args.filter));
+    let format = output.format();
+    match output.write(&shown) {
+        Ok(path) if !args.quiet => say(summary::closing(&profile, &shown, ended, path.as_deref().map(|p| (p, format)))),
+        Ok(_) => {}
+        Err(OutputError::Failed { source, .. }) if exit::nobody_reads(&source) => {}
+        Err(failed) => return Err(output::rescue(&shown, failed).into()),
     }
-    child.map_or(Ok(()), wait)
+    Ok(())
 }
 
 fn nothing(ended: Ended) -> NothingRecorded {
@@ -58,17 +81,34 @@ fn nothing(ended: Ended) -> NothingRecorded {
     })
 }
 
-/// Starts the program to record. It shares our terminal, so Ctrl-C reaches it too.
-fn start(program: &[String]) -> anyhow::Result<Child> {
-    let (name, arguments) = program.split_first().context("there is no program to start")?;
-    Command::new(name).args(arguments).spawn().with_context(|| format!("{name} could not be started"))
+/// What became of a program that was started but not recorded.
+fn left_behind(name: &str, child: &mut Child) -> String {
+    match child.try_wait() {
+        Ok(Some(status)) => format!("{name} was started and has ended ({status})"),
+        _ => format!("{name} was started and goes on without fgspy, as process {}", child.id()),
+    }
 }
 
-/// The program goes on for as long as it likes; fgspy does not leave it behind.
-fn wait(mut child: Child) -> anyhow::Result<()> {
-    if let Ok(None) = child.try_wait() {
-        eprintln!("Waiting for the program (process {}) to end.", child.id());
+/// The program goes on for as long as it likes; fgspy does not leave it behind unless told to.
+fn wait(mut child: Child, requests: &Requests) -> anyhow::Result<()> {
+    let mut told = false;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            if !status.success() {
+                say(format_args!("The program ended with {status}."));
+            }
+            return Ok(());
+        }
+        if requests.leave() {
+            say(format_args!("The program goes on as process {}.", child.id()));
+            return Ok(());
+        }
+        // One that is just ending needs no words.
+        if told {
+            std::thread::sleep(WATCH);
+        } else {
+            say(format_args!("Waiting for the program (process {}) to end.", child.id()));
+            told = true;
+        }
     }
-    child.wait()?;
-    Ok(())
 }

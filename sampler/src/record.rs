@@ -1,5 +1,6 @@
 //! The recording loop: tick, drain, read, weigh.
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fgspy_goroutines::{Observation, Reader, Runtime, Stack, Status};
@@ -30,6 +31,9 @@ pub struct Options {
     pub rate_hz: f64,
     /// How long; until stopped without one.
     pub duration: Option<Duration>,
+    /// Count the runtime's own goroutines even while they wait. Go's own goroutine profiles, and so fgprof, leave them out;
+    /// here they count while they run or want to, so that the work of the garbage collector is seen.
+    pub system: bool,
 }
 
 /// Why a recording ended.
@@ -83,7 +87,7 @@ pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &m
     let start_ns = monotonic_ns();
     let period = Duration::from_secs_f64(1.0 / options.rate_hz);
     let mut ticker = Ticker::new(start_ns, period, options.duration);
-    let mut round = Round::new(options.rate_hz);
+    let mut round = Round::new(options);
     let mut covered_ns = 0;
     let ended = loop {
         let stopped = stop.sleep(ticker.until_due(monotonic_ns()));
@@ -118,16 +122,22 @@ struct Round {
     aggregate: Aggregate,
     accounting: Accounting,
     goroutines: u64,
+    /// Leave out the runtime's own goroutines while they wait.
+    skip_system: bool,
+    /// Whether goroutines started at this address are the runtime's own.
+    system: HashMap<u64, bool>,
 }
 
 impl Round {
-    fn new(rate_hz: f64) -> Round {
+    fn new(options: Options) -> Round {
         Round {
             reader: Reader::new(),
             interval: Interval::default(),
             aggregate: Aggregate::new(),
-            accounting: Accounting { rate_hz, ..Accounting::default() },
+            accounting: Accounting { rate_hz: options.rate_hz, ..Accounting::default() },
             goroutines: 0,
+            skip_system: !options.system,
+            system: HashMap::new(),
         }
     }
 
@@ -146,7 +156,13 @@ impl Round {
         let is_goroutine = |address: u64| known.binary_search(&address).is_ok();
         let mut seen = Vec::new();
         let interval = &self.interval;
+        let (skip_system, system) = (self.skip_system, &mut self.system);
         let read = self.reader.round(runtime, memory, &mut |observation| {
+            let waits = matches!(observation.status, Status::Waiting | Status::Syscall);
+            let start_pc = observation.g.start_pc;
+            if skip_system && waits && *system.entry(start_pc).or_insert_with(|| runtime.is_system(start_pc)) {
+                return;
+            }
             seen.push(Seen::new(runtime, interval, &observation, tick.due_ns, &is_goroutine));
         });
         match (read, process.still_same()) {

@@ -89,7 +89,7 @@ impl Drop for StopOnDrop {
 
 fn record(watched: &Watched, recording: &Recording, stop: &Stop) -> Result<Answer, Refusal> {
     let target = watched.open().map_err(|error| unavailable(&error))?;
-    let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time) };
+    let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time), system: false };
     let (mut profile, ended) = fgspy_sampler::record_profile(target, options, stop, &mut |_| {});
     let cut_short = match ended {
         Ended::Duration | Ended::Stopped => None,

@@ -18,7 +18,7 @@ const RATE_HZ: f64 = 99.0;
 pub(crate) fn while_it_works(target: &Target) -> Result<()> {
     let _load = target.port().map(Load::on);
     let process = GoProcess::open(target.pid())?;
-    let options = Options { rate_hz: RATE_HZ, duration: Some(DURATION) };
+    let options = Options { rate_hz: RATE_HZ, duration: Some(DURATION), system: true };
     let (mut least, mut most) = (u64::MAX, 0);
     let (profile, ended) = record_profile(process, options, &Stop::new(), &mut |progress| {
         least = least.min(progress.goroutines);

@@ -33,7 +33,7 @@ fn run(result: Result<()>) -> Result<(), Failed> {
 
 fn record(fixture: &Fixture, duration: Duration) -> Result<Profile> {
     let target = GoProcess::open(fixture.pid())?;
-    let options = Options { rate_hz: 99.0, duration: Some(duration) };
+    let options = Options { rate_hz: 99.0, duration: Some(duration), system: true };
     let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_| {});
     ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
     adds_up(&profile)?;
