@@ -26,6 +26,9 @@ const NO_PERMISSION: &str = "[running: no perf_event permission]";
 const NO_SAMPLE: &str = "[running: too short for an on-CPU sample]";
 const OFF_CPU: &str = "[running, off cpu: where is not known]";
 const MOVED: &str = "[moved while it was read]";
+/// How the names of the kernel's interrupt entries begin (`arch/x86/include/asm/idtentry.h`, `arch/arm64/kernel/entry.S`).
+const INTERRUPT_ENTRIES: &[&str] =
+    &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi", "el0t_64_irq", "el0t_64_fiq"];
 /// Root of a stack whose outermost frames are not known.
 const CUT: &str = "[outer frames cut]";
 
@@ -100,7 +103,10 @@ impl Lookup<'_> {
     }
 
     fn locations(&mut self, raw: &RawStack, start_pc: u64) -> Vec<LocationId> {
-        let mut locations: Vec<LocationId> = raw.kernel.iter().map(|&pc| self.kernel(pc)).collect();
+        let mut locations: Vec<LocationId> = match raw.kernel.last() {
+            Some(&entry) if !self.is_interrupt(entry) => raw.kernel.iter().map(|&pc| self.kernel(pc)).collect(),
+            _ => Vec::new(),
+        };
         let runtime = self.sources.runtime;
         let addresses: Vec<u64> = symbolize::lookup_addresses(runtime, &raw.user, raw.exact_leaf).collect();
         let mut callee = None;
@@ -121,6 +127,13 @@ impl Lookup<'_> {
         let mut locations = vec![self.builder.synthetic(name)];
         locations.extend(self.user(start_pc, None));
         self.builder.stack(&locations)
+    }
+
+    /// Whether the kernel was entered at `pc` by an interrupt. What it does then is not the program's doing: the time is
+    /// that of the interrupted function. (The clock that takes samples is such an interrupt.)
+    fn is_interrupt(&self, pc: u64) -> bool {
+        let name = self.kernel.name(pc).unwrap_or("");
+        INTERRUPT_ENTRIES.iter().any(|entry| name.starts_with(entry))
     }
 
     fn kernel(&mut self, pc: u64) -> LocationId {
