@@ -21,7 +21,8 @@ const RELIST_PAUSE: u64 = 20;
 /// An open sampler of one process. Dropping it ends the sampling.
 ///
 /// It only observes: `perf_event_open` neither stops nor signals the target. Threads that the target creates are
-/// followed, its child processes are not. CPUs that come online later are not sampled.
+/// followed (how closely depends on the [`Mode`]), its child processes are not. Context switches on CPUs that come
+/// online later are not recorded.
 ///
 /// Opening may raise this process's own soft limit on open files, up to the hard limit.
 pub struct OnCpu {

@@ -26,7 +26,8 @@ pub struct CpuSample {
     /// User registers; `None` when the kernel had none to give.
     pub registers: Option<Registers>,
     /// User call chain by frame pointers, leaf first: `[0]` is the program counter, the rest are return addresses. It
-    /// lacks the caller of a frameless leaf; `stack` is there to repair that.
+    /// lacks the caller of a frameless leaf; `stack` is there to repair that. It ends early where the kernel could not
+    /// read a frame, and both chains together after `kernel.perf_event_max_stack` frames, 127 by default.
     pub user_chain: Vec<u64>,
     /// Kernel call chain, leaf first; empty where kernel sampling is not permitted or the thread was in user mode.
     pub kernel_chain: Vec<u64>,

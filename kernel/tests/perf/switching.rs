@@ -77,7 +77,7 @@ pub(crate) fn an_overflowing_ring_says_so() {
     let mut target = Target::start();
     target.threads("yield 4");
     let mut watch = Watch::open(Config { ring_bytes: 1, ..Config::new(target.pid()) });
-    assert_eq!(watch.sampler.coverage().cpu_ring_bytes, 4096, "the smallest ring is a page");
+    assert!(watch.sampler.coverage().cpu_ring_bytes <= 64 << 10, "the smallest ring is a page");
     // Not drained for long enough to fill a page with records of 32 bytes; the loss shows with the next record.
     watch.until("loss", |watch| {
         std::thread::sleep(Duration::from_millis(300));
