@@ -20,9 +20,9 @@
 //! that wait for work. `/` searches by regular expression, lower case for any case. Without scripts (in an `<img>`, in a
 //! preview) the picture is still there, with the browser's tooltips.
 //!
-//! Boxes narrower than [`Options::min_width_percent`] appear only when zooming makes them wide enough. Those that would
-//! need more than a hundredfold zoom, and those beyond the 50,000 widest, are not in the file; the foot of the picture
-//! counts them.
+//! Boxes narrower than [`Options::min_width_percent`] appear only when zooming makes them wide enough; until then a grey box
+//! stands for those of one parent. Those that would need more than a hundredfold zoom, and those beyond the 50,000 widest,
+//! are not in the file; the foot of the picture counts them.
 
 mod boxes;
 mod data;
@@ -50,6 +50,8 @@ const STATUS: f64 = 24.0;
 const WIDTH: f64 = 1200.0;
 /// Width of a character in a box: 0.603 em of 11 pixels, as in most fixed-width fonts.
 const CHARACTER: f64 = 6.64;
+/// Pixels from which on children too narrow to be shown have a box in their place.
+const MIN_REST: f64 = 6.0;
 /// How far zooming shows more than the picture at rest.
 const ZOOM: f64 = 100.0;
 /// The most boxes that a file has, for browsers' sake.

@@ -13,7 +13,7 @@
 //! its entries.
 //!
 //! A recording may come from anybody. Reading checks every length before it allocates and every index before it is used,
-//! so that nothing that takes a [`Profile`] has to.
+//! so that nothing that takes a [`crate::Profile`] has to.
 
 mod check;
 mod reader;

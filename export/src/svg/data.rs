@@ -6,7 +6,7 @@ use fgspy_profile::{Class, Profile, Tree, What};
 use serde::Serialize;
 
 use super::boxes::Boxes;
-use super::{CHARACTER, LEGEND_TOP, MARGIN, ROW, STATUS};
+use super::{CHARACTER, LEGEND_TOP, MARGIN, MIN_REST, ROW, STATUS};
 use crate::text::clean;
 
 /// What `page.js` reads.
@@ -24,6 +24,8 @@ pub(super) struct Data {
     duration: u64,
     /// The share of the width below which a box is not shown.
     min_share: f64,
+    /// Pixels from which on what is too narrow to be shown has a box in its place.
+    min_rest: f64,
     row: f64,
     margin: f64,
     character: f64,
@@ -55,6 +57,7 @@ pub(super) fn data(profile: &Profile, tree: &Tree, boxes: &Boxes, min_share: f64
         boxes: rows,
         duration: profile.duration_ns,
         min_share,
+        min_rest: MIN_REST,
         row: ROW,
         margin: MARGIN,
         character: CHARACTER,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use fgspy_profile::{Class, Node, Profile, Tree, What};
 
 use super::boxes::{Boxes, Shape};
-use super::{CHARACTER, ROW, label};
+use super::{CHARACTER, MIN_REST, ROW, label};
 use crate::summary;
 use crate::text::xml;
 
@@ -20,12 +20,47 @@ pub(super) fn flame(
     let mut out = String::new();
     let mut rows = 0;
     let scale = width / boxes.total.max(1) as f64;
-    for shape in boxes.boxes.iter().filter(|shape| shape.time >= min_time) {
+    // The boxes that the walk is in, each with where the next child begins.
+    let mut open: Vec<(&Shape, u64)> = Vec::new();
+    let shown = boxes.boxes.iter().filter(|shape| shape.time >= min_time);
+    for shape in shown.map(Some).chain([None]) {
+        let depth = shape.map_or(0, |shape| shape.depth);
+        while open.len() > depth as usize {
+            let Some((parent, next)) = open.pop() else { break };
+            if is_function(tree, parent) && rest(&mut out, parent, next, scale, boxes.total)? {
+                rows = rows.max(parent.depth.saturating_add(2));
+            }
+        }
+        let Some(shape) = shape else { break };
         let Some(node) = tree.nodes.get(shape.node as usize) else { continue };
-        rows = rows.max(shape.depth.saturating_add(1));
+        if let Some((_, next)) = open.last_mut() {
+            *next = shape.start.saturating_add(shape.time);
+        }
+        open.push((shape, shape.start));
+        rows = rows.max(depth.saturating_add(1));
         draw(&mut out, profile, node, shape, scale, boxes.total)?;
     }
     Ok((out, rows))
+}
+
+fn is_function(tree: &Tree, shape: &Shape) -> bool {
+    tree.nodes.get(shape.node as usize).is_some_and(|node| !matches!(node.what, What::Activity { .. }))
+}
+
+/// A box in place of the children of `parent` from `next` on, if they are worth one.
+fn rest(out: &mut String, parent: &Shape, next: u64, scale: f64, total: u64) -> Result<bool, std::fmt::Error> {
+    let time = parent.start.saturating_add(parent.time).saturating_sub(next);
+    let (x, y) = (next as f64 * scale, f64::from(parent.depth.saturating_add(1)) * ROW);
+    let width = time as f64 * scale - 1.0;
+    if width + 1.0 < MIN_REST {
+        return Ok(false);
+    }
+    let (span, share) = (summary::time(time), xml(&summary::percent(time, total)));
+    write!(out, "<g class=\"rest\"><title>boxes too narrow to be shown: {span}, {share} of all</title>")?;
+    write!(out, "<rect x=\"{x:.2}\" y=\"{y}\" width=\"{width:.2}\" height=\"{}\"/>", ROW - 1.0)?;
+    text(out, "t", x, y, &label::fit("too narrow", room(width)))?;
+    out.push_str("</g>\n");
+    Ok(true)
 }
 
 fn draw(out: &mut String, profile: &Profile, node: &Node, shape: &Shape, scale: f64, total: u64) -> std::fmt::Result {

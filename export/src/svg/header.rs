@@ -23,13 +23,14 @@ pub(super) fn title(profile: &Profile, title: Option<&str>) -> String {
             summary::average(goroutines),
         );
     }
+    let mut more = String::new();
     if (1..=total).contains(&profile.duration_ns) {
-        let one = summary::percent(profile.duration_ns, total);
-        lead += &format!(" One goroutine that was there all the time is {one} of the width.");
+        let one = xml(&summary::percent(profile.duration_ns, total));
+        more = format!(" One goroutine that was there all the time is {one} of the width.");
     }
     format!(
-        "<text class=\"title\" x=\"{MARGIN}\" y=\"32\">{}<tspan class=\"lead muted\" dx=\"12\" font-weight=\"400\">{}</tspan></text>\n\
-         <text class=\"lead\" x=\"{MARGIN}\" y=\"55\">{}</text>\n",
+        "<text class=\"title\" x=\"{MARGIN}\" y=\"32\">{}<tspan class=\"lead muted facts\" dx=\"12\" font-weight=\"400\">{}</tspan></text>\n\
+         <text class=\"lead\" x=\"{MARGIN}\" y=\"55\">{}<tspan class=\"more\">{more}</tspan></text>\n",
         xml(title.unwrap_or(summary::program(profile))),
         xml(&facts),
         xml(&lead),
@@ -40,19 +41,22 @@ pub(super) fn title(profile: &Profile, title: Option<&str>) -> String {
 /// where it ends.
 pub(super) fn legend(profile: &Profile, width: f64) -> Result<(String, f64), std::fmt::Error> {
     let total = profile.total_time();
+    let errors = profile.class_errors();
     let mut out = String::from("<g id=\"legend\">\n");
     let (mut x, mut y) = (MARGIN, LEGEND_TOP);
     for (class, time) in profile.by_class().into_iter().filter(|&(_, time)| time > 0) {
-        let (share, span) = (summary::percent(time, total), summary::time(time));
+        let (share, span) = (xml(&summary::percent(time, total)), summary::time(time));
         // The script measures and places the chips anew; this is the estimate for where none runs.
         let room = 34.0 + 7.0 * (class.word().len() + share.len() + span.len() + 2) as f64;
         if x + room > width && x > MARGIN {
             (x, y) = (MARGIN, y + 24.0);
         }
         let n = class.index();
+        let error = errors.get(n).map_or(0.0, |&(_, error)| error);
+        let error = xml(&summary::percent(error as u64, total));
         writeln!(
             out,
-            "<g class=\"chip\" data-class=\"{n}\" transform=\"translate({x:.0} {y:.0})\"><title>{}: {}</title>\
+            "<g class=\"chip\" data-class=\"{n}\" transform=\"translate({x:.0} {y:.0})\"><title>{}: {}. {share} ± {error} of the time, with a confidence of 95%.</title>\
              <rect class=\"hit\" width=\"{room:.0}\" height=\"22\" rx=\"5\"/>\
              <rect class=\"a{n}\" x=\"6\" y=\"4\" width=\"14\" height=\"14\" rx=\"3\"/>\
              <text x=\"26\" y=\"15\"><tspan class=\"word\">{}</tspan> {share} <tspan class=\"muted\">{span}</tspan></text></g>",

@@ -99,20 +99,34 @@
     if (text) add(g, 'text', {'class': cls, x: x + 3, y: y + 12.5}, text);
   }
 
+  // What stands in for boxes too narrow to be drawn.
+  function rest(x, y, width, ns) {
+    var g = add(flame, 'g', {'class': 'rest'});
+    add(g, 'title', {}, 'boxes too narrow to be shown: ' + time(ns) + ', ' + percent(ns, whole[0]) + ' of all');
+    add(g, 'rect', {x: x, y: y, width: width - 1, height: D.row - 1});
+    label(g, 't', x, y, fit('too narrow', room(width - 1)));
+  }
+
   function draw() {
     var outer = Math.max(480, document.documentElement.clientWidth || window.innerWidth), W = outer - 2 * D.margin;
-    var scale = W / weight[focus], least = Math.max(0.3, W * D.minShare), at = new Float64Array(N), used = new Float64Array(N), deepest = 0;
+    var scale = W / weight[focus], least = Math.max(0.3, W * D.minShare), used = new Float64Array(N), deepest = 0;
     flame.textContent = '';
+    var left = new Float64Array(N), drawn = [];
     for (var i = 0; i < N;) {
-      var p = parent[i];
-      at[i] = p < 0 ? 0 : at[p] + used[p];
-      if (p >= 0) used[p] += weight[i];
-      var above = i < focus && end[i] > focus, pixels = weight[i] * scale;
+      var p = parent[i], above = i < focus && end[i] > focus, pixels = weight[i] * scale;
       if (!above && (i < focus || i >= end[focus] || pixels < least)) { i = end[i]; continue; }
+      if (i > focus) { left[i] = left[p] + used[p]; used[p] += pixels; }
       deepest = Math.max(deepest, depth[i]);
-      box(i, above ? 0 : (at[i] - at[focus]) * scale, above ? W : pixels, above);
+      box(i, left[i], above ? W : pixels, above);
+      if (i >= focus && kind[i] < 0) drawn.push(i);
       i++;
     }
+    drawn.forEach(function (i) {
+      var more = weight[i] * scale - used[i];
+      if (more < D.minRest) return;
+      deepest = Math.max(deepest, depth[i] + 1);
+      rest(left[i] + used[i], (depth[i] + 1) * D.row, more, more / scale);
+    });
     var y = legend(outer);
     move(remarks, 0, y);
     y += remarks.childElementCount * 18;

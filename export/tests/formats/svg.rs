@@ -28,7 +28,7 @@ fn words(node: Node<'_, '_>) -> String {
 /// The boxes at rest: colour, x, y, width, what is written on them.
 fn boxes(svg: &str) -> Vec<(String, f64, f64, f64, String)> {
     let document = Document::parse(svg).unwrap();
-    let groups = by_id(&document, "flame").children().filter(Node::is_element);
+    let groups = by_id(&document, "flame").children().filter(|group| class(*group).starts_with("b "));
     let describe = |group: Node<'_, '_>| {
         let body = group.children().find(|node| class(*node).starts_with("body ")).unwrap();
         let number = |name: &str| body.attribute(name).unwrap().parse::<f64>().unwrap();
@@ -162,10 +162,27 @@ fn narrow_boxes_are_left_for_zooming_and_the_narrowest_are_counted() {
     let at_rest: Vec<String> = boxes(&svg).into_iter().filter(|b| b.0 == "f0").map(|b| format!("{:.2}", b.3)).collect();
     assert_eq!(at_rest, ["1164.64", "1.17"], "0.1 % is there, 0.0999 % is not");
     assert_eq!(in_data(&svg), ["f0", "f1", "f2", "f3"]);
-    assert!(svg.contains("4 boxes are too narrow to be shown even when zoomed in; stacks that end in them stand for 10 ns, &lt;0.01% of all"));
+    let document = Document::parse(&svg).unwrap();
+    assert!(words(by_id(&document, "foot")).contains(
+        "4 boxes are too narrow to be shown even when zoomed in; stacks that end in them stand for 10 ns, <0.01% of all"
+    ));
     let all = drawn(&p, &Options { min_width_percent: 0.0, ..Options::default() });
     assert_eq!(in_data(&all), ["f0", "f1", "f2", "f3", "f4", "f5"]);
-    assert!(!all.contains("too narrow"));
+    assert!(!words(by_id(&Document::parse(&all).unwrap(), "foot")).contains("too narrow"));
+}
+
+#[test]
+fn what_is_too_narrow_has_a_grey_box_in_its_place() {
+    let mut widths = vec![900_000];
+    widths.extend([100; 1_000]);
+    let svg = text(&many(&widths), Format::FlameGraph);
+    let document = Document::parse(&svg).unwrap();
+    let rests: Vec<_> = document.descendants().filter(|node| class(*node) == "rest").collect();
+    let [rest] = rests.as_slice() else { panic!("{} grey boxes", rests.len()) };
+    let rect = rest.children().find(|node| node.has_tag_name("rect")).unwrap();
+    let place: Vec<&str> = ["x", "y", "width"].map(|name| rect.attribute(name).unwrap()).to_vec();
+    assert_eq!(place, ["1051.20", "19", "115.80"]);
+    assert_eq!(words(*rest), "boxes too narrow to be shown: 100 µs, 10.0% of alltoo narrow");
 }
 
 #[test]
