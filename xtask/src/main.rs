@@ -1,5 +1,58 @@
-//! xtask
+//! The project's own commands: `cargo xtask COMMAND`.
 
+mod demo;
 mod layouts;
+mod suite;
+mod workspace;
 
-fn main() {}
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use fgspy_fixtures::toolchains;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "What developers of fgspy do, each with one command", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Profile a real Go service under load and show where the pictures are
+    Demo(demo::Options),
+    /// Run every check and every test
+    Test(suite::Options),
+    /// Fetch the Go toolchains that the tests use, and list them
+    Toolchains,
+    /// Write gobin/layouts.toml from the sources of Go releases
+    Layouts {
+        /// Roots of Go toolchains; without any, those found on this machine
+        #[arg(value_name = "GOROOT")]
+        goroots: Vec<PathBuf>,
+        /// Only compare with what is committed
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Test(options) => suite::run(&options),
+        Command::Toolchains => list_toolchains(),
+        Command::Layouts { goroots, check } => layouts::run(&goroots, check),
+    }
+}
+
+fn list_toolchains() -> Result<()> {
+    let required = toolchains::required()?;
+    let optional = toolchains::optional();
+    for (kind, list) in [("required", &required[..]), ("optional", optional)] {
+        for toolchain in list {
+            println!("{kind}  {:<10} {}", toolchain.version, toolchain.goroot.display());
+        }
+    }
+    Ok(())
+}

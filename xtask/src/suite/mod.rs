@@ -1,0 +1,128 @@
+//! `cargo xtask test`: everything that has to hold before a change lands, from a fresh clone.
+
+mod counts;
+mod licences;
+mod names;
+mod report;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, toolchains};
+
+use crate::{layouts, workspace};
+use counts::Counts;
+use report::Report;
+
+/// The fixture programs other than the zoo, which is built in every variant.
+const PROGRAMS: [&str; 6] = ["churn", "crasher", "execer", "mix", "service", "shares"];
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only the oldest and the newest Go, plain and stripped
+    #[arg(long)]
+    quick: bool,
+    /// Only tests whose name contains this, and no other checks
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+}
+
+/// Runs all stages, then says what ran, what was skipped and how long it took.
+///
+/// # Errors
+/// When anything failed.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let skips = cache::dir()?.join(format!("skips-{}", std::process::id()));
+    let mut report = Report::new(skips.clone());
+    if options.filter.is_none() {
+        checks(&mut report);
+    }
+    let binaries = report.stage("toolchains and fixtures", || fixtures(options.quick));
+    let fgspy = report.stage("release build", workspace::release_fgspy);
+    if let (Some(binaries), Some(fgspy)) = (binaries, fgspy) {
+        let mut counts = Counts::default();
+        let environment = Environment { binaries, fgspy, skips };
+        report.stage("tests", || tests(options, &environment, &mut counts));
+        report.add(counts);
+    }
+    report.finish()
+}
+
+/// What is checked without running anything of fgspy.
+fn checks(report: &mut Report) {
+    report.stage("format", || workspace::run(workspace::cargo().args(["fmt", "--all", "--check"])));
+    report.stage("names", names::check);
+    report.stage("licences", licences::check);
+    report.stage("clippy", || {
+        let arguments = ["clippy", "--locked", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        workspace::run(workspace::cargo().args(arguments))
+    });
+    report.stage("documentation", || {
+        let arguments = ["doc", "--locked", "--quiet", "--workspace", "--no-deps", "--document-private-items"];
+        workspace::run(workspace::cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    report.stage("layouts", || {
+        let all = toolchains::required()?.into_iter().chain(toolchains::optional().iter().cloned());
+        layouts::run(&all.map(|toolchain| toolchain.goroot).collect::<Vec<_>>(), true)
+    });
+}
+
+/// Builds every fixture, so that no test waits for it; gives the zoo in all its variants.
+fn fixtures(quick: bool) -> Result<Vec<PathBuf>> {
+    let mut zoos = Vec::new();
+    for (toolchain, variant) in matrix_for(quick)? {
+        eprintln!("zoo, {}, {}", toolchain.version, variant.word());
+        zoos.push(build("zoo", &toolchain, variant)?);
+    }
+    let newest = toolchains::newest()?;
+    for program in PROGRAMS {
+        build(program, &newest, Variant::Plain)?;
+    }
+    for program in Program::ALL {
+        // The tests that want it skip it by name.
+        if let Err(error) = program.binary() {
+            eprintln!("no {}: {error:#}", program.name());
+        }
+    }
+    Ok(zoos)
+}
+
+/// What the tests find in their environment.
+struct Environment {
+    /// `FGSPY_TEST_BINARIES`: Go executables to read, separated as in `PATH`.
+    binaries: Vec<PathBuf>,
+    /// `FGSPY_BIN`: the fgspy that users get.
+    fgspy: PathBuf,
+    /// `FGSPY_SKIPS`: where skipped tests are noted.
+    skips: PathBuf,
+}
+
+/// Runs the tests of the workspace and counts them. Test programs of all packages run even if one fails.
+fn tests(options: &Options, environment: &Environment, counts: &mut Counts) -> Result<()> {
+    let mut cargo = workspace::cargo();
+    cargo
+        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
+        .args(&options.filter)
+        .env("FGSPY_TEST_BINARIES", std::env::join_paths(&environment.binaries)?)
+        .env("FGSPY_GO", toolchains::newest()?.go())
+        .env("FGSPY_BIN", &environment.fgspy)
+        .env("FGSPY_SKIPS", &environment.skips)
+        .env("FGSPY_CACHE", cache::dir()?)
+        .stdout(Stdio::piped());
+    if options.quick {
+        cargo.env("FGSPY_QUICK", "1");
+    }
+    let mut child = cargo.spawn().context("cannot run cargo test")?;
+    let stdout = child.stdout.take().context("no standard output")?;
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        counts.read(&line);
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "cargo test failed ({status})");
+    ensure!(counts.passed > 0, "no test ran");
+    Ok(())
+}
