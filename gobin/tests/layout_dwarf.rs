@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fgspy_gobin::GoBinary;
-use gimli::{AttributeValue, DW_AT_byte_size, DW_AT_data_member_location, DW_AT_name, DW_AT_type, DW_TAG_member};
-use gimli::{DW_TAG_structure_type, DW_TAG_typedef, EndianSlice, LittleEndian};
+use gimli::{AttributeValue, DW_AT_byte_size, DW_AT_data_member_location, DW_AT_name, DW_AT_type};
+use gimli::{EndianSlice, LittleEndian};
 use object::{Object, ObjectSection};
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
@@ -121,15 +121,15 @@ fn types(dwarf: &gimli::Dwarf<Reader<'_>>, unit: &Unit<'_>) -> Types {
         });
         let at = entry.offset().0;
         match (entry.tag(), of) {
-            (DW_TAG_structure_type, _) => {
+            (gimli::DW_TAG_structure_type, _) => {
                 let size = number(DW_AT_byte_size).unwrap_or(0);
                 types.structures.insert(at, Structure { name: name(), size, fields: BTreeMap::new() });
                 current = Some(at);
             }
-            (DW_TAG_typedef, Some(of)) => {
+            (gimli::DW_TAG_typedef, Some(of)) => {
                 types.aliases.insert(at, of);
             }
-            (DW_TAG_member, Some(of)) => {
+            (gimli::DW_TAG_member, Some(of)) => {
                 let structure = current.and_then(|at| types.structures.get_mut(&at));
                 // Bit fields of C code have no such offset.
                 if let Some((structure, offset)) = structure.zip(number(DW_AT_data_member_location)) {
