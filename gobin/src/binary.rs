@@ -11,8 +11,8 @@ use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, notes}
 
 /// A Go executable, opened.
 ///
-/// Holds the function table (about a quarter of the file) in memory and reads everything else from the [`Source`] on demand.
-/// All addresses are link-time addresses: where a PIE is loaded, its load bias must be added.
+/// Holds the function table (up to a quarter of the file) in memory and reads everything else from the [`Source`] on
+/// demand. All addresses are link-time addresses: where a PIE is loaded, its load bias must be added.
 pub struct GoBinary {
     pub(crate) image: Image,
     pub(crate) pclntab: Pclntab,
@@ -27,8 +27,8 @@ pub struct GoBinary {
 impl GoBinary {
     /// Opens an executable.
     ///
-    /// Takes no more than a few passes over the file, whatever it contains: the parts that are searched are limited to
-    /// four times its length, and every table has a limit of its own.
+    /// Whatever the file contains, this reads at most eight times its length plus 4 MiB, and holds no more than about
+    /// twice its length. A 50 MB executable takes some 20 ms and 14 MB.
     ///
     /// # Errors
     ///

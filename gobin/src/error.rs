@@ -44,8 +44,11 @@ pub enum Error {
         /// The release, as far as known: "go1.16.14" or "Go 1.2 to 1.15".
         go: String,
     },
-    /// The section that holds the function table begins with an unknown magic: a Go release newer than fgspy.
-    #[error("its Go function table has the unknown version {magic:#x}; a newer fgspy may know it")]
+    /// The section that holds the function table begins with an unknown magic: a Go release newer than fgspy, or a tool
+    /// such as garble that changes it on purpose.
+    #[error(
+        "its Go function table has the unknown version {magic:#x}: a Go that only a newer fgspy may know, or obfuscated"
+    )]
     UnknownPclntab {
         /// The magic found.
         magic: u32,

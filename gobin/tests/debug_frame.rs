@@ -41,16 +41,12 @@ fn compare(path: &Path, binary: &GoBinary, frames: &[u8]) -> usize {
 
 #[test]
 fn stack_sizes_agree_with_debug_frame() {
-    let paths = common::paths_from_env("FGSPY_TEST_BINARIES");
-    if paths.is_empty() {
-        println!("SKIPPED: FGSPY_TEST_BINARIES is not set (colon-separated paths of Go executables)");
-    }
-    for path in paths {
+    for path in common::test_binaries("stack_sizes_agree_with_debug_frame") {
         let bytes = std::fs::read(&path).unwrap();
         let file = object::File::parse(bytes.as_slice()).unwrap();
         let section = file.section_by_name(".debug_frame").or_else(|| file.section_by_name(".zdebug_frame"));
         let Some(section) = section else {
-            println!("SKIPPED: {}: no .debug_frame", path.display());
+            common::skip(&format!("{}: no .debug_frame", path.display()));
             continue;
         };
         let compared = compare(&path, &common::open(&path), &section.uncompressed_data().unwrap());

@@ -135,7 +135,7 @@ fn agrees_with_the_runtime() {
     let mut ran = 0;
     for go in toolchains() {
         let Some((minor, version)) = go_version(&go) else {
-            println!("SKIPPED: no go command at {}; set FGSPY_GO", go.display());
+            common::skip(&format!("agrees_with_the_runtime: no go command at {}; set FGSPY_GO", go.display()));
             continue;
         };
         for variant in VARIANTS {

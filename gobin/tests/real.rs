@@ -6,7 +6,7 @@
 mod common;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fgspy_gobin::{GoBinary, PclntabVersion};
@@ -14,14 +14,6 @@ use object::{Object, ObjectSection};
 
 /// How many addresses are compared for each executable.
 const ADDRESSES: usize = 40_000;
-
-fn binaries(test: &str) -> Vec<PathBuf> {
-    let paths = common::paths_from_env("FGSPY_TEST_BINARIES");
-    if paths.is_empty() {
-        println!("SKIPPED: {test}: FGSPY_TEST_BINARIES is not set (colon-separated paths of Go executables)");
-    }
-    paths
-}
 
 /// What addr2line says: (function, file:line) of each address. `None` when it lacks the symbols that were stripped.
 fn addr2line(path: &Path, addresses: &[u64]) -> Option<Vec<(String, String)>> {
@@ -70,7 +62,7 @@ fn compare_lines(path: &Path, binary: &GoBinary) {
     let shift = addr2line_shift(path, binary);
     let questions: Vec<u64> = addresses.iter().map(|address| address - shift).collect();
     let Some(truth) = addr2line(path, &questions) else {
-        println!("SKIPPED: {}: stripped, addr2line cannot read it", path.display());
+        common::skip(&format!("{}: stripped, addr2line cannot read it", path.display()));
         return;
     };
     let mut frames = Vec::new();
@@ -102,12 +94,24 @@ fn gofunc_word(minor: u16) -> Option<u64> {
 
 #[test]
 fn finds_gofunc_where_the_release_has_it() {
-    for path in binaries("finds_gofunc_where_the_release_has_it") {
+    for path in common::test_binaries("finds_gofunc_where_the_release_has_it") {
         let binary = common::open(&path);
         let minor = binary.version().expect("a version").minor;
         let truth = gofunc_word(minor).map(|word| binary.read_ptr(binary.module().vaddr + 8 * word).unwrap());
         assert_eq!(binary.module().gofunc, truth, "{}", path.display());
         println!("{}: gofunc is {truth:x?}", path.display());
+    }
+}
+
+/// The number of the wrapper functions is a table by release; it must be the largest that any function has.
+#[test]
+fn knows_the_wrappers_of_the_release() {
+    for path in common::test_binaries("knows_the_wrappers_of_the_release") {
+        let binary = common::open(&path);
+        let largest = binary.funcs().max_by_key(|func| func.func_id).unwrap();
+        let mut frames = Vec::new();
+        binary.source_frames(largest.entry, &mut frames);
+        assert!(frames.last().unwrap().wrapper, "{}: func_id {}", path.display(), largest.func_id);
     }
 }
 
@@ -130,7 +134,7 @@ fn without_build_info(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn needs_no_section_headers() {
-    for path in binaries("needs_no_section_headers") {
+    for path in common::test_binaries("needs_no_section_headers") {
         let whole = common::open(&path);
         let bytes = without_sections(std::fs::read(&path).unwrap());
         let bare = GoBinary::parse(Box::new(bytes)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -144,7 +148,7 @@ fn needs_no_section_headers() {
 
 #[test]
 fn finds_the_version_without_build_info() {
-    for path in binaries("finds_the_version_without_build_info") {
+    for path in common::test_binaries("finds_the_version_without_build_info") {
         let truth = common::open(&path).version().expect("a version").text.clone();
         let bytes = without_build_info(std::fs::read(&path).unwrap());
         for bytes in [bytes.clone(), without_sections(bytes)] {
@@ -158,7 +162,7 @@ fn finds_the_version_without_build_info() {
 
 #[test]
 fn agrees_with_addr2line() {
-    for path in binaries("agrees_with_addr2line") {
+    for path in common::test_binaries("agrees_with_addr2line") {
         compare_lines(&path, &common::open(&path));
     }
 }

@@ -22,6 +22,12 @@ fn places(binary: &GoBinary, vaddr: u64) -> Vec<(String, String, u32, u32, bool)
 }
 
 #[test]
+fn can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&parse(Recipe::plain(27)));
+}
+
+#[test]
 fn functions_and_lines_of_every_format() {
     for recipe in Recipe::all() {
         let binary = parse(recipe);

@@ -249,11 +249,11 @@ impl Builder {
                 let at = at + 16 * number;
                 self.put(at, &(TEXT + entry).to_le_bytes());
                 self.pointers.push((at, TEXT + entry));
-                record.map(|record| self.put(at + 8, &record.to_le_bytes()));
+                record.into_iter().for_each(|record| self.put(at + 8, &record.to_le_bytes()));
             } else {
                 let at = at + 8 * number;
                 self.put(at, &(*entry as u32).to_le_bytes());
-                record.map(|record| self.put(at + 4, &(record as u32).to_le_bytes()));
+                record.into_iter().for_each(|record| self.put(at + 4, &(record as u32).to_le_bytes()));
             }
         }
     }
