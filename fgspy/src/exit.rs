@@ -6,11 +6,13 @@ use fgspy_goroutines::AttachError;
 use fgspy_memory::{OpenError, ProcError, ReadError};
 use fgspy_sampler::TargetError;
 
-use crate::output::OutputError;
+use crate::output::{ChoiceError, OutputError, RescueError};
 use crate::record::NothingRecorded;
 
 /// Any failure that has no code of its own.
 const OTHER: u8 = 1;
+/// The command line makes no sense. Most of what that can be, clap finds by itself, and exits with the same code.
+const USAGE: u8 = 2;
 /// No such process, or gone before anything was recorded.
 const NO_PROCESS: u8 = 3;
 /// Not a Go program that fgspy can read.
@@ -41,7 +43,10 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<NothingRecorded>() {
         return Some(NO_PROCESS);
     }
-    cause.is::<OutputError>().then_some(NOT_WRITTEN)
+    if cause.is::<ChoiceError>() {
+        return Some(USAGE);
+    }
+    (cause.is::<OutputError>() || cause.is::<RescueError>()).then_some(NOT_WRITTEN)
 }
 
 fn target_code(error: &TargetError) -> u8 {
@@ -73,7 +78,42 @@ fn read_code(error: ReadError) -> u8 {
     }
 }
 
+/// The error and its causes, outermost first. Many messages repeat their cause, so that they stand for themselves: what
+/// was said already is not said again.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said += if said.is_empty() { "" } else { ": " };
+            said += &cause;
+        }
+    }
+    said
+}
+
 /// Whether the error is that nobody reads our output any more.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(nobody_reads))
+}
+
+/// Whether a write failed because nobody reads what was written.
+pub(crate) fn nobody_reads(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_says_each_cause_once() {
+        let full = || io::Error::from_raw_os_error(28);
+        let failed = OutputError::Failed { path: "x.svg".into(), source: full() };
+        assert_eq!(
+            message(&anyhow::Error::new(failed).context("no luck")),
+            "no luck: x.svg could not be written: No space left on device (os error 28)"
+        );
+        let bare = anyhow::Error::new(full()).context("no luck");
+        assert_eq!(message(&bare), "no luck: No space left on device (os error 28)");
+    }
 }

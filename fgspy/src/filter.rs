@@ -1,38 +1,40 @@
 //! Filters from the command line.
 
-use anyhow::{Context, bail};
 use fgspy_profile::{Filter, State, WaitClass};
-use regex::Regex;
 
 use crate::args::FilterArgs;
 
 /// The filter that the arguments describe.
-pub(crate) fn build(args: &FilterArgs) -> anyhow::Result<Filter> {
-    Ok(Filter {
-        states: args.state.iter().map(|word| state(word)).collect::<anyhow::Result<_>>()?,
-        wait: args.wait.clone(),
-        focus: regex(args.focus.as_deref(), "--focus")?,
-        ignore: regex(args.ignore.as_deref(), "--ignore")?,
-        goroutines: args.goroutine.clone(),
-        labels: args.label.iter().map(|label| label.parse()).collect::<Result<_, _>>()?,
-    })
+pub(crate) fn build(args: &FilterArgs) -> Filter {
+    let FilterArgs { state, wait, focus, ignore, goroutine, label } = args.clone();
+    Filter { states: state, wait, focus, ignore, goroutines: goroutine, labels: label }
 }
 
-fn state(word: &str) -> anyhow::Result<State> {
+/// The state that a word on the command line stands for.
+pub(crate) fn state(word: &str) -> Result<State, String> {
     if word == "off-cpu" {
         return Ok(State::RunningOffCpu);
     }
-    match State::ALL.into_iter().find(|state| state.word() == word) {
+    match State::from_word(word) {
         Some(state) => Ok(state),
         None if WaitClass::ALL.iter().any(|class| class.word() == word) => {
-            bail!("`{word}` is something to wait for, not a state; use --wait {word}")
+            Err(format!("`{word}` is something to wait for, not a state; use --wait {word}"))
         }
-        None => bail!("there is no state `{word}`; there are running, off-cpu, runnable, syscall and waiting"),
+        None => Err(format!("there is no state `{word}`; there are running, off-cpu, runnable, syscall and waiting")),
     }
 }
 
-fn regex(pattern: Option<&str>, option: &str) -> anyhow::Result<Option<Regex>> {
-    pattern
-        .map(|pattern| Regex::new(pattern).with_context(|| format!("the pattern of {option} has an error")))
-        .transpose()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_by_the_words_of_the_help_and_of_the_output() {
+        for word in ["off-cpu", "running off cpu", "running-off-cpu"] {
+            assert_eq!(state(word), Ok(State::RunningOffCpu));
+        }
+        assert_eq!(state("waiting"), Ok(State::Waiting));
+        assert!(state("mutex").unwrap_err().ends_with("use --wait mutex"));
+        assert!(state("idle").unwrap_err().starts_with("there is no state `idle`"));
+    }
 }

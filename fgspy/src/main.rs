@@ -9,6 +9,7 @@ mod output;
 mod progress;
 mod record;
 mod report;
+mod say;
 mod serve;
 mod signals;
 mod summary;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has seen enough (`fgspy dump | head`).
         Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("fgspy: {error:#}");
+            say::say(format_args!("fgspy: {}", exit::message(&error)));
             ExitCode::from(exit::code(&error))
         }
     }

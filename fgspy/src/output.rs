@@ -5,47 +5,83 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::bail;
-use fgspy_export::{Format, write};
+use fgspy_export::{Format, summary, write};
 use fgspy_profile::Profile;
 use thiserror::Error;
+
+/// The command line does not say what to write.
+#[derive(Debug, Error)]
+pub(crate) enum ChoiceError {
+    #[error("say which --format to write to standard output: {}", format_names())]
+    Stdout,
+    #[error(
+        "{path} has an ending that stands for no format (.svg .pb.gz .folded .json .fgspy)\n  \
+         say which --format to write: {}",
+        format_names()
+    )]
+    Ending { path: PathBuf },
+}
+
+fn format_names() -> String {
+    Format::ALL.map(Format::name).join(", ")
+}
 
 /// The result cannot be written.
 #[derive(Debug, Error)]
 pub(crate) enum OutputError {
-    /// Found out before the recording.
-    #[error("{path} cannot be written: {source}\n  choose another place with --output FILE; nothing was recorded")]
-    Place { path: PathBuf, source: io::Error },
-    /// Found out after it, but the recording is safe.
+    /// Found out before anything was done.
+    #[error("{path} cannot be written: {}", explain(path, cause))]
+    Place { path: PathBuf, cause: io::Error },
+    /// Found out when it was to be written.
+    #[error("{path} could not be written: {source}")]
+    Failed { path: PathBuf, source: io::Error },
+}
+
+/// What standard output is called.
+const STDOUT_NAME: &str = "standard output";
+
+impl OutputError {
+    /// Standard output could not be written.
+    pub(crate) fn to_stdout(source: io::Error) -> OutputError {
+        OutputError::Failed { path: STDOUT_NAME.into(), source }
+    }
+}
+
+/// The result of a recording could not be written.
+#[derive(Debug, Error)]
+pub(crate) enum RescueError {
+    /// But it is safe.
     #[error(
-        "{path} could not be written: {source}\n  the recording was saved to {saved}\n  \
-         write it again with: fgspy report {saved} --output FILE"
+        "{failed}\n  the recording was saved to {saved}\n  write it again with: fgspy report {saved} --output FILE"
     )]
-    Saved { path: PathBuf, source: io::Error, saved: PathBuf },
-    /// Found out after it, and there is no other place either.
-    #[error("{path} could not be written: {source}\n  nor could the recording be saved to {tried}: {fallback}")]
-    Lost { path: PathBuf, source: io::Error, tried: PathBuf, fallback: io::Error },
-    /// Standard output.
-    #[error("standard output could not be written")]
-    Stdout(#[source] io::Error),
+    Saved { failed: OutputError, saved: PathBuf },
+    /// And there is no other place either.
+    #[error("{failed}\n  nor could the recording be saved elsewhere{}", tried.concat())]
+    Lost { failed: OutputError, tried: Vec<String> },
+}
+
+/// Why a place cannot be written to, and what to do about it.
+fn explain(path: &Path, cause: &io::Error) -> String {
+    const ELSEWHERE: &str = "choose another place with --output FILE";
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match (cause.kind(), folder) {
+        (io::ErrorKind::IsADirectory, _) => {
+            format!("it is a folder\n  name a file in it: --output {}", path.join("profile.svg").display())
+        }
+        (io::ErrorKind::NotFound, Some(folder)) if !folder.exists() => {
+            let folder = folder.display();
+            format!("there is no folder {folder}\n  make it with: mkdir -p {folder}\n  or {ELSEWHERE}")
+        }
+        _ => format!("{cause}\n  {ELSEWHERE}"),
+    }
 }
 
 /// A place that a profile can be written to.
 pub(crate) struct Output {
     format: Format,
-    place: Place,
-}
-
-enum Place {
-    Stdout,
-    /// Something that is there and no regular file: a pipe, a terminal.
-    Device(PathBuf, File),
-    /// A file that gets its name once it is whole; until then it is called `partial`.
-    New {
-        path: PathBuf,
-        partial: PathBuf,
-        file: File,
-    },
+    path: PathBuf,
+    /// What is there already and is no regular file: standard output, a pipe, a terminal.
+    stream: Option<Box<dyn Write>>,
 }
 
 /// The format, and the file to write: what is not given follows from what is.
@@ -53,7 +89,7 @@ pub(crate) fn choose(
     output: Option<&Path>,
     format: Option<Format>,
     program: &str,
-) -> anyhow::Result<(PathBuf, Format)> {
+) -> Result<(PathBuf, Format), ChoiceError> {
     Ok(match (output, format) {
         (Some(path), Some(format)) => (path.to_owned(), format),
         (None, format) => {
@@ -62,14 +98,16 @@ pub(crate) fn choose(
         }
         (Some(path), None) => match Format::from_path(path) {
             Some(format) => (path.to_owned(), format),
-            None if path == Path::new("-") => bail!("say which --format to write to standard output"),
-            None => bail!(
-                "{} has an ending that stands for no format (.svg .pb.gz .folded .json .fgspy)\n  say which --format to write",
-                path.display()
-            ),
+            None if path == Path::new(STDOUT) => return Err(ChoiceError::Stdout),
+            // Which format does not matter: nothing can be written there.
+            None if path.is_dir() => (path.to_owned(), Format::FlameGraph),
+            None => return Err(ChoiceError::Ending { path: path.to_owned() }),
         },
     })
 }
+
+/// What stands for standard output on the command line.
+const STDOUT: &str = "-";
 
 /// `checkout-2026-11-23T03.12.07Z.svg`
 fn default_name(program: &str, format: Format) -> String {
@@ -82,54 +120,52 @@ fn default_name(program: &str, format: Format) -> String {
 impl Output {
     /// Makes sure that `path` can be written, without touching what may be there.
     pub(crate) fn prepare(path: &Path, format: Format) -> Result<Output, OutputError> {
-        let place = if path == Path::new("-") {
-            Place::Stdout
-        } else {
-            let failed = |source| OutputError::Place { path: path.to_owned(), source };
-            match fs::metadata(path) {
-                Ok(there) if there.is_dir() => return Err(failed(io::ErrorKind::IsADirectory.into())),
-                Ok(there) if !there.is_file() => {
-                    Place::Device(path.to_owned(), File::options().write(true).open(path).map_err(failed)?)
-                }
-                _ => {
-                    let partial = partial_name(path);
-                    let file = File::options().write(true).create_new(true).open(&partial).map_err(failed)?;
-                    Place::New { path: path.to_owned(), partial, file }
-                }
+        let failed = |cause| OutputError::Place { path: path.to_owned(), cause };
+        let output = |path: PathBuf, stream| Output { format, path, stream };
+        if path == Path::new(STDOUT) {
+            return Ok(output(STDOUT_NAME.into(), Some(Box::new(io::stdout()))));
+        }
+        match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
+            Ok(there) if !there.is_file() => {
+                let device = File::options().write(true).open(path).map_err(failed)?;
+                Ok(output(path.to_owned(), Some(Box::new(device))))
             }
-        };
-        Ok(Output { format, place })
+            _ => {
+                let partial = partial_name(path);
+                File::create_new(&partial).and_then(|_| fs::remove_file(&partial)).map_err(failed)?;
+                Ok(output(path.to_owned(), None))
+            }
+        }
+    }
+
+    /// The format that it is to have.
+    pub(crate) fn format(&self) -> Format {
+        self.format
     }
 
     /// Writes `profile`. Returns the file's path, if it is one.
     pub(crate) fn write(self, profile: &Profile) -> Result<Option<PathBuf>, OutputError> {
-        let Output { format, mut place } = self;
-        match &mut place {
-            Place::Stdout => write_to(io::stdout().lock(), profile, format).map_err(OutputError::Stdout)?,
-            Place::Device(path, file) => {
-                write_to(file, profile, format).map_err(|source| OutputError::Place { path: path.clone(), source })?;
-            }
-            Place::New { path, partial, file } => {
-                let written = write_to(&mut *file, profile, format)
-                    .and_then(|()| file.sync_all())
-                    .and_then(|()| fs::rename(&*partial, &*path));
-                match written {
-                    Ok(()) => return Ok(Some(path.clone())),
-                    Err(source) => return Err(save_elsewhere(profile, path.clone(), source)),
-                }
-            }
-        }
-        Ok(None)
+        let Output { format, path, stream } = self;
+        let written = match stream {
+            Some(stream) => write_to(stream, profile, format).map(|()| None),
+            None => write_whole(&path, profile, format).map(|()| Some(path.clone())),
+        };
+        written.map_err(|source| OutputError::Failed { path, source })
     }
 }
 
-/// What did not become whole is not left lying about.
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Place::New { partial, .. } = self {
-            let _ = fs::remove_file(partial); // After the rename there is nothing of that name.
-        }
+/// Writes a file that gets its name, and takes the place of what had it, once it is whole.
+fn write_whole(path: &Path, profile: &Profile, format: Format) -> io::Result<()> {
+    let partial = partial_name(path);
+    let written = File::create_new(&partial)
+        .and_then(|file| write_to(&file, profile, format).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        // What did not become whole is not left lying about.
+        let _ = fs::remove_file(&partial);
     }
+    written
 }
 
 /// A hidden name beside `path`, on the same file system.
@@ -144,17 +180,19 @@ fn write_to(out: impl Write, profile: &Profile, format: Format) -> io::Result<()
     out.flush()
 }
 
-/// The disk is full, or the like: keeps the whole recording in the folder for temporary files.
-fn save_elsewhere(profile: &Profile, path: PathBuf, source: io::Error) -> OutputError {
-    let saved = std::env::temp_dir().join(format!("fgspy-{}.fgspy", std::process::id()));
-    let result = File::create_new(&saved).and_then(|file| write_to(file, profile, Format::Raw));
-    match result {
-        Ok(()) => OutputError::Saved { path, source, saved },
-        Err(fallback) => {
-            let _ = fs::remove_file(&saved);
-            OutputError::Lost { path, source, tried: saved, fallback }
+/// The disk is full, or the like: keeps the whole recording in the folder for temporary files, or at least in memory
+/// that outlives us.
+pub(crate) fn rescue(profile: &Profile, failed: OutputError) -> RescueError {
+    let mut tried = Vec::new();
+    for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
+        let name = default_name(summary::program(profile), Format::Raw);
+        let saved = folder.join(format!("fgspy-{}-{name}", std::process::id()));
+        match write_whole(&saved, profile, Format::Raw) {
+            Ok(()) => return RescueError::Saved { failed, saved },
+            Err(error) => tried.push(format!("\n  {}: {error}", saved.display())),
         }
     }
+    RescueError::Lost { failed, tried }
 }
 
 /// The command that opens a file of this format.

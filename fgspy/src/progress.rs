@@ -26,8 +26,9 @@ impl ProgressLine {
             return;
         }
         self.drawn = Some(Instant::now());
-        // A terminal that has gone away is no reason to stop recording.
-        let _ = write!(io::stderr(), "\r\x1b[K{}", line(progress, self.duration));
+        // A terminal that has gone away is no reason to stop recording. One that is too narrow cuts the line: wrapped, it
+        // could not be drawn over.
+        let _ = write!(io::stderr(), "\r\x1b[K\x1b[?7l{}\x1b[?7h", line(progress, self.duration));
     }
 }
 

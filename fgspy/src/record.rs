@@ -85,7 +85,7 @@ fn nothing(ended: Ended) -> NothingRecorded {
 fn left_behind(name: &str, child: &mut Child) -> String {
     match child.try_wait() {
         Ok(Some(status)) => format!("{name} was started and has ended ({status})"),
-        _ => format!("{name} was started and goes on without fgspy, as process {}", child.id()),
+        _ => format!("{name} was started, as process {}, and is left alone", child.id()),
     }
 }
 

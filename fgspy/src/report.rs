@@ -10,22 +10,21 @@ use fgspy_profile::{apply, recording};
 use crate::args::ReportArgs;
 use crate::filter;
 use crate::output::{self, Output};
+use crate::say::say;
+use crate::summary as closing;
 
 /// Reads a recording and writes it in another format.
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
-    let filter = filter::build(&args.filter)?;
     let name = args.recording.display();
     let file = File::open(&args.recording).with_context(|| format!("{name} cannot be opened"))?;
-    let profile =
-        recording::read(BufReader::new(file)).with_context(|| format!("{name} is not a recording of fgspy"))?;
+    let profile = recording::read(BufReader::new(file)).with_context(|| name.to_string())?;
     let (path, format) = output::choose(args.output.as_deref(), args.format, summary::program(&profile))?;
-    if let Some(path) = Output::prepare(&path, format)?.write(&apply(&profile, &filter))? {
-        eprintln!(
-            "Wrote {} to {}\n  open it with: {}",
-            format.name(),
-            path.display(),
-            output::how_to_open(&path, format)
-        );
+    let shown = apply(&profile, &filter::build(&args.filter));
+    if shown.samples.is_empty() && !profile.samples.is_empty() {
+        say("Nothing in the recording matches the filter.");
+    }
+    if let Some(path) = Output::prepare(&path, format)?.write(&shown)? {
+        say(closing::written(&path, format));
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The closing words of a recording: what it is, how well it went, where it is, how to open it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use fgspy_sampler::Ended;
 
 use crate::output::how_to_open;
 
-/// What to say after a recording.
-pub(crate) fn closing(profile: &Profile, ended: Ended, written: Option<(&Path, Format)>) -> String {
+/// What to say after a recording: `whole` is all of it, `shown` the part that the filter keeps.
+pub(crate) fn closing(whole: &Profile, shown: &Profile, ended: Ended, file: Option<(&Path, Format)>) -> String {
     let mut text = String::new();
     match ended {
         Ended::Duration | Ended::Stopped => {}
@@ -22,23 +23,59 @@ pub(crate) fn closing(profile: &Profile, ended: Ended, written: Option<(&Path, F
             text += "The kernel stopped letting us read the target; this is what was recorded until then.\n"
         }
     }
-    let accounting = &profile.accounting;
-    let seconds = profile.duration_ns as f64 / 1e9;
-    let total = profile.total_time();
-    let observations = accounting.accepted + accounting.changed + accounting.broken + accounting.unmapped;
-    let _ = writeln!(
-        text,
-        "{observations} samples of {} goroutines stand for {} of goroutine time in {} ({} goroutines on average).",
+    if shown.samples.is_empty() {
+        text += &nothing_left(whole);
+    } else {
+        text += &extent(shown);
+    }
+    text += &quality(shown);
+    for remark in &shown.accounting.remarks {
+        let _ = writeln!(text, "  Note: {remark}");
+    }
+    if let Some((path, format)) = file {
+        text += &written(path, format);
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Where a file is, and what opens it.
+pub(crate) fn written(path: &Path, format: Format) -> String {
+    format!("Wrote {} to {}\n  open it with: {}", format.name(), path.display(), how_to_open(path, format))
+}
+
+/// How much a profile holds, and of what.
+fn extent(profile: &Profile) -> String {
+    format!(
+        "{} samples of {} goroutines stand for {} of goroutine time in {} ({} goroutines on average).\n  {}\n",
+        profile.samples.iter().map(|sample| sample.count).sum::<u64>(),
         profile.goroutines(),
-        summary::time(total),
+        summary::time(profile.total_time()),
         summary::time(profile.duration_ns),
         summary::average(profile.average_goroutines()),
-    );
-    let _ = writeln!(text, "  {}", shares(profile));
-    let _ = writeln!(
-        text,
+        shares(profile),
+    )
+}
+
+/// What there would have been, had the filter kept anything: whoever mistyped a word finds the right one here.
+fn nothing_left(whole: &Profile) -> String {
+    let reasons: BTreeSet<&str> = whole.samples.iter().map(|sample| whole.wait_reason(sample)).collect();
+    let reasons: Vec<&str> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
+    format!(
+        "Nothing that was recorded matches the filter. All of it:\n{}  wait reasons: {}\n",
+        extent(whole),
+        reasons.join(", ")
+    )
+}
+
+/// How well the recording went.
+fn quality(profile: &Profile) -> String {
+    let accounting = &profile.accounting;
+    let seconds = profile.duration_ns as f64 / 1e9;
+    let observations = accounting.accepted + accounting.changed + accounting.broken + accounting.unmapped;
+    let mut text = format!(
         "  {:.1} ticks a second of {} asked for, {} late; {} of the samples rejected ({} moved while read, {} broken, {} \
-         unreadable); fgspy used {} of a core.",
+         unreadable); fgspy used {} of a core.\n",
         accounting.ticks as f64 / seconds.max(1e-9),
         accounting.rate_hz,
         accounting.late_ticks,
@@ -54,18 +91,6 @@ pub(crate) fn closing(profile: &Profile, ended: Ended, written: Option<(&Path, F
             "  More than a tenth of the ticks came late: the machine is busy, or there are more goroutines than can be \
              read {} times a second here.\n  Times still add up, but details are coarser. A lower --rate helps.",
             accounting.rate_hz
-        );
-    }
-    for remark in &accounting.remarks {
-        let _ = writeln!(text, "  Note: {remark}");
-    }
-    if let Some((path, format)) = written {
-        let _ = writeln!(
-            text,
-            "Wrote {} to {}\n  open it with: {}",
-            format.name(),
-            path.display(),
-            how_to_open(path, format)
         );
     }
     text

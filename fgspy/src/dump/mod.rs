@@ -10,6 +10,8 @@ use fgspy_kernel::monotonic_ns;
 use fgspy_sampler::GoProcess;
 
 use crate::args::DumpArgs;
+use crate::output::OutputError;
+use crate::say::say;
 
 pub(crate) use text::write as write_text;
 
@@ -19,14 +21,13 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
     let goroutines = census(&target.runtime, &target.memory)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let moment = Moment { runtime: &target.runtime, goroutines: &goroutines, now_ns: monotonic_ns(), all: args.all };
-    if args.json {
-        json::write(&moment, &target.describe(), &mut out)?;
-    } else {
-        text::write(&moment, &mut out)?;
-    }
-    out.flush()?;
+    let written = match args.json {
+        true => json::write(&moment, &target.describe(), &mut out),
+        false => text::write(&moment, &mut out),
+    };
+    written.and_then(|()| out.flush()).map_err(OutputError::to_stdout)?;
     for remark in fgspy_sampler::remarks(&target) {
-        eprintln!("Note: {remark}");
+        say(format_args!("Note: {remark}"));
     }
     Ok(())
 }
