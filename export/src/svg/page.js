@@ -32,7 +32,7 @@
 
   // What is shown: the classes that are on, the box zoomed into, the texts that match the search.
   var on = new Array(C).fill(true), focus = 0, matches = null, weight = [];
-  // Of what was drawn: the height, and the box under the pointer.
+  // The box under the pointer.
   var hovered = -1;
 
   // The same words for numbers as summary.rs.

@@ -22,7 +22,7 @@ fn formats_have_names_and_endings() {
     assert_eq!(path("a.PB.GZ"), Some(Format::Pprof));
     assert_eq!(path("a.pb"), Some(Format::Pprof));
     assert_eq!(path("a.txt"), Some(Format::Folded));
-    assert_eq!(path("/tmp/a.b.svg"), Some(Format::FlameGraph));
+    assert_eq!(path("/out/a.b.svg"), Some(Format::FlameGraph));
     for unknown in ["a.gz", "svg", "a.svgz", "a", "", "/", "..", "a.json/"] {
         assert_eq!(path(unknown), if unknown == "a.json/" { Some(Format::Json) } else { None }, "{unknown:?}");
     }
