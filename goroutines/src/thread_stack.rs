@@ -34,6 +34,8 @@ pub enum Doing {
     Partial,
     /// Running the scheduler: no goroutine's time.
     Scheduler,
+    /// Handling a signal. Which function it interrupted is not in the chain, so the chain is of no use.
+    Signal,
 }
 
 /// Mends the chain of `sample` into `pcs`, leaf first. The leaf is an exact program counter, the rest are return
@@ -62,7 +64,9 @@ fn leaf_caller(binary: &GoBinary, bias: u64, sample: ThreadSample<'_>) -> Option
 fn classify(unwinder: &Unwinder, bias: u64, pcs: &[u64]) -> Doing {
     let special = unwinder.special();
     let last = pcs.last().map_or(0, |pc| pc.wrapping_sub(bias));
-    if pcs.iter().any(|pc| special.is_scheduler(pc.wrapping_sub(bias))) {
+    if pcs.iter().any(|pc| special.is_signal(pc.wrapping_sub(bias))) {
+        Doing::Signal
+    } else if pcs.iter().any(|pc| special.is_scheduler(pc.wrapping_sub(bias))) {
         Doing::Scheduler
     } else if special.is_goexit(last) {
         Doing::Goroutine

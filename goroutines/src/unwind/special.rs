@@ -10,6 +10,7 @@ pub struct SpecialFunctions {
     injected: Vec<(u64, u64)>,
     switches: Vec<(u64, u64)>,
     scheduler: Vec<(u64, u64)>,
+    signal: Vec<(u64, u64)>,
 }
 
 /// At the bottom of every goroutine.
@@ -32,6 +33,16 @@ const SWITCHES: &[&str] = &[
 /// On a thread's own stack, with no goroutine: choosing the next one.
 const SCHEDULER: &[&str] = &["runtime.schedule", "runtime.park_m", "runtime.goexit0", "runtime.mstart1"];
 
+/// Frames of a signal handler on the signal stack. What it interrupted is not in the chain of frame pointers.
+const SIGNAL: &[&str] = &[
+    "runtime.sigtramp",
+    "runtime.sigtramp.abi0",
+    "runtime.sigtrampgo",
+    "runtime.cgoSigtramp",
+    "runtime.sigreturn",
+    "runtime.sigreturn__sigaction",
+];
+
 impl SpecialFunctions {
     /// Looks the functions up; any of them may be absent from a binary.
     pub fn find(binary: &GoBinary) -> SpecialFunctions {
@@ -44,6 +55,7 @@ impl SpecialFunctions {
             injected: ranges(INJECTED),
             switches: ranges(SWITCHES),
             scheduler: ranges(SCHEDULER),
+            signal: ranges(SIGNAL),
         }
     }
 
@@ -65,6 +77,11 @@ impl SpecialFunctions {
     /// A frame of the scheduler: the thread is between goroutines.
     pub fn is_scheduler(&self, vaddr: u64) -> bool {
         within(&self.scheduler, vaddr)
+    }
+
+    /// A frame of a signal handler.
+    pub fn is_signal(&self, vaddr: u64) -> bool {
+        within(&self.signal, vaddr)
     }
 
     /// A frame in which a thread switches from its goroutine's stack to its own.
