@@ -39,7 +39,7 @@ impl Check {
     /// What makes fgspy useless here. The first line of the error is the finding, the others are remedies: so are the
     /// messages of all errors about targets.
     pub(super) fn fail(topic: &'static str, error: &anyhow::Error) -> Check {
-        let text = format!("{error:#}");
+        let text = exit::message(error);
         let mut lines = text.lines().map(str::trim);
         let finding = lines.next().unwrap_or_default();
         let remedies = lines.map(|line| line.strip_prefix("or: ").unwrap_or(line));

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::args::ServeArgs;
+use crate::say::say;
 use crate::signals;
 use target::Watched;
 
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     // Whatever still runs has been told to stop, and its client is gone.
     runtime.shutdown_background();
     if end == End::TargetExited {
-        eprintln!("Process {pid} has exited, so there is nothing left to serve.");
+        say(format_args!("Process {pid} has exited, so there is nothing left to serve."));
     }
     Ok(())
 }
@@ -89,26 +90,26 @@ fn watch_for_end(watched: &Watched, stop: &Stop) -> End {
 /// Says what is served and how to get it.
 fn greet(process: &GoProcess, address: SocketAddr) {
     let url = format!("http://{}", reachable(address));
-    eprintln!(
-        "Serving process {} ({}, {}) until it exits or Ctrl-C.\n  \
+    say(format_args!(
+        "Serving process {} ({:?}, {}) until it exits or Ctrl-C.\n  \
          {url}/\n  \
          where its time goes:  go tool pprof '{url}/debug/fgprof?seconds=5'\n  \
          its goroutines now:   go tool pprof {url}/debug/pprof/goroutine\n  \
          the same as text:     curl '{url}/debug/pprof/goroutine?debug=2'",
         process.process.pid(),
-        process.process.exe_path().display(),
+        process.process.exe_path(),
         process.runtime.version,
-    );
+    ));
     let notes = fgspy_sampler::open_on_cpu(process.process.pid()).1;
     for remark in fgspy_sampler::remarks(process).into_iter().chain(notes) {
-        eprintln!("Note: {remark}");
+        say(format_args!("Note: {remark}"));
     }
     if !guard::is_loopback(address) {
-        eprintln!(
+        say(format_args!(
             "Warning: whoever can reach {address} can read the stacks and labels of this process: there is no password and \
              no encryption.\n  To keep it to this machine, leave out --listen and forward a port: \
              ssh -L 6061:127.0.0.1:6061 HOST"
-        );
+        ));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The text of `debug=1`, which `go tool pprof` reads too: each stack once, with how many goroutines have it.
+//! The text of `debug=1`: each stack once, with how many goroutines have it.
 //!
 //! The form is that of `printCountProfile` and `printStackRecord` in Go's `runtime/pprof/pprof.go`. One difference: calls
 //! that were inlined share the address of the frame they were inlined into.
@@ -7,31 +7,37 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::{Look, Place};
+use super::{Frame, Group, Look};
 
 pub(super) fn write(look: &Look<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let mut groups: Vec<_> =
-        look.groups().into_iter().map(|group| (group.count, key(group.place, group.labels), group.place)).collect();
-    groups.sort_by(|(count, key, _), (other_count, other_key, _)| {
-        (Reverse(count), key).cmp(&(Reverse(other_count), other_key))
+    let mut groups: Vec<(Group<'_>, String)> = look
+        .groups()
+        .into_iter()
+        .map(|group| {
+            let key = key(&group.frames, group.labels);
+            (group, key)
+        })
+        .collect();
+    groups.sort_by(|(group, key), (other, other_key)| {
+        (Reverse(group.count), key).cmp(&(Reverse(other.count), other_key))
     });
     writeln!(out, "goroutine profile: total {}", look.user().count())?;
-    for (count, key, place) in groups {
-        writeln!(out, "{count} {key}")?;
-        if let Some(missing) = place.missing {
+    for (group, key) in groups {
+        writeln!(out, "{} {key}", group.count)?;
+        if let Some(missing) = group.missing {
             writeln!(out, "# {}", missing.name())?;
         }
-        write_aligned(&rows(look, place), out)?;
+        write_aligned(&rows(look, &group.frames), out)?;
         writeln!(out)?;
     }
     Ok(())
 }
 
 /// What tells a stack from others, and its first lines.
-fn key(place: Place<'_>, labels: &[(String, String)]) -> String {
+fn key(frames: &[Frame<'_>], labels: &[(String, String)]) -> String {
     let mut key = "@".to_owned();
-    for pc in place.pcs {
-        let _ = write!(key, " {pc:#x}");
+    for frame in frames {
+        let _ = write!(key, " {:#x}", frame.pc);
     }
     if !labels.is_empty() {
         let mut pairs: Vec<String> =
@@ -44,17 +50,17 @@ fn key(place: Place<'_>, labels: &[(String, String)]) -> String {
 
 /// Address, function with offset, place in the source. The runtime's functions nearest the leaf are left out, unless
 /// there are no others.
-fn rows(look: &Look<'_>, place: Place<'_>) -> Vec<[String; 3]> {
+fn rows(look: &Look<'_>, frames: &[Frame<'_>]) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     let mut leading = 0;
-    for frame in look.frames(place.pcs) {
+    for (frame, lines) in frames.iter().filter_map(|frame| Some((frame, frame.shown()?))) {
         let address = format!("{:#x}", frame.address);
         let entry = look.runtime.binary.func_at(frame.address.wrapping_sub(look.runtime.bias));
         let entry = entry.map_or(frame.address, |function| function.entry.wrapping_add(look.runtime.bias));
-        if frame.lines.is_empty() {
+        if lines.is_empty() {
             rows.push([address.clone(), String::new(), String::new()]);
         }
-        for line in frame.lines {
+        for line in lines {
             if leading == rows.len() && is_runtime(&line.function) {
                 leading += 1;
             }
@@ -161,8 +167,8 @@ mod tests {
     #[test]
     fn labels_come_sorted_after_the_program_counters() {
         let labels = [("z".to_owned(), "1".to_owned()), ("a".to_owned(), "2".to_owned())];
-        let place = Place { pcs: &[0x10, 0xff], missing: None };
-        assert_eq!(key(place, &labels), "@ 0x10 0xff\n# labels: {\"a\":\"2\", \"z\":\"1\"}");
-        assert_eq!(key(place, &[]), "@ 0x10 0xff");
+        let frames = [0x10, 0xff].map(|pc| Frame { pc, address: pc - 1, lines: Vec::new() });
+        assert_eq!(key(&frames, &labels), "@ 0x10 0xff\n# labels: {\"a\":\"2\", \"z\":\"1\"}");
+        assert_eq!(key(&frames, &[]), "@ 0x10 0xff");
     }
 }

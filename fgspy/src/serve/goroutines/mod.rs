@@ -28,20 +28,23 @@ pub(super) struct Look<'a> {
 }
 
 /// Goroutines with the same stack and labels.
-#[derive(Debug, PartialEq, Eq)]
 struct Group<'a> {
     count: i64,
-    place: Place<'a>,
+    /// Leaf first.
+    frames: Vec<Frame<'a>>,
+    /// What is missing from the stack.
+    missing: Option<Missing>,
     labels: &'a Labels,
 }
 
-/// A stack, or as much as is known of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Place<'a> {
-    /// Program counters, leaf first.
-    pcs: &'a [u64],
-    /// What is missing.
-    missing: Option<Missing>,
+/// A physical frame.
+struct Frame<'a> {
+    /// As the runtime gives it: the return address, mostly.
+    pc: u64,
+    /// The address to look up, mostly one less.
+    address: u64,
+    /// Its source lines, innermost first; empty for code that is not Go's.
+    lines: Vec<SourceFrame<'a>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,60 +102,72 @@ impl<'a> Look<'a> {
         self.goroutines.iter().filter(|goroutine| !self.runtime.is_system(goroutine.g.start_pc))
     }
 
-    /// Puts together what is the same, in order of first appearance.
+    /// Puts together what is the same, in no particular order.
     fn groups(&self) -> Vec<Group<'a>> {
+        // Stacks that differ in nothing but wrappers are the same in the end; to look up each of them once is enough.
+        let mut stacks = HashMap::new();
+        for goroutine in self.user() {
+            let (pcs, missing) = stack(goroutine);
+            *stacks.entry((pcs, missing, &goroutine.labels)).or_insert(0) += 1;
+        }
         let mut groups: Vec<Group<'a>> = Vec::new();
         let mut index = HashMap::new();
-        for goroutine in self.user() {
-            let (place, labels) = (Place::of(goroutine), &goroutine.labels);
-            let at = *index.entry((place, labels)).or_insert_with(|| {
-                groups.push(Group { count: 0, place, labels });
+        for ((pcs, missing, labels), count) in stacks {
+            let frames = self.frames(pcs);
+            let shown: Vec<u64> = frames.iter().map(|frame| frame.pc).collect();
+            let at = *index.entry((shown, missing, labels)).or_insert_with(|| {
+                groups.push(Group { count: 0, frames, missing, labels });
                 groups.len() - 1
             });
             if let Some(group) = groups.get_mut(at) {
-                group.count += 1;
+                group.count += count;
             }
         }
         groups
     }
 
-    /// The physical frames of a stack, each with its shown source lines, leaf first.
-    fn frames(&self, pcs: &[u64]) -> Vec<Shown<'a>> {
-        let mut inner: Option<String> = None;
-        let mut shown = Vec::new();
-        for frame in symbolize::frames(self.runtime, pcs, false) {
+    /// The frames of a stack without those that are nothing but wrappers made by the compiler, as the runtime has it
+    /// (`tracebackPCs` in `runtime/traceback.go`).
+    fn frames(&self, pcs: &[u64]) -> Vec<Frame<'a>> {
+        let mut callee: Option<String> = None;
+        let mut frames = Vec::new();
+        for (frame, &pc) in symbolize::frames(self.runtime, pcs, false).into_iter().zip(pcs) {
             let is_go = !frame.lines.is_empty();
-            let mut lines = Vec::new();
-            for line in frame.lines {
-                let callee = inner.replace(line.function.to_string());
-                if is_shown(&line, callee.as_deref()) {
-                    lines.push(line);
-                }
-            }
+            let mut lines = frame.lines;
+            lines.retain(|line| {
+                let callee = callee.replace(line.function.to_string());
+                line.function == GOEXIT || is_shown(line, callee.as_deref())
+            });
             if !is_go || !lines.is_empty() {
-                shown.push(Shown { address: frame.address, lines });
+                frames.push(Frame { pc, address: frame.address, lines });
             }
         }
-        shown
+        frames
     }
 }
 
-/// A frame to show. Without lines it is code that is not Go's.
-struct Shown<'a> {
-    address: u64,
-    lines: Vec<SourceFrame<'a>>,
+/// The root of every stack. It counts as a frame, but nobody shows it.
+const GOEXIT: &str = "runtime.goexit";
+
+impl<'a> Frame<'a> {
+    /// The lines to show; `None` for a frame that has none.
+    fn shown(&self) -> Option<&[SourceFrame<'a>]> {
+        match self.lines.as_slice() {
+            [line] if line.function == GOEXIT => None,
+            lines => Some(lines),
+        }
+    }
 }
 
-impl<'a> Place<'a> {
-    fn of(goroutine: &'a Goroutine) -> Place<'a> {
-        let start = std::slice::from_ref(&goroutine.g.start_pc);
-        match &goroutine.stack {
-            Frames::Whole(pcs) => Place { pcs, missing: None },
-            Frames::Cut(pcs) => Place { pcs, missing: Some(Missing::Outer) },
-            Frames::Running => Place { pcs: start, missing: Some(Missing::Running) },
-            Frames::Unsteady => Place { pcs: start, missing: Some(Missing::Unsteady) },
-            Frames::Unreadable => Place { pcs: start, missing: Some(Missing::Unreadable) },
-        }
+/// The program counters of a goroutine's stack, and what they lack.
+fn stack(goroutine: &Goroutine) -> (&[u64], Option<Missing>) {
+    let start = std::slice::from_ref(&goroutine.g.start_pc);
+    match &goroutine.stack {
+        Frames::Whole(pcs) => (pcs, None),
+        Frames::Cut(pcs) => (pcs, Some(Missing::Outer)),
+        Frames::Running => (start, Some(Missing::Running)),
+        Frames::Unsteady => (start, Some(Missing::Unsteady)),
+        Frames::Unreadable => (start, Some(Missing::Unreadable)),
     }
 }
 

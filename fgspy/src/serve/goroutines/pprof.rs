@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use super::{Look, Missing, Shown};
+use super::{Look, Missing};
 
 pub(super) fn write(look: &Look<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut gzip = GzEncoder::new(out, Compression::default());
@@ -40,9 +40,9 @@ fn profile(look: &Look<'_>) -> proto::Profile {
         .groups()
         .iter()
         .map(|group| {
-            let frames = look.frames(group.place.pcs);
-            let mut location_id: Vec<u64> = frames.iter().map(|frame| tables.location(frame)).collect();
-            match group.place.missing {
+            let shown = group.frames.iter().filter_map(|frame| Some((frame.address, frame.shown()?)));
+            let mut location_id: Vec<u64> = shown.map(|(address, lines)| tables.location(address, lines)).collect();
+            match group.missing {
                 None => {}
                 Some(Missing::Outer) => location_id.push(tables.no_code(Missing::Outer.name())),
                 Some(missing) => location_id.insert(0, tables.no_code(missing.name())),
@@ -111,21 +111,23 @@ impl Tables {
         id
     }
 
-    fn location(&mut self, frame: &Shown<'_>) -> u64 {
-        if let Some(&id) = self.location_ids.get(&frame.address) {
+    /// Where the code at `address` is in the source; without lines it is not Go's.
+    fn location(&mut self, address: u64, lines: &[SourceFrame<'_>]) -> u64 {
+        if let Some(&id) = self.location_ids.get(&address) {
             return id;
         }
-        let line = |tables: &mut Tables, line: &SourceFrame<'_>| proto::Line {
-            function_id: tables.function(&line.function, &line.file, line.start_line),
-            line: i64::from(line.line),
-        };
-        let lines = if frame.lines.is_empty() {
-            vec![proto::Line { function_id: self.function("[not Go code]", "", 0), line: 0 }]
-        } else {
-            frame.lines.iter().map(|frame| line(self, frame)).collect()
-        };
-        let id = self.add_location(frame.address, lines);
-        self.location_ids.insert(frame.address, id);
+        let mut line: Vec<proto::Line> = lines
+            .iter()
+            .map(|line| proto::Line {
+                function_id: self.function(&line.function, &line.file, line.start_line),
+                line: i64::from(line.line),
+            })
+            .collect();
+        if line.is_empty() {
+            line.push(proto::Line { function_id: self.function("[not Go code]", "", 0), line: 0 });
+        }
+        let id = self.add_location(address, line);
+        self.location_ids.insert(address, id);
         id
     }
 
