@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use fgspy_fixtures::{Fixture, Variant, build, toolchains};
+use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
 
 use crate::workspace;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     drop((load, service));
 
     println!("\nWhere the time of the service's handlers went, the most of it first:\n");
-    print_top(&toolchain.go(), &recording.with_extension("pb.gz"))?;
+    print_top(&toolchain, &recording.with_extension("pb.gz"))?;
     println!("\nThe same recording in several forms, and all goroutines at one moment:");
     for (ending, how) in PICTURES {
         println!("  {}", how.replace("{}", &recording.with_extension(ending).display().to_string()));
@@ -75,9 +75,7 @@ fn step(command: &mut Command) -> Result<()> {
 }
 
 /// Lets Go's own pprof say which functions of the service the time was spent in.
-fn print_top(go: &Path, profile: &Path) -> Result<()> {
+fn print_top(toolchain: &Toolchain, profile: &Path) -> Result<()> {
     let pprof = ["tool", "pprof", "-top", "-cum", "-nodecount=10", "-focus=main\\.\\(\\*shop\\)", "-show=^main\\."];
-    workspace::run(
-        Command::new(go).args(pprof).arg(profile).env("GOTOOLCHAIN", "local").env("GOFLAGS", "").stderr(Stdio::null()),
-    )
+    workspace::run(toolchain.command()?.args(pprof).arg(profile).stderr(Stdio::null()))
 }
