@@ -60,8 +60,10 @@ impl G {
                 pc: word(g.sched + gobuf.pc)?,
                 sp: word(g.sched + gobuf.sp)?,
                 fp: Some(word(g.sched + gobuf.bp)?),
+                // Always 0 on amd64.
+                link: Some(word(g.sched + gobuf.lr)?).filter(|link| *link != 0),
             },
-            syscall: Context { pc: word(g.syscallpc)?, sp: word(g.syscallsp)?, fp: optional(g.syscallbp)? },
+            syscall: Context { pc: word(g.syscallpc)?, sp: word(g.syscallsp)?, fp: optional(g.syscallbp)?, link: None },
             m: word(g.m)?,
             locked_m: word(g.lockedm)?,
             parent_goid: optional(g.parent_goid)?,

@@ -34,12 +34,14 @@ pub enum Doing {
     Partial,
     /// Running the scheduler: no goroutine's time.
     Scheduler,
-    /// Handling a signal. Which function it interrupted is not in the chain, so the chain is of no use.
+    /// Handling a signal, or in a function that a signal injected. The interrupted function, or the caller of one that has
+    /// no frame, is not in the chain, so the chain is of no use.
     Signal,
 }
 
 /// Mends the chain of `sample` into `pcs`, leaf first. The leaf is an exact program counter, the rest are return
-/// addresses. `bottom` tells whether the chain reached the goroutine's bottom frame.
+/// addresses. What the thread was doing tells whether the chain is
+/// the goroutine's, and whole.
 pub fn mend(unwinder: &Unwinder, binary: &GoBinary, bias: u64, sample: ThreadSample<'_>, pcs: &mut Vec<u64>) -> Doing {
     pcs.clear();
     pcs.push(sample.pc);
@@ -64,7 +66,8 @@ fn leaf_caller(binary: &GoBinary, bias: u64, sample: ThreadSample<'_>) -> Option
 fn classify(unwinder: &Unwinder, bias: u64, pcs: &[u64]) -> Doing {
     let special = unwinder.special();
     let last = pcs.last().map_or(0, |pc| pc.wrapping_sub(bias));
-    if pcs.iter().any(|pc| special.is_signal(pc.wrapping_sub(bias))) {
+    let from_signal = |vaddr| special.is_signal(vaddr) || special.is_injected(vaddr);
+    if pcs.iter().any(|pc| from_signal(pc.wrapping_sub(bias))) {
         Doing::Signal
     } else if pcs.iter().any(|pc| special.is_scheduler(pc.wrapping_sub(bias))) {
         Doing::Scheduler

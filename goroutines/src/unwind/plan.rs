@@ -2,8 +2,7 @@
 
 use fgspy_gobin::{Arch, GoBinary};
 
-use super::sp_delta::{self, Start};
-use super::{Bounds, End, SpecialFunctions, StackBytes, frame_pointer};
+use super::{Bounds, End, SpecialFunctions, StackBytes, frame_pointer, sp_delta};
 
 /// A saved context of a goroutine that is not running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +13,8 @@ pub struct Context {
     pub sp: u64,
     /// Frame pointer; `None` where the runtime saves none that belongs to `pc`.
     pub fp: Option<u64>,
+    /// Return address of a function that has not spilled it yet (arm64); `None` where the runtime saves none.
+    pub link: Option<u64>,
 }
 
 /// Unwinds the goroutines of one program.
@@ -43,9 +44,10 @@ impl Unwinder {
 
     /// Fills `pcs` with the program counters of `context`, leaf first, ending with `runtime.goexit`'s.
     ///
-    /// Frame pointers first, where they hold; if the chain does not end in `runtime.goexit`, or passes through a frame
-    /// that a signal injected (whose interrupted function may be frameless, so that its caller is missing from the
-    /// chain), SP deltas.
+    /// Frame pointers first, where they hold; SP deltas if the leaf has no frame yet, as its caller is then missing from
+    /// the chain (a goroutine that was told to stop when it entered a function, or that is on its thread's own stack), if
+    /// the chain passes through a frame that a signal injected, which may have interrupted a function without a frame,
+    /// and if it does not end in `runtime.goexit`.
     pub fn unwind(
         &self,
         binary: &GoBinary,
@@ -55,7 +57,9 @@ impl Unwinder {
         stack: StackBytes<'_>,
         pcs: &mut Vec<u64>,
     ) -> End {
-        if let (true, Some(fp)) = (self.frame_pointers_hold, context.fp) {
+        let fp =
+            context.fp.filter(|_| self.frame_pointers_hold && self.has_frame(binary, context.pc.wrapping_sub(bias)));
+        if let Some(fp) = fp {
             pcs.clear();
             pcs.push(context.pc);
             let end = frame_pointer::walk(fp, bounds, stack, pcs);
@@ -68,7 +72,16 @@ impl Unwinder {
             }
         }
         pcs.clear();
-        let start = Start { pc: context.pc, sp: context.sp, exact: false };
-        sp_delta::walk(binary, bias, &self.special, start, bounds, stack, pcs)
+        sp_delta::walk(binary, bias, &self.special, context, bounds, stack, pcs)
+    }
+
+    /// Whether the function that made the call before `vaddr` had set up its frame.
+    fn has_frame(&self, binary: &GoBinary, vaddr: u64) -> bool {
+        // Where nearly every goroutine waits, in a frame; the rest is looked up.
+        if self.special.is_park(vaddr) {
+            return true;
+        }
+        let calls = binary.func_at(vaddr).is_some_and(|function| function.entry != vaddr);
+        calls && binary.sp_delta(vaddr - 1).is_some_and(|delta| delta > 0)
     }
 }

@@ -2,24 +2,13 @@
 
 use fgspy_gobin::{Arch, GoBinary};
 
-use super::{Bounds, End, MAX_FRAMES, SpecialFunctions, StackBytes};
-
-/// Where a walk starts.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Start {
-    /// Program counter, in the target's address space.
-    pub(super) pc: u64,
-    /// Stack pointer.
-    pub(super) sp: u64,
-    /// `pc` is the instruction being executed, not a return address.
-    pub(super) exact: bool,
-}
+use super::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes};
 
 /// Bytes that an injected call leaves between its own frame and the interrupted function's (arm64 only): the spilled
 /// link register and its alignment (`runtime/signal_arm64.go`, `preparePanic` and `pushCall`).
 const ARM64_INJECTED_CALL_BYTES: u64 = 16;
 
-/// Unwinds from `start`, appending program counters to `pcs`, `start.pc` first, up to and including `runtime.goexit`.
+/// Unwinds from `context`, appending program counters to `pcs`, its own first, up to and including `runtime.goexit`.
 ///
 /// Each function's table gives the distance from the stack pointer to its return address (amd64) or to its caller's
 /// stack pointer (arm64, where the link register was spilled to `[sp]`): `runtime/symtab.go`, `funcspdelta`.
@@ -27,14 +16,16 @@ pub(super) fn walk(
     binary: &GoBinary,
     bias: u64,
     special: &SpecialFunctions,
-    start: Start,
+    context: Context,
     bounds: Bounds,
     stack: StackBytes<'_>,
     pcs: &mut Vec<u64>,
 ) -> End {
-    let Start { mut pc, mut sp, mut exact } = start;
-    // The link register of a function interrupted before it spilled it (arm64).
-    let mut link_register = None;
+    let Context { mut pc, mut sp, link, .. } = context;
+    // The link register of a function that left off before it spilled it (arm64).
+    let mut link_register = link;
+    // `pc` is the instruction being executed, not a return address.
+    let mut exact = false;
     loop {
         if pcs.len() >= MAX_FRAMES {
             return End::TooDeep;

@@ -8,6 +8,7 @@ pub struct SpecialFunctions {
     goexit: Vec<(u64, u64)>,
     thread_start: Vec<(u64, u64)>,
     injected: Vec<(u64, u64)>,
+    park: Vec<(u64, u64)>,
     switches: Vec<(u64, u64)>,
     scheduler: Vec<(u64, u64)>,
     signal: Vec<(u64, u64)>,
@@ -20,6 +21,8 @@ const THREAD_START: &[&str] = &["runtime.mstart", "runtime.mstart.abi0", "runtim
 /// Called by the runtime's signal handler as if the interrupted instruction had called them.
 const INJECTED: &[&str] =
     &["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.sigpanic", "runtime.debugCallV2"];
+/// Where goroutines stop to wait.
+const PARK: &[&str] = &["runtime.gopark"];
 /// Where a thread leaves its goroutine's stack for its own.
 const SWITCHES: &[&str] = &[
     "runtime.systemstack",
@@ -53,6 +56,7 @@ impl SpecialFunctions {
             goexit: ranges(GOEXIT),
             thread_start: ranges(THREAD_START),
             injected: ranges(INJECTED),
+            park: ranges(PARK),
             switches: ranges(SWITCHES),
             scheduler: ranges(SCHEDULER),
             signal: ranges(SIGNAL),
@@ -72,6 +76,11 @@ impl SpecialFunctions {
     /// A frame that a signal handler injected; the frame it returns to was interrupted at exactly its program counter.
     pub fn is_injected(&self, vaddr: u64) -> bool {
         within(&self.injected, vaddr)
+    }
+
+    /// A frame in which a goroutine waits.
+    pub fn is_park(&self, vaddr: u64) -> bool {
+        within(&self.park, vaddr)
     }
 
     /// A frame of the scheduler: the thread is between goroutines.
