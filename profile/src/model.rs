@@ -99,7 +99,7 @@ pub struct Target {
     pub pid: u32,
     /// Path of the executable as the target sees it.
     pub executable: String,
-    /// Command line.
+    /// Command line, as far as it is kept: the arguments may hold secrets.
     pub command: Vec<String>,
     /// `go1.27.3`.
     pub go_version: String,

@@ -113,7 +113,8 @@ impl GoProcess {
         Target {
             pid: process.pid(),
             executable: process.exe_path().display().to_string(),
-            command: process.command_line().to_vec(),
+            // Arguments may hold secrets, and a profile is passed around: only the program's own name is kept.
+            command: process.command_line().iter().take(1).cloned().collect(),
             go_version: runtime.version.to_string(),
             build_id: runtime.binary.build_id().unwrap_or_default().to_owned(),
             arch: runtime.binary.arch().name().to_owned(),
