@@ -13,6 +13,14 @@ impl Arch {
     /// Size of a pointer in bytes.
     pub const POINTER_SIZE: u8 = 8;
 
+    /// Go's name for it (`GOARCH`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "amd64",
+            Arch::Arm64 => "arm64",
+        }
+    }
+
     /// The unit of code addresses in bytes: the smallest instruction, and what pclntab's pc deltas count in
     /// (`MinLC` in Go's `cmd/internal/sys`).
     pub const fn pc_quantum(self) -> u8 {
