@@ -23,6 +23,8 @@ const INJECTED: &[&str] =
     &["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.sigpanic", "runtime.debugCallV2"];
 /// Where goroutines stop to wait.
 const PARK: &[&str] = &["runtime.gopark"];
+/// The most code of such a function that is looked at; `runtime.gopark` has 300 bytes.
+const MAX_PARK_BYTES: usize = 2048;
 /// Where a thread leaves its goroutine's stack for its own.
 const SWITCHES: &[&str] = &[
     "runtime.systemstack",
@@ -56,7 +58,7 @@ impl SpecialFunctions {
             goexit: ranges(GOEXIT),
             thread_start: ranges(THREAD_START),
             injected: ranges(INJECTED),
-            park: ranges(PARK),
+            park: ranges(PARK).into_iter().flat_map(|range| framed(binary, range)).collect(),
             switches: ranges(SWITCHES),
             scheduler: ranges(SCHEDULER),
             signal: ranges(SIGNAL),
@@ -78,9 +80,9 @@ impl SpecialFunctions {
         within(&self.injected, vaddr)
     }
 
-    /// A frame in which a goroutine waits.
+    /// A return address in a function in which goroutines stop to wait, past the point where it has set up its frame.
     pub fn is_park(&self, vaddr: u64) -> bool {
-        within(&self.park, vaddr)
+        within(&self.park, vaddr.wrapping_sub(1))
     }
 
     /// A frame of the scheduler: the thread is between goroutines.
@@ -97,6 +99,20 @@ impl SpecialFunctions {
     pub fn is_stack_switch(&self, vaddr: u64) -> bool {
         within(&self.switches, vaddr)
     }
+}
+
+/// The parts of a function in which it has a frame.
+fn framed(binary: &GoBinary, (start, end): (u64, u64)) -> Vec<(u64, u64)> {
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    for vaddr in (start..end).take(MAX_PARK_BYTES) {
+        if binary.sp_delta(vaddr).is_some_and(|delta| delta > 0) {
+            match parts.last_mut() {
+                Some((_, end)) if *end == vaddr => *end += 1,
+                _ => parts.push((vaddr, vaddr + 1)),
+            }
+        }
+    }
+    parts
 }
 
 fn within(ranges: &[(u64, u64)], vaddr: u64) -> bool {

@@ -57,8 +57,9 @@ fn nothing_is_broken(profile: &Profile) -> Result<()> {
     let still = profile.samples.iter().filter(|sample| !matches!(sample.state, State::Running | State::RunningOffCpu));
     let (whole, made_up) = still.partition::<Vec<&Sample>, _>(|sample| is_all_code(profile, sample));
     let time = |samples: &[&Sample]| samples.iter().map(|sample| sample.time_ns).sum::<u64>();
+    // A connection that is gone at the next tick may have moved the only time it was read.
     ensure!(
-        time(&made_up) * 1000 <= time(&whole),
+        time(&made_up) * 100 <= time(&whole),
         "{} of {} ns without a whole stack, such as {:?}",
         time(&made_up),
         time(&whole),

@@ -1,0 +1,176 @@
+//! No stack is ever a mixture of two moments, however wildly the goroutines move while they are read.
+//!
+//! Every stack that is believed must be one that calls can have made: it begins at the function that the goroutine was
+//! started with, and each return address follows a call instruction that calls the function above it.
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail, ensure};
+use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
+use fgspy_goroutines::symbolize::lookup_addresses;
+use fgspy_goroutines::{Observation, Reader, Runtime, Stack};
+use fgspy_sampler::GoProcess;
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Stacks looked at in each program.
+const OBSERVATIONS: u64 = 200_000;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let newest = toolchains::newest().expect("the newest toolchain can be had").minor;
+    let trials = [19, 23, newest].map(|minor| {
+        Trial::test(format!("churn::go1.{minor}"), move || {
+            let toolchain = toolchains::get(minor).map_err(described)?;
+            Ok(no_stack_is_torn(&toolchain, "churn", &["-churners=300"]).map_err(described)?)
+        })
+    });
+    libtest_mimic::run(&arguments, trials.into()).exit();
+}
+
+fn described(error: anyhow::Error) -> Failed {
+    Failed::from(format!("{error:#}"))
+}
+
+fn no_stack_is_torn(toolchain: &Toolchain, program: &str, arguments: &[&str]) -> Result<()> {
+    let fixture = Fixture::spawn(&build(program, toolchain, Variant::Plain)?, arguments)?;
+    let target = GoProcess::open(fixture.pid())?;
+    let mut judge = Judge { runtime: &target.runtime, calls: HashMap::new() };
+    let mut reader = Reader::new();
+    let mut count = Count::default();
+    while count.all() < OBSERVATIONS {
+        let mut violation = None;
+        reader.round(&target.runtime, &target.memory, &mut |observation| {
+            count.add(&observation);
+            if let Err(error) = judge.check(&observation) {
+                violation.get_or_insert(error.context(format!("{:?} {:#x?}", observation.status, observation.g)));
+            }
+        })?;
+        if let Some(violation) = violation {
+            bail!("after {count:?}: {violation:#}");
+        }
+    }
+    println!("{} {program}: {:.2} % of stacks rejected; {count:?}", toolchain.version, count.rejected() * 100.0);
+    ensure!(count.changed > 0, "nothing moved: this proves nothing ({count:?})");
+    ensure!(count.broken * 1000 <= count.whole, "too many stacks did not move and are broken all the same: {count:?}");
+    Ok(())
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    whole: u64,
+    cut: u64,
+    changed: u64,
+    unmapped: u64,
+    broken: u64,
+}
+
+impl Count {
+    fn add(&mut self, observation: &Observation<'_>) {
+        match observation.stack {
+            Stack::Whole(_) => self.whole += 1,
+            Stack::Cut(_) => self.cut += 1,
+            Stack::OnThread => {}
+            Stack::Changed => self.changed += 1,
+            Stack::Unmapped => self.unmapped += 1,
+            Stack::Broken => self.broken += 1,
+        }
+    }
+
+    fn all(&self) -> u64 {
+        self.whole + self.cut + self.changed + self.unmapped + self.broken
+    }
+
+    fn rejected(&self) -> f64 {
+        (self.changed + self.unmapped + self.broken) as f64 / self.all() as f64
+    }
+}
+
+/// Tells stacks that can be from stacks that cannot.
+struct Judge<'a> {
+    runtime: &'a Runtime,
+    /// Whether the function at the first address is called before the second; remembered, as there are few pairs.
+    calls: HashMap<(u64, u64), bool>,
+}
+
+impl Judge<'_> {
+    fn check(&mut self, observation: &Observation<'_>) -> Result<()> {
+        let Stack::Whole(pcs) = observation.stack else { return Ok(()) };
+        let lookups: Vec<u64> = lookup_addresses(self.runtime, pcs, false).collect();
+        for (i, &caller) in pcs.iter().enumerate().skip(1) {
+            // The last is `runtime.goexit`, which the start function only seems to have been called by.
+            let start = observation.g.start_pc;
+            if i == pcs.len() - 1 && self.runtime.starts_at(pcs) == Some(start) {
+                break;
+            }
+            let callee = lookups[i - 1];
+            // What a signal interrupted did not call.
+            let interrupted = self.runtime.unwinder.special().is_injected(callee.wrapping_sub(self.runtime.bias));
+            let runtime = self.runtime;
+            let possible =
+                interrupted || *self.calls.entry((callee, caller)).or_insert_with(|| calls(runtime, callee, caller));
+            ensure!(possible, "{:?}: frame {i} did not call the one above it: {}", observation.status, self.named(pcs));
+        }
+        Ok(())
+    }
+
+    fn named(&self, pcs: &[u64]) -> String {
+        let names = pcs.iter().map(|&pc| format!("{:?} {pc:#x}", self.runtime.function_at(pc)));
+        names.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Whether the instruction before the return address `caller` calls the function that `callee` lies in.
+fn calls(runtime: &Runtime, callee: u64, caller: u64) -> bool {
+    let binary = &runtime.binary;
+    let caller = caller.wrapping_sub(runtime.bias);
+    let Some(callee) = binary.func_at(callee.wrapping_sub(runtime.bias)) else { return false };
+    let Some(before) = binary.read_vaddr(caller.wrapping_sub(LONGEST_CALL as u64), LONGEST_CALL) else { return false };
+    let target = direct_target(&before, caller).and_then(|target| binary.func_at(target));
+    let leads_to_callee = target.is_some_and(|target| {
+        // It is left by way of another function, which seems to stand in its place (`gosave_systemstack_switch`).
+        let switch = binary.func_name(&callee).starts_with("runtime.systemstack_switch");
+        target.entry == callee.entry
+            || jumps_to(&binary.code(&target).unwrap_or_default(), target.entry, callee.entry)
+            || switch && binary.func_name(&target).starts_with("runtime.systemstack")
+    });
+    leads_to_callee || is_indirect_call(&before)
+}
+
+/// Whether `code`, at `start`, is that of a small function that ends in a jump to `target`: a wrapper, or one of several
+/// ways into the same code.
+fn jumps_to(code: &[u8], start: u64, target: u64) -> bool {
+    const SMALL: usize = 64;
+    let mut jumps = code.windows(5).take(SMALL).zip(start + 5..).filter(|(jump, _)| jump[0] == 0xe9);
+    jumps.any(|(jump, end)| relative(&jump[1..], end) == Some(target))
+}
+
+/// Bytes of the longest call instruction that the Go compiler makes.
+const LONGEST_CALL: usize = 8;
+
+/// Where `call rel32` at the end of `code` goes.
+fn direct_target(code: &[u8], end: u64) -> Option<u64> {
+    let [.., 0xe8, _, _, _, _] = *code else { return None };
+    relative(&code[code.len() - 4..], end)
+}
+
+/// The address at the signed 32-bit `distance` from `from`.
+fn relative(distance: &[u8], from: u64) -> Option<u64> {
+    Some(from.wrapping_add_signed(i32::from_le_bytes(distance.try_into().ok()?).into()))
+}
+
+/// Whether `code` ends with a call through a register or memory: `FF /2`, perhaps with a REX prefix.
+fn is_indirect_call(code: &[u8]) -> bool {
+    (2..LONGEST_CALL).any(|len| {
+        let code = &code[code.len() - len..];
+        let [0xff, modrm, ref rest @ ..] = *code else { return false };
+        let (mode, register, rm) = (modrm >> 6, modrm >> 3 & 7, modrm & 7);
+        let sib = usize::from(mode != 3 && rm == 4);
+        let displacement = match (mode, rm) {
+            (0, 5) | (2, _) => 4,
+            (0, 4) if rest.first().is_some_and(|sib| sib & 7 == 5) => 4,
+            (1, _) => 1,
+            _ => 0,
+        };
+        register == 2 && rest.len() == sib + displacement
+    })
+}
