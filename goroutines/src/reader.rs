@@ -51,6 +51,8 @@ pub struct Observation<'a> {
     pub stack: Stack<'a>,
     /// Its `runtime/pprof` labels; `None` when they could not be read consistently.
     pub labels: Option<&'a Labels>,
+    /// Addresses of all g's that the runtime has, dead ones included; sorted.
+    pub all: &'a [u64],
 }
 
 /// Reads goroutines, round after round. Keeps its buffers, and what does not change.
@@ -94,11 +96,6 @@ impl Reader {
         Reader::default()
     }
 
-    /// Addresses of all g's the runtime had at the last round, dead ones included; sorted.
-    pub fn addresses(&self) -> &[u64] {
-        &self.addresses
-    }
-
     /// Reads every live goroutine once and hands it to `sink`, in order of address.
     pub fn round(
         &mut self,
@@ -113,7 +110,7 @@ impl Reader {
             self.read_threads(runtime, memory, &mut jobs)?;
             self.read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
-            jobs.iter().for_each(|job| sink(job.observation(&self.arena)));
+            jobs.iter().for_each(|job| sink(job.observation(&self.arena, &addresses)));
             Ok(())
         });
         self.addresses = addresses;
@@ -284,7 +281,7 @@ impl Job {
         self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed };
     }
 
-    fn observation<'a>(&'a self, arena: &'a [u64]) -> Observation<'a> {
+    fn observation<'a>(&'a self, arena: &'a [u64], all: &'a [u64]) -> Observation<'a> {
         const NO_LABELS: &Labels = &Labels::new();
         let frames = |start, end| arena.get(start..end).unwrap_or(&[]);
         Observation {
@@ -301,6 +298,7 @@ impl Job {
                 Outcome::Broken | Outcome::Wanted(_) => Stack::Broken,
             },
             labels: if self.g.labels == 0 { Some(NO_LABELS) } else { self.labels.as_ref() },
+            all,
         }
     }
 }

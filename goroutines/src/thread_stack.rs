@@ -6,7 +6,8 @@
 
 use fgspy_gobin::GoBinary;
 
-use crate::unwind::{Bounds, MAX_FRAMES, StackBytes, Unwinder};
+use crate::Observation;
+use crate::unwind::{MAX_FRAMES, StackBytes, Unwinder};
 
 /// A kernel's sample of a thread in user mode, as plain words.
 #[derive(Clone, Copy, Debug)]
@@ -82,19 +83,11 @@ fn classify(unwinder: &Unwinder, bias: u64, pcs: &[u64]) -> Doing {
     }
 }
 
-/// Whether `sample` was taken while the thread ran the goroutine whose g is at `g` and whose stack is `bounds`. `None`
-/// when the sample does not say (the thread was on its system stack).
-pub fn belongs_to(
-    sample: ThreadSample<'_>,
-    g: u64,
-    bounds: Bounds,
-    is_goroutine: impl Fn(u64) -> bool,
-) -> Option<bool> {
-    if bounds.holds(sample.sp, 8) {
+/// Whether `sample` was taken while the thread ran the observed goroutine. `None` when the sample does not say: the thread
+/// was on its system stack.
+pub fn belongs_to(sample: ThreadSample<'_>, observation: &Observation<'_>) -> Option<bool> {
+    if observation.g.bounds.holds(sample.sp, 8) || sample.g == observation.address {
         return Some(true);
     }
-    if sample.g == g {
-        return Some(true);
-    }
-    is_goroutine(sample.g).then_some(false)
+    observation.all.binary_search(&sample.g).is_ok().then_some(false)
 }

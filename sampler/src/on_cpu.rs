@@ -52,18 +52,9 @@ impl Interval {
     }
 
     /// The stacks that the kernel saw of the observed goroutine in this interval, mended.
-    pub(crate) fn stacks_of(
-        &self,
-        runtime: &Runtime,
-        observation: &Observation<'_>,
-        is_goroutine: &dyn Fn(u64) -> bool,
-    ) -> Vec<RawStack> {
+    pub(crate) fn stacks_of(&self, runtime: &Runtime, observation: &Observation<'_>) -> Vec<RawStack> {
         let samples = observation.tid.and_then(|tid| self.samples.get(&tid));
-        samples
-            .into_iter()
-            .flatten()
-            .filter_map(|sample| stack_of(runtime, observation, sample, is_goroutine))
-            .collect()
+        samples.into_iter().flatten().filter_map(|sample| stack_of(runtime, observation, sample)).collect()
     }
 }
 
@@ -72,12 +63,7 @@ impl Interval {
 /// A thread may have run several goroutines since the previous tick. While it runs a goroutine's own code its stack
 /// pointer or its g register say which. On its system stack neither does; then the chain must reach back to the function
 /// that this goroutine was started with, or the goroutine must be off its own stack at this very tick.
-fn stack_of(
-    runtime: &Runtime,
-    observation: &Observation<'_>,
-    sample: &CpuSample,
-    is_goroutine: &dyn Fn(u64) -> bool,
-) -> Option<RawStack> {
+fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample) -> Option<RawStack> {
     let registers = sample.registers?;
     let thread = ThreadSample {
         pc: registers.pc,
@@ -86,7 +72,7 @@ fn stack_of(
         chain: &sample.user_chain,
         stack: &sample.stack,
     };
-    let belongs = thread_stack::belongs_to(thread, observation.address, observation.g.bounds, is_goroutine);
+    let belongs = thread_stack::belongs_to(thread, observation);
     if belongs == Some(false) {
         return None;
     }

@@ -152,8 +152,6 @@ impl Round {
         if self.interval.exec {
             return Err(Ended::TargetReplaced);
         }
-        let known = self.reader.addresses().to_vec();
-        let is_goroutine = |address: u64| known.binary_search(&address).is_ok();
         let mut seen = Vec::new();
         let interval = &self.interval;
         let (skip_system, system) = (self.skip_system, &mut self.system);
@@ -163,7 +161,7 @@ impl Round {
             if skip_system && waits && *system.entry(start_pc).or_insert_with(|| runtime.is_system(start_pc)) {
                 return;
             }
-            seen.push(Seen::new(runtime, interval, &observation, tick.due_ns, &is_goroutine));
+            seen.push(Seen::new(runtime, interval, &observation, tick.due_ns));
         });
         match (read, process.still_same()) {
             (_, Fate::Exited) | (Err(ReadError::TargetGone), _) => return Err(Ended::TargetExited),
@@ -237,13 +235,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn new(
-        runtime: &Runtime,
-        interval: &Interval,
-        observation: &Observation<'_>,
-        due_ns: u64,
-        is_goroutine: &dyn Fn(u64) -> bool,
-    ) -> Seen {
+    fn new(runtime: &Runtime, interval: &Interval, observation: &Observation<'_>, due_ns: u64) -> Seen {
         let thread = observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, due_ns));
         let state = state(observation.status, thread);
         let reject = match observation.stack {
@@ -253,7 +245,7 @@ impl Seen {
             Stack::Unmapped => Some(Reject::Unmapped),
         };
         let mut stacks = match state {
-            State::Running => interval.stacks_of(runtime, observation, is_goroutine),
+            State::Running => interval.stacks_of(runtime, observation),
             _ => Vec::new(),
         };
         if let (true, Stack::Whole(pcs) | Stack::Cut(pcs)) = (stacks.is_empty(), observation.stack) {
