@@ -42,7 +42,7 @@ pub(super) fn describe(binary: &GoBinary) -> Vec<Check> {
     vec![
         Check::ok("Go", go),
         Check::ok("program", info.map_or_else(|| "not told: it has no build information".to_owned(), program)),
-        Check::ok("built", built(binary, info)),
+        Check::ok("built", built(binary)),
         functions(binary),
     ]
 }
@@ -56,34 +56,44 @@ fn program(info: &BuildInfo) -> String {
 }
 
 /// How it was built, as far as profiling is concerned.
-fn built(binary: &GoBinary, info: Option<&BuildInfo>) -> String {
-    let setting = |key: &str| {
-        let (_, value) = info?.settings.iter().find(|(name, _)| name == key)?;
-        Some(value.as_str())
-    };
+fn built(binary: &GoBinary) -> String {
     let mut words = vec![
         if binary.is_pie() { "position independent" } else { "at a fixed address" },
         if binary.symbol("runtime.main").is_some() { "with symbols" } else { "stripped (symbols are not needed)" },
         // Part of runtime/cgo, which every program with C code has.
         if binary.func_named("crosscall2").is_some() { "with cgo" } else { "without cgo" },
     ];
-    if setting("-race") == Some("true") {
+    if setting(binary, "-race") == Some("true") {
         words.push("with the race detector");
     }
-    if setting("-gcflags").is_some_and(|flags| flags.contains("-N")) {
+    if has_compiler_flag(binary, "-N") {
         words.push("not optimised");
     }
     words.join(", ")
 }
 
+/// A build setting, as `go version -m` prints it.
+fn setting<'a>(binary: &'a GoBinary, key: &str) -> Option<&'a str> {
+    let (_, value) = binary.build_info()?.settings.iter().find(|(name, _)| name == key)?;
+    Some(value.as_str())
+}
+
+fn has_compiler_flag(binary: &GoBinary, flag: &str) -> bool {
+    let flags = setting(binary, "-gcflags").unwrap_or_default();
+    flags.split([' ', '=']).any(|word| word == flag)
+}
+
 fn functions(binary: &GoBinary) -> Check {
+    const TOPIC: &str = "functions";
     let number = count(binary.funcs().count() as u64, "function");
     // Before Go 1.18 inlined calls are found without it.
     let has_inlining = binary.module().gofunc.is_some() || binary.version().is_some_and(|go| !go.at_least(1, 18));
-    if has_inlining {
-        Check::ok("functions", format!("{number}, with files, lines and inlined calls"))
+    if has_compiler_flag(binary, "-l") {
+        Check::ok(TOPIC, format!("{number}, with files and lines; nothing is inlined"))
+    } else if has_inlining {
+        Check::ok(TOPIC, format!("{number}, with files, lines and inlined calls"))
     } else {
-        Check::warn("functions", format!("{number}, with files and lines; inlined calls were not found"))
+        Check::warn(TOPIC, format!("{number}, with files and lines; inlined calls were not found"))
             .so("functions that were inlined are missing from stacks")
     }
 }

@@ -46,7 +46,7 @@ fn toolchain(minor: u32) -> Toolchain {
 #[test]
 fn the_text_is_the_runtimes_own_to_the_letter_where_nothing_is_inlined() {
     for minor in [19, 23, 27] {
-        let mut target = Target::spawn(&toolchain(minor), &["-gcflags=all=-l"]);
+        let mut target = Target::spawn(&toolchain(minor), &["-gcflags=all=-l"], &[]);
         let server = Server::of(target.fixture.pid());
         let (own, ours) = (target.asked("text"), server.text("/debug/pprof/goroutine?debug=1"));
         let ((own_total, own), (total, ours)) = (body(&own), body(&ours));
@@ -60,7 +60,7 @@ fn the_text_is_the_runtimes_own_to_the_letter_where_nothing_is_inlined() {
 #[test]
 fn the_text_has_the_runtimes_own_functions_and_lines_with_inlining() {
     for minor in [19, 21, 22, 23, 24, 25, 26, 27] {
-        let mut target = Target::spawn(&toolchain(minor), &["-ldflags=-s -w"]);
+        let mut target = Target::spawn(&toolchain(minor), &["-ldflags=-s -w"], &[]);
         let server = Server::of(target.fixture.pid());
         let (own, ours) = (target.asked("text"), server.text("/debug/pprof/goroutine?debug=1"));
         let [own, ours] = [own, ours].map(|text| groups(&without_addresses(body(&text).1), "\n\n"));
@@ -73,7 +73,7 @@ fn the_text_has_the_runtimes_own_functions_and_lines_with_inlining() {
 fn go_tool_pprof_shows_the_same_for_both() {
     const SEPARATOR: &str = "-----------+-------------------------------------------------------\n";
     for minor in [19, 27] {
-        let mut target = Target::spawn(&toolchain(minor), &[]);
+        let mut target = Target::spawn(&toolchain(minor), &[], &[]);
         let server = Server::of(target.fixture.pid());
         let folder = tempfile::tempdir().unwrap();
         let own = folder.path().join("own.pb.gz");

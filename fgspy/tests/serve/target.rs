@@ -14,17 +14,18 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Builds it (with additional arguments for `go build`) and waits until all its goroutines are parked.
-    pub(crate) fn spawn(toolchain: &Toolchain, build_arguments: &[&str]) -> Target {
+    /// Builds it (with additional arguments for `go build`), starts it (with arguments of its own), and waits until all
+    /// its goroutines but those that compute are parked.
+    pub(crate) fn spawn(toolchain: &Toolchain, build_arguments: &[&str], arguments: &[&str]) -> Target {
         let folder = tempfile::tempdir().unwrap();
         let binary = build(toolchain, folder.path(), build_arguments);
-        let fixture = Fixture::spawn(&binary, [""; 0]).unwrap();
+        let fixture = Fixture::spawn(&binary, arguments).unwrap();
         let mut target = Target { fixture, _folder: folder };
         wait_until("all its goroutines are parked", || {
             let text = target.asked("text");
             // What was not scheduled yet is at the entry of its function, with no callee to park it.
-            let parked = text.split("\n\n").filter(|block| block.contains("main.")).count();
-            Ok(parked > KINDS && !text.contains("+0x0\t"))
+            let is_parked = |block: &&str| block.contains("\tmain.") && !block.contains("+0x0\t");
+            Ok(text.split("\n\n").filter(is_parked).count() > KINDS)
         })
         .unwrap();
         target

@@ -1,7 +1,8 @@
 // Command self says what runtime/pprof says about it, so that a profile made from outside can be compared with that.
 //
 // It reads commands from standard input, a line each: "text" and "pprof" print its own goroutine profile with debug=1 and
-// (gzipped, in hexadecimal) debug=0; "exec PROGRAM ARGUMENT" replaces it by another program.
+// (gzipped, in hexadecimal) debug=0; "exec PROGRAM ARGUMENT" replaces it by another program. With the argument "spin" one
+// goroutine computes.
 package main
 
 import (
@@ -31,6 +32,14 @@ func choose(a, b chan int)              { chooseOne(a, b) }
 func accept(listener net.Listener)      { listener.Accept() }
 func generic[T any](block chan T) (v T) { return <-block }
 
+var spun int
+
+func spin() {
+	for {
+		spun++
+	}
+}
+
 func callDeeper(n int, block chan int) {
 	if n > 0 {
 		deep(n-1, block)
@@ -53,10 +62,7 @@ func labelled(labels ...string) {
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "spin" {
-		go func() {
-			for {
-			}
-		}()
+		go spin()
 	}
 	block := make(chan int)
 	for i := 0; i < 3; i++ {
