@@ -105,7 +105,8 @@ impl SpecialFunctions {
 fn framed(binary: &GoBinary, (start, end): (u64, u64)) -> Vec<(u64, u64)> {
     let mut parts: Vec<(u64, u64)> = Vec::new();
     for vaddr in (start..end).take(MAX_PARK_BYTES) {
-        if binary.sp_delta(vaddr).is_some_and(|delta| delta > 0) {
+        let Some(delta) = binary.sp_delta(vaddr) else { break };
+        if delta > 0 {
             match parts.last_mut() {
                 Some((_, end)) if *end == vaddr => *end += 1,
                 _ => parts.push((vaddr, vaddr + 1)),
