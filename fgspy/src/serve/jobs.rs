@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use super::answer::{self, Answer, Refusal};
 use super::request::{Detail, Recording};
 use super::target::{Watched, is_gone};
-use super::{Ending, goroutines};
+use super::{Ending, goroutines, index};
 
 /// Recordings at a time. Each reads all goroutines at its own ticks.
 const MAX_RECORDINGS: usize = 4;
@@ -64,6 +64,14 @@ impl Jobs {
             }
         };
         done.unwrap_or_else(|_| Err(failed()))
+    }
+
+    /// The page that says what there is.
+    pub(super) async fn index(&self) -> Result<Answer, Refusal> {
+        let watched = Arc::clone(&self.watched);
+        // Not here: somebody may be reading a new executable just now, and all others wait for that.
+        let job = spawn_blocking(move || answer::page(index::page(&watched.describe())));
+        job.await.map_err(|_| failed())
     }
 
     /// Reads all goroutines.

@@ -19,7 +19,7 @@ use super::answer::{self, Refusal};
 use super::jobs::Jobs;
 use super::request::Wanted;
 use super::target::Watched;
-use super::{End, Ending, guard, index};
+use super::{End, Ending, guard};
 
 /// Connections at a time; further clients wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Serves until `ending` says so, and says why it ended.
 pub(super) async fn serve(listener: TcpListener, watched: Arc<Watched>, mut ending: Ending) -> End {
     let local = listener.local_addr().is_ok_and(guard::is_loopback);
-    let service = Arc::new(Service { jobs: Jobs::new(Arc::clone(&watched), ending.clone()), watched, local });
+    let service = Arc::new(Service { jobs: Jobs::new(watched, ending.clone()), local });
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let end = loop {
@@ -89,7 +89,6 @@ async fn accept(
 }
 
 struct Service {
-    watched: Arc<Watched>,
     jobs: Jobs,
     /// Listens on loopback.
     local: bool,
@@ -103,7 +102,7 @@ impl Service {
     async fn answer(&self, request: &Request<Incoming>) -> Result<answer::Answer, Refusal> {
         guard::check(request, self.local)?;
         match Wanted::parse(request.uri().path(), request.uri().query().unwrap_or_default())? {
-            Wanted::Index => Ok(answer::page(index::page(&self.watched.describe()))),
+            Wanted::Index => self.jobs.index().await,
             Wanted::Recording(recording) => self.jobs.record(recording).await,
             Wanted::Goroutines(detail) => self.jobs.goroutines(detail).await,
         }
