@@ -2,6 +2,7 @@
 
 use std::io;
 
+use fgspy_gobin::anchors;
 use fgspy_goroutines::AttachError;
 use fgspy_memory::{OpenError, ProcError, ReadError};
 use fgspy_sampler::TargetError;
@@ -37,7 +38,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<ReadError>() {
         return Some(read_code(*error));
     }
-    if cause.is::<fgspy_gobin::Error>() {
+    if cause.is::<fgspy_gobin::Error>() || cause.is::<anchors::Error>() || cause.is::<AttachError>() {
         return Some(NOT_GO);
     }
     if cause.is::<NothingRecorded>() {

@@ -25,6 +25,6 @@ pub use attach::{AttachError, GoroutineList, attach, attach_by_measuring};
 pub use census::{Frames, Goroutine, census};
 pub use gstruct::G;
 pub use reader::{Observation, Reader, Stack};
-pub use runtime::{Runtime, Trust};
+pub use runtime::{Owner, Runtime, Trust};
 pub use status::Status;
 pub use unwind::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes, Unwinder};

@@ -36,6 +36,16 @@ pub enum Stack<'a> {
     Broken,
 }
 
+impl<'a> Stack<'a> {
+    /// The program counters there are.
+    pub fn pcs(&self) -> &'a [u64] {
+        match *self {
+            Stack::Whole(pcs) | Stack::Cut(pcs) => pcs,
+            Stack::OnThread | Stack::Changed | Stack::Unmapped | Stack::Broken => &[],
+        }
+    }
+}
+
 /// One goroutine, read.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {

@@ -74,14 +74,36 @@ impl Runtime {
             .then(|| function.entry.wrapping_add(self.bias))
     }
 
-    /// Whether goroutines started at `start_pc` are the runtime's own, which its dumps hide unless asked
-    /// (`runtime/traceback.go`, `isSystemGoroutine`). The finalizer goroutine counts as the user's only while it runs a
-    /// finalizer; that cannot be seen from outside, so it counts as the runtime's.
-    pub fn is_system(&self, start_pc: u64) -> bool {
+    /// Whose goroutines are started at `start_pc`: the runtime's own are hidden by its dumps unless asked for
+    /// (`runtime/traceback.go`, `isSystemGoroutine`).
+    pub fn owner(&self, start_pc: u64) -> Owner {
         match self.function_at(start_pc).as_deref() {
-            Some("runtime.main" | "runtime.handleAsyncEvent") => false,
-            Some(name) => name.starts_with("runtime."),
-            None => false,
+            Some("runtime.main" | "runtime.handleAsyncEvent" | "runtime.corostart") => Owner::Program,
+            Some("runtime.runfinq" | "runtime.runFinalizers" | "runtime.runCleanups") => Owner::RuntimeForProgram,
+            Some(name) if name.starts_with("runtime.") => Owner::Runtime,
+            _ => Owner::Program,
         }
     }
+
+    /// Whether a goroutine started at `start_pc`, with the stack `pcs`, is one of the runtime's own.
+    pub fn is_system(&self, start_pc: u64, pcs: &[u64]) -> bool {
+        match self.owner(start_pc) {
+            Owner::Program => false,
+            Owner::Runtime => true,
+            Owner::RuntimeForProgram => {
+                pcs.iter().all(|&pc| self.function_at(pc).is_none_or(|name| name.starts_with("runtime.")))
+            }
+        }
+    }
+}
+
+/// Whose goroutine one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The program's.
+    Program,
+    /// The runtime's own.
+    Runtime,
+    /// The runtime's, but it calls the program's finalizers and cleanups: while it does, it is the program's.
+    RuntimeForProgram,
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fgspy_goroutines::{Observation, Reader, Runtime, Stack, Status};
+use fgspy_goroutines::{Observation, Owner, Reader, Runtime, Stack, Status};
 use fgspy_kernel::{OnCpu, State as ThreadState, monotonic_ns};
 use fgspy_memory::{Fate, Live, Process, ReadError, own_cpu_time};
 use fgspy_profile::{Accounting, State};
@@ -124,8 +124,8 @@ struct Round {
     goroutines: u64,
     /// Leave out the runtime's own goroutines while they wait.
     skip_system: bool,
-    /// Whether goroutines started at this address are the runtime's own.
-    system: HashMap<u64, bool>,
+    /// Whose goroutines are started at an address.
+    owners: HashMap<u64, Owner>,
 }
 
 impl Round {
@@ -137,7 +137,7 @@ impl Round {
             accounting: Accounting { rate_hz: options.rate_hz, ..Accounting::default() },
             goroutines: 0,
             skip_system: !options.system,
-            system: HashMap::new(),
+            owners: HashMap::new(),
         }
     }
 
@@ -154,11 +154,16 @@ impl Round {
         }
         let mut seen = Vec::new();
         let interval = &self.interval;
-        let (skip_system, system) = (self.skip_system, &mut self.system);
+        let (skip_system, owners) = (self.skip_system, &mut self.owners);
         let read = self.reader.round(runtime, memory, &mut |observation| {
             let waits = matches!(observation.status, Status::Waiting | Status::Syscall);
             let start_pc = observation.g.start_pc;
-            if skip_system && waits && *system.entry(start_pc).or_insert_with(|| runtime.is_system(start_pc)) {
+            let mut is_system = || match owners.entry(start_pc).or_insert_with(|| runtime.owner(start_pc)) {
+                Owner::Program => false,
+                Owner::Runtime => true,
+                Owner::RuntimeForProgram => runtime.is_system(start_pc, observation.stack.pcs()),
+            };
+            if skip_system && waits && is_system() {
                 return;
             }
             seen.push(Seen::new(runtime, interval, &observation, tick.due_ns));

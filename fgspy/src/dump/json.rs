@@ -75,7 +75,7 @@ fn one<'a>(moment: &Moment<'a>, goroutine: &'a Goroutine) -> OneGoroutine<'a> {
         minutes_waiting: moment.minutes_waiting(goroutine),
         thread: goroutine.tid,
         locked_to_thread: g.locked_m != 0,
-        system: runtime.is_system(g.start_pc),
+        system: runtime.is_system(g.start_pc, goroutine.stack.pcs()),
         labels: goroutine.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
         stack_is: match goroutine.stack {
             Frames::Whole(_) => "whole",

@@ -45,7 +45,9 @@ pub(crate) struct Moment<'a> {
 impl Moment<'_> {
     /// The goroutines to show.
     fn shown(&self) -> impl Iterator<Item = &Goroutine> {
-        self.goroutines.iter().filter(|goroutine| self.all || !self.runtime.is_system(goroutine.g.start_pc))
+        self.goroutines
+            .iter()
+            .filter(|goroutine| self.all || !self.runtime.is_system(goroutine.g.start_pc, goroutine.stack.pcs()))
     }
 
     /// Whole minutes that a goroutine has waited, as far as the runtime knows: it notes the time only when a garbage

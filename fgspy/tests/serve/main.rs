@@ -17,12 +17,6 @@ fn zoo() -> (Fixture, Vec<zoo::ZooKind>) {
     zoo::spawn(&binary, &[]).unwrap()
 }
 
-/// fgspy takes every goroutine for the runtime's own that was started at a function of the runtime. The runtime itself
-/// makes exceptions: for its goroutine for finalizers while a finalizer runs, and for coroutines.
-fn is_shown(kind: &zoo::ZooKind) -> bool {
-    !["finalizer", "coroutine-producer"].contains(&kind.kind.as_str())
-}
-
 #[test]
 fn every_kind_of_goroutine_is_in_the_dump_and_in_the_profiles() {
     every_kind_is_shown(zoo());
@@ -40,7 +34,7 @@ fn every_kind_is_shown((fixture, kinds): (Fixture, Vec<zoo::ZooKind>)) {
     let (fgprof, goroutine) = (server.url("/debug/fgprof?seconds=0.5"), server.url("/debug/pprof/goroutine"));
     let traces = [fgprof, goroutine].map(|url| pprof(&["-traces", &url]));
     assert!(kinds.len() >= 60, "{} kinds", kinds.len());
-    for kind in kinds.iter().filter(|kind| is_shown(kind)) {
+    for kind in &kinds {
         let goroutine: Vec<&str> =
             dump.split("\n\n").filter(|block| block.starts_with(&format!("goroutine {} [", kind.goid))).collect();
         assert_eq!(goroutine.len(), 1, "{kind:?}\n{dump}");
@@ -132,7 +126,7 @@ fn a_recording_stands_for_all_goroutines_and_the_time_asked_for() {
     let profile: serde_json::Value = serde_json::from_str(&profile).unwrap();
     let samples = profile["samples"].as_array().unwrap();
     let goroutines: BTreeSet<u64> = samples.iter().map(|s| s["goroutine"].as_u64().unwrap()).collect();
-    for kind in kinds.iter().filter(|kind| is_shown(kind)) {
+    for kind in &kinds {
         assert!(goroutines.contains(&kind.goid), "{kind:?}");
     }
     let duration = profile["duration_ns"].as_u64().unwrap();

@@ -99,7 +99,7 @@ impl<'a> Look<'a> {
 
     /// The goroutines to show: all but the runtime's own.
     fn user(&self) -> impl Iterator<Item = &'a Goroutine> {
-        self.goroutines.iter().filter(|goroutine| !self.runtime.is_system(goroutine.g.start_pc))
+        self.goroutines.iter().filter(|goroutine| !self.runtime.is_system(goroutine.g.start_pc, goroutine.stack.pcs()))
     }
 
     /// Puts together what is the same, in no particular order.
