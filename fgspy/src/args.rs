@@ -46,12 +46,16 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("target").required(true).args(["pid", "program"])), after_help = "\
+#[command(group(ArgGroup::new("target").required(true).args(["pid", "program"])))]
+#[command(
+    override_usage = "fgspy record [OPTIONS] (--pid <PID> | -- <PROGRAM>...)",
+    after_help = "\
 Examples:
   fgspy record -p $(pidof checkout) -d 10s             a flame graph of the next ten seconds
   fgspy record -p 4711 -d 10s -o wait.pb.gz            for go tool pprof
   fgspy record -p 4711 -f folded -o - | less           one line per stack
-  fgspy record -o run.svg -- ./myserver --port 8080    start a program and record it until it ends")]
+  fgspy record -o run.svg -- ./myserver --port 8080    start a program and record it until it ends"
+)]
 pub(crate) struct RecordArgs {
     /// Process to record
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
@@ -69,12 +73,9 @@ pub(crate) struct RecordArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Format; without it, by the ending of FILE: .svg .pb.gz .folded .json .fgspy
+    /// flamegraph, pprof, folded, json or raw; without it, by FILE's ending: .svg .pb.gz .folded .json .fgspy
     #[arg(short, long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
-
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
 
     /// Count the runtime's own goroutines even while they wait
     #[arg(long)]
@@ -87,6 +88,9 @@ pub(crate) struct RecordArgs {
     /// Program to start and record, with its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -158,7 +162,7 @@ pub(crate) struct ReportArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Format; without it, by the ending of FILE
+    /// flamegraph, pprof, folded, json or raw; without it, by the ending of FILE
     #[arg(short, long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
 
