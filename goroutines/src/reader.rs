@@ -1,5 +1,7 @@
 //! One round over all goroutines: read, check that nothing moved meanwhile, walk the stacks.
 
+mod confirm;
+
 use fgspy_memory::{Memory, Range, ReadError};
 
 use crate::labels::{self, Labels};
@@ -83,6 +85,8 @@ struct Job {
     g: G,
     status: Status,
     tid: Option<u32>,
+    /// The part of its stack that was last read.
+    stack: Range,
     outcome: Outcome,
     labels: Option<Labels>,
 }
@@ -120,6 +124,7 @@ impl Reader {
             self.read_threads(runtime, memory, &mut jobs)?;
             self.read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
+            self.confirm(runtime, memory, &mut jobs)?;
             jobs.iter().for_each(|job| sink(job.observation(&self.arena, &addresses)));
             Ok(())
         });
@@ -150,7 +155,7 @@ impl Reader {
     fn read_batch(&mut self, runtime: &Runtime, memory: &dyn Memory, batch: &[u64]) -> Result<Vec<Job>, ReadError> {
         self.arena.clear();
         let gs = self.read_gs(runtime, memory, batch.iter().copied())?;
-        let jobs = batch.iter().zip(gs).filter_map(|(&address, g)| Job::new(address, g?));
+        let jobs = batch.iter().zip(gs).filter_map(|(&address, g)| Job::new(runtime, address, g?));
         Ok(jobs.collect())
     }
 
@@ -225,9 +230,15 @@ impl Reader {
                 }
                 if matches!(job.outcome, Outcome::Wanted(_)) {
                     let bytes = copied.get(..*got).unwrap_or(copied);
-                    job.outcome = match self.walk(runtime, job, *range, bytes) {
+                    job.stack = *range;
+                    job.outcome = match self.walk(runtime, job, bytes) {
                         // It runs on its own stack after all: what was saved is of an earlier time.
                         Outcome::Broken | Outcome::Unmapped if job.status.is_on_thread() => Outcome::OnThread,
+                        Outcome::Whole(..) | Outcome::Cut(..)
+                            if job.status.is_on_thread() && self.called_c(runtime) =>
+                        {
+                            Outcome::OnThread
+                        }
                         outcome => outcome,
                     };
                 }
@@ -237,11 +248,9 @@ impl Reader {
         }
     }
 
-    fn walk(&mut self, runtime: &Runtime, job: &Job, range: Range, bytes: &[u8]) -> Outcome {
-        let Some(context) = job.g.context() else { return Outcome::Broken };
-        let stack = StackBytes { start: range.addr, bytes };
-        let end = runtime.unwinder.unwind(&runtime.binary, runtime.bias, context, job.g.bounds, stack, &mut self.pcs);
-        match end {
+    fn walk(&mut self, runtime: &Runtime, job: &Job, bytes: &[u8]) -> Outcome {
+        let range = job.stack;
+        match self.unwind(runtime, job, bytes) {
             End::NeedsBytes { .. } if bytes.len() < range.len => Outcome::Unmapped,
             End::NeedsBytes { up_to } => {
                 let needed = up_to.saturating_sub(range.addr).max(4 * range.len as u64).min(MAX_STACK_BYTES);
@@ -253,6 +262,20 @@ impl Reader {
         }
     }
 
+    /// Unwinds what was read of a job's stack.
+    fn unwind(&mut self, runtime: &Runtime, job: &Job, bytes: &[u8]) -> End {
+        let Some(context) = job.g.context().filter(|context| job.g.bounds.holds(context.sp, 8)) else {
+            return End::Broken;
+        };
+        let stack = StackBytes { start: job.stack.addr, bytes };
+        runtime.unwinder.unwind(&runtime.binary, runtime.bias, context, job.g.bounds, stack, &mut self.pcs)
+    }
+
+    /// Whether the goroutine that was just walked had left its stack for C.
+    fn called_c(&self, runtime: &Runtime) -> bool {
+        self.pcs.get(1).is_some_and(|pc| runtime.unwinder.special().is_c_call(pc.wrapping_sub(runtime.bias)))
+    }
+
     /// Moves the walked frames into the arena.
     fn keep(&mut self, outcome: fn(usize, usize) -> Outcome) -> Outcome {
         let start = self.arena.len();
@@ -262,14 +285,23 @@ impl Reader {
 }
 
 impl Job {
-    fn new(address: u64, g: G) -> Option<Job> {
+    fn new(runtime: &Runtime, address: u64, g: G) -> Option<Job> {
         let status = g.status()?;
         let outcome = match g.context() {
+            Some(context)
+                if status.is_on_thread()
+                    && !runtime.unwinder.has_left_stack(&runtime.binary, runtime.bias, context) =>
+            {
+                Outcome::OnThread
+            }
             Some(context) if g.bounds.holds(context.sp, 8) => Outcome::Wanted(FIRST_CHUNK),
-            Some(_) => Outcome::Broken,
+            // The stack pointer is set before the status and cleared after it: the g was copied in between.
+            Some(_) if status == Status::Syscall => Outcome::Changed,
+            // Most likely it moved while its g was copied: another look will tell.
+            Some(_) => Outcome::Wanted(0),
             None => Outcome::OnThread,
         };
-        Some(Job { address, g, status, tid: None, outcome, labels: None })
+        Some(Job { address, g, status, tid: None, stack: Range { addr: 0, len: 0 }, outcome, labels: None })
     }
 
     /// Whether there is something to read or to confirm: a stack, or (once) the labels of a running goroutine.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
 use fgspy_goroutines::symbolize::lookup_addresses;
-use fgspy_goroutines::{Observation, Reader, Runtime, Stack};
+use fgspy_goroutines::{Observation, Reader, Runtime, Stack, Status};
 use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -18,21 +18,24 @@ const OBSERVATIONS: u64 = 200_000;
 fn main() {
     let arguments = Arguments::from_args();
     let newest = toolchains::newest().expect("the newest toolchain can be had").minor;
-    let trials = [19, 23, newest].map(|minor| {
-        Trial::test(format!("churn::go1.{minor}"), move || {
-            let toolchain = toolchains::get(minor).map_err(described)?;
-            Ok(no_stack_is_torn(&toolchain, "churn", &["-churners=300"]).map_err(described)?)
-        })
-    });
-    libtest_mimic::run(&arguments, trials.into()).exit();
+    let mut trials = Vec::new();
+    for minor in [19, 23, newest] {
+        for (program, argument) in [("churn", "-churners=300"), ("detours", "-callers=2")] {
+            trials.push(Trial::test(format!("{program}::go1.{minor}"), move || {
+                let toolchain = toolchains::get(minor).map_err(described)?;
+                Ok(no_stack_is_torn(&toolchain, program, argument).map_err(described)?)
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn described(error: anyhow::Error) -> Failed {
     Failed::from(format!("{error:#}"))
 }
 
-fn no_stack_is_torn(toolchain: &Toolchain, program: &str, arguments: &[&str]) -> Result<()> {
-    let fixture = Fixture::spawn(&build(program, toolchain, Variant::Plain)?, arguments)?;
+fn no_stack_is_torn(toolchain: &Toolchain, program: &str, argument: &str) -> Result<()> {
+    let fixture = Fixture::spawn(&build(program, toolchain, Variant::Plain)?, [argument])?;
     let target = GoProcess::open(fixture.pid())?;
     let mut judge = Judge { runtime: &target.runtime, calls: HashMap::new() };
     let mut reader = Reader::new();
@@ -51,6 +54,8 @@ fn no_stack_is_torn(toolchain: &Toolchain, program: &str, arguments: &[&str]) ->
     }
     println!("{} {program}: {:.2} % of stacks rejected; {count:?}", toolchain.version, count.rejected() * 100.0);
     ensure!(count.changed > 0, "nothing moved: this proves nothing ({count:?})");
+    let detours = count.syscalls.min(count.switched);
+    ensure!(program != "detours" || detours > 1000, "too few detours to prove anything ({count:?})");
     ensure!(count.broken * 1000 <= count.whole, "too many stacks did not move and are broken all the same: {count:?}");
     Ok(())
 }
@@ -58,6 +63,10 @@ fn no_stack_is_torn(toolchain: &Toolchain, program: &str, arguments: &[&str]) ->
 #[derive(Debug, Default)]
 struct Count {
     whole: u64,
+    /// Of those, in system calls.
+    syscalls: u64,
+    /// Of those, on their threads' own stacks.
+    switched: u64,
     cut: u64,
     changed: u64,
     unmapped: u64,
@@ -67,7 +76,11 @@ struct Count {
 impl Count {
     fn add(&mut self, observation: &Observation<'_>) {
         match observation.stack {
-            Stack::Whole(_) => self.whole += 1,
+            Stack::Whole(_) => {
+                self.whole += 1;
+                self.syscalls += u64::from(observation.status == Status::Syscall);
+                self.switched += u64::from(observation.status.is_on_thread());
+            }
             Stack::Cut(_) => self.cut += 1,
             Stack::OnThread => {}
             Stack::Changed => self.changed += 1,

@@ -75,6 +75,14 @@ impl Unwinder {
         sp_delta::walk(binary, bias, &self.special, context, bounds, stack, pcs)
     }
 
+    /// Whether `context`, saved of a goroutine that runs, is the place where it left its stack for its thread's own
+    /// (`systemstack`, `morestack`, `mcall`). The runtime clears such a context when the goroutine comes back
+    /// (`runtime/asm_amd64.s`, `systemstack` and `gogo`), but not those saved for system calls.
+    pub fn has_left_stack(&self, binary: &GoBinary, bias: u64, context: Context) -> bool {
+        let vaddr = context.pc.wrapping_sub(bias);
+        self.special.is_left(vaddr) || self.special.is_park(vaddr) || !self.has_frame(binary, vaddr)
+    }
+
     /// Whether the function that made the call before `vaddr` had set up its frame.
     fn has_frame(&self, binary: &GoBinary, vaddr: u64) -> bool {
         // Where nearly every goroutine waits, in a frame; the rest is looked up.

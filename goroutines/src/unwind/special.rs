@@ -10,6 +10,8 @@ pub struct SpecialFunctions {
     injected: Vec<(u64, u64)>,
     park: Vec<(u64, u64)>,
     switches: Vec<(u64, u64)>,
+    left: Vec<(u64, u64)>,
+    c_calls: Vec<(u64, u64)>,
     scheduler: Vec<(u64, u64)>,
     signal: Vec<(u64, u64)>,
 }
@@ -35,6 +37,11 @@ const SWITCHES: &[&str] = &[
     "runtime.asmcgocall.abi0",
 ];
 
+/// What `systemstack` and `asmcgocall` say the goroutine was executing when they left its stack
+/// (`runtime/asm_amd64.s`, `gosave_systemstack_switch`).
+const LEFT: &[&str] = &["runtime.systemstack_switch", "runtime.systemstack_switch.abi0"];
+/// Calls into C. Meanwhile the goroutine is in a system call; afterwards nothing clears what was saved.
+const C_CALLS: &[&str] = &["runtime.cgocall"];
 /// On a thread's own stack, with no goroutine: choosing the next one.
 const SCHEDULER: &[&str] = &["runtime.schedule", "runtime.park_m", "runtime.goexit0", "runtime.mstart1"];
 
@@ -60,6 +67,8 @@ impl SpecialFunctions {
             injected: ranges(INJECTED),
             park: ranges(PARK).into_iter().flat_map(|range| framed(binary, range)).collect(),
             switches: ranges(SWITCHES),
+            left: ranges(LEFT),
+            c_calls: ranges(C_CALLS),
             scheduler: ranges(SCHEDULER),
             signal: ranges(SIGNAL),
         }
@@ -93,6 +102,16 @@ impl SpecialFunctions {
     /// A frame of a signal handler.
     pub fn is_signal(&self, vaddr: u64) -> bool {
         within(&self.signal, vaddr)
+    }
+
+    /// The mark that a goroutine left its stack.
+    pub fn is_left(&self, vaddr: u64) -> bool {
+        within(&self.left, vaddr)
+    }
+
+    /// A frame that calls into C.
+    pub fn is_c_call(&self, vaddr: u64) -> bool {
+        within(&self.c_calls, vaddr)
     }
 
     /// A frame in which a thread switches from its goroutine's stack to its own.

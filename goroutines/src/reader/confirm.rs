@@ -1,0 +1,72 @@
+//! A second look at goroutines whose comings and goings the runtime does not count.
+//!
+//! A parked goroutine cannot run without its transition count moving. But one that leaves its stack for its thread's own
+//! (`systemstack`), and from Go 1.26 on one that makes system calls (`runtime/proc.go`, `reentersyscall` changes the
+//! status without `casgstatus`), can go on and come back to the very same place between two reads of its g, which then
+//! look as if nothing had happened, while the stack was read in between. Such a stack is read again, g and stack and g
+//! at one go, which takes about a microsecond, and believed only if all readings agree.
+
+use fgspy_memory::{Memory, Range, ReadError};
+
+use super::{Job, Outcome, Reader};
+use crate::{G, Runtime, Status};
+
+/// Further readings that must agree with the first.
+const LOOKS: usize = 2;
+
+impl Reader {
+    /// Rejects stacks of `jobs` that are not the same when they are read again.
+    pub(super) fn confirm(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn Memory,
+        jobs: &mut [Job],
+    ) -> Result<(), ReadError> {
+        let size = runtime.layout.g.size as usize;
+        for _ in 0..LOOKS {
+            let mut doubtful: Vec<&mut Job> = jobs.iter_mut().filter(|job| job.is_doubtful(runtime)).collect();
+            let g_stack_g = |job: &&mut Job| {
+                let g = Range { addr: job.address, len: size };
+                [g, job.stack, g]
+            };
+            self.ranges.clear();
+            self.ranges.extend(doubtful.iter().flat_map(g_stack_g));
+            let (mut bytes, mut got) = (Vec::new(), Vec::new());
+            memory.read_ranges(&self.ranges, &mut bytes, &mut got)?;
+            let whole: Vec<bool> = self.ranges.iter().zip(&got).map(|(range, got)| range.len == *got).collect();
+            let mut rest = bytes.as_slice();
+            let mut take = |len| {
+                let (copied, tail) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+                rest = tail;
+                copied
+            };
+            for (job, whole) in doubtful.iter_mut().zip(whole.chunks_exact(3)) {
+                let (before, stack, after) = (take(size), take(job.stack.len), take(size));
+                let is_same = |copy| G::decode(&runtime.layout, copy).is_some_and(|g| job.g.same_as(&g));
+                let unmoved = whole.iter().all(|whole| *whole) && is_same(before) && is_same(after);
+                if !unmoved || !self.agrees(runtime, job, stack) {
+                    job.reject();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the bytes of a stack give the frames that are kept of it.
+    fn agrees(&mut self, runtime: &Runtime, job: &Job, bytes: &[u8]) -> bool {
+        let (Outcome::Whole(start, end) | Outcome::Cut(start, end)) = job.outcome else { return true };
+        self.unwind(runtime, job, bytes);
+        self.arena.get(start..end) == Some(&self.pcs)
+    }
+}
+
+impl Job {
+    fn is_doubtful(&self, runtime: &Runtime) -> bool {
+        let uncounted = match self.status {
+            Status::Running | Status::CopyStack => true,
+            Status::Syscall => runtime.version.at_least(1, 26),
+            Status::Runnable | Status::Waiting | Status::Preempted | Status::Leaked => false,
+        };
+        uncounted && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
+    }
+}
