@@ -4,12 +4,11 @@ mod counts;
 mod licences;
 mod names;
 mod report;
+mod runner;
 
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Stdio;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, toolchains};
 
 use crate::{layouts, workspace};
@@ -60,7 +59,7 @@ fn checks(report: &mut Report) {
         workspace::run(workspace::cargo().args(arguments))
     });
     report.stage("documentation", || {
-        let arguments = ["doc", "--locked", "--quiet", "--workspace", "--no-deps", "--document-private-items"];
+        let arguments = ["doc", "--locked", "--quiet", "--workspace", "--no-deps"];
         workspace::run(workspace::cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
     });
     report.stage("layouts", || {
@@ -109,20 +108,9 @@ fn tests(options: &Options, environment: &Environment, counts: &mut Counts) -> R
         .env("FGSPY_GO", toolchains::newest()?.go())
         .env("FGSPY_BIN", &environment.fgspy)
         .env("FGSPY_SKIPS", &environment.skips)
-        .env("FGSPY_CACHE", cache::dir()?)
-        .stdout(Stdio::piped());
+        .env("FGSPY_CACHE", cache::dir()?);
     if options.quick {
         cargo.env("FGSPY_QUICK", "1");
     }
-    let mut child = cargo.spawn().context("cannot run cargo test")?;
-    let stdout = child.stdout.take().context("no standard output")?;
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        println!("{line}");
-        counts.read(&line);
-    }
-    let status = child.wait()?;
-    ensure!(status.success(), "cargo test failed ({status})");
-    ensure!(counts.passed > 0, "no test ran");
-    Ok(())
+    runner::run(&mut cargo, counts)
 }
