@@ -28,7 +28,8 @@ impl ProgressLine {
         self.drawn = Some(Instant::now());
         // A terminal that has gone away is no reason to stop recording. One that is too narrow cuts the line: wrapped, it
         // could not be drawn over.
-        let _ = write!(io::stderr(), "\r\x1b[K\x1b[?7l{}\x1b[?7h", line(progress, self.duration));
+        let line = format!("\r\x1b[K\x1b[?7l{}\x1b[?7h", line(progress, self.duration));
+        let _ = io::stderr().write_all(line.as_bytes());
     }
 }
 
@@ -36,7 +37,7 @@ impl ProgressLine {
 impl Drop for ProgressLine {
     fn drop(&mut self) {
         if self.drawn.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            let _ = io::stderr().write_all(b"\r\x1b[K");
         }
     }
 }

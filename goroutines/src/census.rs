@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 
 use fgspy_memory::{Memory, ReadError};
 
-use crate::labels::Labels;
+use crate::labels::{self, Labels};
 use crate::{G, Observation, Reader, Runtime, Stack, Status};
 
 /// Rounds made to get the stacks of goroutines that keep moving while they are read.
 const MAX_ROUNDS: usize = 8;
+
+/// Frames kept of all goroutines together: 128 MiB. Past that, only the few nearest the leaf are kept of each.
+const MAX_ALL_FRAMES: usize = 16 << 20;
+/// Those few.
+const FEW_FRAMES: usize = 16;
+/// Bytes of labels kept of all goroutines together. Past that, none are kept.
+const MAX_ALL_LABELS: usize = 256 << 20;
 
 /// One goroutine, as it was at one moment.
 #[derive(Clone, Debug)]
@@ -52,13 +59,17 @@ impl Frames {
 
 /// Reads every goroutine, sorted by id. Each is consistent in itself; they are not all of the same instant, because the
 /// target is never paused. Those that moved while they were read are read again, a bounded number of times.
+///
+/// What is kept is bounded: of a million goroutines with ten frames each everything, of many more (or much deeper) ones
+/// only their nearest frames.
 pub fn census(runtime: &Runtime, memory: &dyn Memory) -> Result<Vec<Goroutine>, ReadError> {
     let mut reader = Reader::new();
     let mut goroutines = BTreeMap::new();
+    let mut kept = Kept::default();
     for round in 0..MAX_ROUNDS {
         let mut unsteady = 0;
         reader.round(runtime, memory, &mut |observation| {
-            let goroutine = Goroutine::from(&observation);
+            let goroutine = kept.limit(Goroutine::from(&observation));
             let is_steady = goroutine.stack != Frames::Unsteady;
             unsteady += usize::from(!is_steady);
             let known = goroutines.get(&goroutine.g.goid).map(|known: &Goroutine| known.stack != Frames::Unsteady);
@@ -73,6 +84,28 @@ pub fn census(runtime: &Runtime, memory: &dyn Memory) -> Result<Vec<Goroutine>, 
         }
     }
     Ok(goroutines.into_values().collect())
+}
+
+/// What all goroutines together use.
+#[derive(Default)]
+struct Kept {
+    frames: usize,
+    label_bytes: usize,
+}
+
+impl Kept {
+    /// Leaves out what is too much.
+    fn limit(&mut self, mut goroutine: Goroutine) -> Goroutine {
+        self.frames += goroutine.stack.pcs().len();
+        self.label_bytes += labels::bytes_of(&goroutine.labels);
+        if self.frames > MAX_ALL_FRAMES && goroutine.stack.pcs().len() > FEW_FRAMES {
+            goroutine.stack = Frames::Cut(goroutine.stack.pcs().iter().copied().take(FEW_FRAMES).collect());
+        }
+        if self.label_bytes > MAX_ALL_LABELS {
+            goroutine.labels = Labels::new();
+        }
+        goroutine
+    }
 }
 
 impl From<&Observation<'_>> for Goroutine {

@@ -17,8 +17,8 @@ const MAX_GOROUTINES: u64 = 16 << 20;
 const FIRST_CHUNK: u64 = 2 << 10;
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
-/// Label sets remembered between rounds.
-const MAX_CACHED_LABELS: usize = 1 << 16;
+/// Bytes of label sets remembered between rounds.
+const MAX_CACHED_LABELS: usize = 64 << 20;
 
 /// What became of reading a goroutine's stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,7 +347,10 @@ impl Job {
 
 /// Labels of goroutines that have not run since they were read.
 #[derive(Debug, Default)]
-struct LabelCache(std::collections::HashMap<u64, (LabelKey, Labels)>);
+struct LabelCache {
+    sets: std::collections::HashMap<u64, (LabelKey, Labels)>,
+    bytes: usize,
+}
 
 /// While these agree the goroutine has not run, so it still holds the same, unchanged, label set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -366,17 +369,19 @@ impl LabelCache {
     }
 
     fn get(&self, job: &Job) -> Option<&Labels> {
-        let (key, labels) = self.0.get(&job.address)?;
+        let (key, labels) = self.sets.get(&job.address)?;
         (Some(*key) == LabelCache::key(job)).then_some(labels)
     }
 
     fn put(&mut self, job: &Job) {
         if let (Some(key), Some(labels)) = (LabelCache::key(job), &job.labels) {
-            if self.0.len() >= MAX_CACHED_LABELS {
-                self.0.clear();
+            if self.bytes >= MAX_CACHED_LABELS {
+                self.sets.clear();
+                self.bytes = 0;
             }
-            if self.0.get(&job.address).is_none_or(|(cached, _)| *cached != key) {
-                self.0.insert(job.address, (key, labels.clone()));
+            if self.sets.get(&job.address).is_none_or(|(cached, _)| *cached != key) {
+                self.bytes += labels::bytes_of(labels);
+                self.sets.insert(job.address, (key, labels.clone()));
             }
         }
     }

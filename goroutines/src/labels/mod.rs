@@ -15,10 +15,17 @@ use crate::bytes;
 /// A goroutine's labels, sorted by key.
 pub type Labels = Vec<(String, String)>;
 
+/// Memory that a label set takes, in bytes.
+pub(crate) fn bytes_of(labels: &Labels) -> usize {
+    labels.iter().map(|(key, value)| size_of::<(String, String)>() + key.len() + value.len()).sum()
+}
+
 /// Labels read of one goroutine.
 const MAX_LABELS: usize = 64;
 /// Bytes read of one key or value; longer ones are cut.
 const MAX_STRING_BYTES: u64 = 1024;
+/// Bytes read of all keys and values of one goroutine; what comes after is left out.
+const MAX_TEXT_BYTES: usize = 16 << 10;
 
 /// How labels are stored in the target's Go version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +80,13 @@ type Pair = (StringHeader, StringHeader);
 
 /// Fetches the text of all pairs in one read.
 fn resolve(memory: &dyn Memory, pairs: &[Pair]) -> Result<Option<Labels>, ReadError> {
-    let ranges: Vec<Range> = pairs.iter().flat_map(|(key, value)| [key.range(), value.range()]).collect();
+    let mut bytes = 0;
+    let within_limit = |pair: &&Pair| {
+        bytes += pair.0.range().len + pair.1.range().len;
+        bytes <= MAX_TEXT_BYTES
+    };
+    let pairs = pairs.iter().take_while(within_limit);
+    let ranges: Vec<Range> = pairs.flat_map(|(key, value)| [key.range(), value.range()]).collect();
     let (mut text, mut got) = (Vec::new(), Vec::new());
     memory.read_ranges(&ranges, &mut text, &mut got)?;
     if ranges.iter().zip(&got).any(|(range, got)| *got != range.len) {
