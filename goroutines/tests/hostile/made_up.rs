@@ -111,7 +111,7 @@ impl Crowd<'_> {
         match address {
             LABELS.. => LABELS + 8,
             // A frame: the caller's frame pointer, and a return address after a call in a function with a frame.
-            STACKS.. if address % 16 == 0 => address + 16,
+            STACKS.. if address.is_multiple_of(16) => address + 16,
             STACKS.. => self.a_return_address(),
             GS.. => self.field((address - GS) / g_bytes, (address - GS) % g_bytes),
             LIST.. => GS + (address - LIST) / 8 * g_bytes,
