@@ -205,6 +205,7 @@ fn check_kind(toolchain: &Toolchain, raw: &Raw, kind: &ZooKind) {
 
 #[test]
 fn times_add_up_to_goroutines_times_elapsed_time() {
+    let printed_duration = Regex::new("\nDuration: ([\\d.]+)").unwrap();
     for toolchain in oldest_and_newest() {
         for system in [false, true] {
             let recorded = Recorded::new(&toolchain, if system { &["--system"] } else { &[] });
@@ -217,8 +218,7 @@ fn times_add_up_to_goroutines_times_elapsed_time() {
             let share = time as f64 / (goroutines as f64 * elapsed as f64);
             assert!((share - 1.0).abs() < 0.005, "{} {system}: {share} of {goroutines} × {elapsed}", toolchain.version);
             // The kernel's clock says so too: what is printed as the duration is what passed.
-            let duration: f64 =
-                Regex::new("\nDuration: ([\\d.]+)").unwrap().captures(&raw.head).unwrap()[1].parse().unwrap();
+            let duration: f64 = printed_duration.captures(&raw.head).unwrap()[1].parse().unwrap();
             assert!((duration - elapsed as f64 / 1e9).abs() < 0.01, "{duration} {elapsed}");
         }
     }
@@ -233,6 +233,7 @@ fn is_system(goroutine: &dump::DumpedGoroutine) -> bool {
 
 #[test]
 fn functions_files_and_lines_are_those_of_addr2line() {
+    let type_arguments = Regex::new(r"\[.*\]").unwrap();
     for toolchain in oldest_and_newest() {
         let recorded = Recorded::new(&toolchain, &[]);
         let raw = Raw::of(&recorded.pprof(), &[]);
@@ -244,7 +245,7 @@ fn functions_files_and_lines_are_those_of_addr2line() {
         let mut inlined = 0;
         for (location, (function, place)) in locations.iter().zip(truth) {
             // It has the symbol's name, in which type arguments are written out.
-            let function = Regex::new(r"\[.*\]").unwrap().replace(&function, "[...]").into_owned();
+            let function = type_arguments.replace(&function, "[...]").into_owned();
             // It names the function that the machine code belongs to, and the line of the innermost inlined call in it.
             let (innermost, outermost) = (&location.lines[0], &location.lines[location.lines.len() - 1]);
             let name = format!("{} {}", toolchain.version, location.address);
@@ -288,9 +289,10 @@ fn pprof_reports_wall_time_by_default_and_has_every_function() {
         .filter_map(|line| line.rsplit_once("%  "))
         .map(|(_, name)| name.trim_end_matches(" (inline)").trim_end_matches(" (partial-inline)"))
         .collect();
+    let type_arguments = Regex::new(r"\[.*\]").unwrap();
     for kind in recorded.kinds.iter().filter(|kind| kind.function != START) {
         // It writes type arguments as dots.
-        let name = Regex::new(r"\[.*\]").unwrap().replace(&kind.function, "[...]");
+        let name = type_arguments.replace(&kind.function, "[...]");
         assert!(functions.contains(&name.as_ref()), "{kind:?} is not in\n{top}");
     }
     // By default it shows the most important ones: the one that all parked goroutines are in is among them.

@@ -27,7 +27,10 @@ fn main() {
         .map(|program| {
             trial(program.name(), move || match program.binary() {
                 Ok(_) => is_read_right(Target::program(program)?),
-                Err(error) => Ok(skip(&format!("program {}", program.name()), &format!("{error:#}"))),
+                Err(error) => {
+                    skip(&format!("program {}", program.name()), &format!("{error:#}"));
+                    Ok(())
+                }
             })
         })
         .collect();

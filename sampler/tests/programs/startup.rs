@@ -22,7 +22,8 @@ pub(crate) fn asked_for() -> Option<u32> {
 /// How long it took is only printed: on a busy machine that says little.
 pub(crate) fn is_frugal() -> Result<()> {
     if let Err(error) = Program::Prometheus.binary() {
-        return Ok(skip("start-up on prometheus", &format!("{error:#}")));
+        skip("start-up on prometheus", &format!("{error:#}"));
+        return Ok(());
     }
     let target = Program::Prometheus.start()?;
     let mut itself = Command::new(std::env::current_exe()?);

@@ -100,15 +100,20 @@ struct Environment {
 
 /// Runs the tests of the workspace and counts them. Test programs of all packages run even if one fails.
 fn tests(options: &Options, environment: &Environment, counts: &mut Counts) -> Result<()> {
+    let gos = toolchains::required()?.into_iter().chain(toolchains::optional().iter().cloned()).map(|go| go.go());
     let mut cargo = workspace::cargo();
     cargo
         .args(["test", "--locked", "--workspace", "--no-fail-fast"])
         .args(&options.filter)
         .env("FGSPY_TEST_BINARIES", std::env::join_paths(&environment.binaries)?)
         .env("FGSPY_GO", toolchains::newest()?.go())
+        .env("FGSPY_GO_TOOLCHAINS", std::env::join_paths(gos)?)
         .env("FGSPY_BIN", &environment.fgspy)
         .env("FGSPY_SKIPS", &environment.skips)
-        .env("FGSPY_CACHE", cache::dir()?);
+        .env("FGSPY_CACHE", cache::dir()?)
+        // For tests that run a `go` themselves: the same as for those that let the fixtures do it.
+        .envs([("GOENV", "off"), ("GOTOOLCHAIN", "local")])
+        .env("GOCACHE", cache::dir()?.join("go-build"));
     if options.quick {
         cargo.env("FGSPY_QUICK", "1");
     }
