@@ -6,6 +6,7 @@ mod suite;
 mod workspace;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -37,13 +38,14 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     match Cli::parse().command {
-        Command::Demo(options) => demo::run(&options),
-        Command::Test(options) => suite::run(&options),
-        Command::Toolchains => list_toolchains(),
-        Command::Layouts { goroots, check } => layouts::run(&goroots, check),
+        Command::Demo(options) => demo::run(&options)?,
+        Command::Test(options) => return suite::run(&options),
+        Command::Toolchains => list_toolchains()?,
+        Command::Layouts { goroots, check } => layouts::run(&goroots, check)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list_toolchains() -> Result<()> {

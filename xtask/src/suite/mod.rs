@@ -7,6 +7,7 @@ mod report;
 mod runner;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, toolchains};
@@ -28,11 +29,12 @@ pub(crate) struct Options {
     filter: Option<String>,
 }
 
-/// Runs all stages, then says what ran, what was skipped and how long it took.
+/// Runs all stages, then says what ran, what was skipped and how long it took. The exit code says whether all passed;
+/// nothing is printed after the summary.
 ///
 /// # Errors
-/// When anything failed.
-pub(crate) fn run(options: &Options) -> Result<()> {
+/// When there is no cache folder.
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let skips = cache::dir()?.join(format!("skips-{}", std::process::id()));
     let mut report = Report::new(skips.clone());
     if options.filter.is_none() {
@@ -46,7 +48,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report.stage("tests", || tests(options, &environment, &mut counts));
         report.add(counts);
     }
-    report.finish()
+    Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What is checked without running anything of fgspy.
