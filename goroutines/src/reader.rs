@@ -253,8 +253,16 @@ impl Reader {
         match self.unwind(runtime, job, bytes) {
             End::NeedsBytes { .. } if bytes.len() < range.len => Outcome::Unmapped,
             End::NeedsBytes { up_to } => {
-                let needed = up_to.saturating_sub(range.addr).max(4 * range.len as u64).min(MAX_STACK_BYTES);
-                if needed > range.len as u64 { Outcome::Wanted(needed) } else { self.keep(Outcome::Cut) }
+                let (read, above) = (range.len as u64, job.g.bounds.hi.saturating_sub(range.addr));
+                let needed = up_to.saturating_sub(range.addr).max(4 * read).min(MAX_STACK_BYTES).min(above);
+                if needed > read {
+                    // Each time more than before, so that this ends whatever the bytes say.
+                    Outcome::Wanted(needed)
+                } else if read >= MAX_STACK_BYTES {
+                    self.keep(Outcome::Cut)
+                } else {
+                    Outcome::Broken
+                }
             }
             End::Bottom => self.keep(Outcome::Whole),
             End::TooDeep => self.keep(Outcome::Cut),

@@ -1,5 +1,6 @@
 //! The system calls that a program makes, by strace, and what they do to another process.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -145,7 +146,28 @@ pub(crate) fn calls(text: &str) -> Vec<Call> {
         let part = |index| found.get(index).map_or("", |found| found.as_str()).to_owned();
         Call { name: part(1), arguments: part(2), result: part(3) }
     };
-    text.lines().filter(is_call).map(parse).collect()
+    let whole = whole(text);
+    whole.iter().map(String::as_str).filter(is_call).map(parse).collect()
+}
+
+/// The lines of a trace, with calls that another thread's call interrupted put together again.
+fn whole(text: &str) -> Vec<String> {
+    let mut begun = HashMap::new();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        let (tid, what) = line.split_once(' ').unwrap_or((line, ""));
+        let resumed = what.trim_start().strip_prefix("<... ").and_then(|what| what.split_once(" resumed>"));
+        if let Some(start) = line.strip_suffix(" <unfinished ...>") {
+            begun.insert(tid, start);
+        } else if let (Some((_, end)), Some(start)) = (resumed, resumed.and_then(|_| begun.remove(tid))) {
+            lines.push(format!("{start}{end}"));
+        } else {
+            lines.push(line.to_owned());
+        }
+    }
+    // Those that the end of the program cut short.
+    lines.extend(begun.into_values().map(|start| format!("{start} <unfinished ...>")));
+    lines
 }
 
 impl Call {

@@ -5,23 +5,23 @@ use super::{Bounds, End, MAX_FRAMES, StackBytes};
 /// Follows the chain that starts at frame pointer `fp`, appending return addresses to `pcs`.
 ///
 /// Go lays frames out the same way on amd64 and arm64: `[fp]` is the caller's frame pointer, `[fp + 8]` the return
-/// address (`runtime/traceback.go`, `fpTracebackPCs` since Go 1.21). Links must rise and stay within the stack; anything
-/// else means that the chain left the stack (C frames) or that it was torn while it was read.
+/// address (`runtime/traceback.go`, `fpTracebackPCs` since Go 1.21). Links must rise, from the stack pointer on, and stay
+/// within the stack; anything else means that the chain left the stack (C frames) or that it was torn while it was read.
 pub(super) fn walk(fp: u64, bounds: Bounds, stack: StackBytes<'_>, pcs: &mut Vec<u64>) -> End {
     let mut fp = fp;
-    let mut previous = 0;
+    let mut lowest = stack.start;
     while fp != 0 {
         if pcs.len() >= MAX_FRAMES {
             return End::TooDeep;
         }
-        if fp <= previous || !bounds.holds(fp, 16) {
+        if fp < lowest || !bounds.holds(fp, 16) {
             return End::Broken;
         }
         let (Some(caller), Some(return_address)) = (stack.word(fp), stack.word(fp + 8)) else {
             return End::NeedsBytes { up_to: fp + 16 };
         };
         pcs.push(return_address);
-        previous = fp;
+        lowest = fp + 16;
         fp = caller;
     }
     End::Bottom

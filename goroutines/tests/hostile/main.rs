@@ -90,6 +90,21 @@ fn damaged_memory_is_survived() {
 }
 
 #[test]
+fn frame_pointers_below_the_stack_pointer_are_survived() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for recorded in recorded::zoos() {
+        let layout = &recorded.runtime.layout;
+        let bp = u64::from(layout.g.sched + layout.gobuf.bp);
+        let damage: Vec<Damage> = recorded
+            .observed
+            .iter()
+            .filter_map(|(address, g)| Some(Damage::Word(address + bp, g.context()?.sp - 64)))
+            .collect();
+        read_everything(recorded, &Damaged::new(&recorded.snapshot, &damage));
+    }
+}
+
+#[test]
 fn noise_is_survived() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for recorded in recorded::zoos() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use anyhow::Result;
 use fgspy_fixtures::{Toolchain, Variant, build, toolchains, zoo};
 use fgspy_gobin::GoBinary;
-use fgspy_goroutines::{Goroutine, Reader, Runtime, attach, census};
+use fgspy_goroutines::{G, Goroutine, Reader, Runtime, attach, census};
 use fgspy_memory::{ExeFile, Facts, Process, Recorder, Snapshot};
 
 /// A zoo as it was recorded, and what was found in it.
@@ -14,6 +14,8 @@ pub(crate) struct Recorded {
     pub(crate) runtime: Runtime,
     pub(crate) tids: Vec<u32>,
     pub(crate) goroutines: Vec<Goroutine>,
+    /// The same goroutines by the addresses of their g's.
+    pub(crate) observed: Vec<(u64, G)>,
     /// Addresses of all g's, dead ones included.
     pub(crate) addresses: Vec<u64>,
 }
@@ -42,8 +44,11 @@ fn record(toolchain: &Toolchain) -> Result<Recorded> {
     let tids: Vec<u32> = facts.threads.iter().map(|thread| thread.ns_tid).collect();
     let runtime = attach(&memory, binary, facts.load_bias.unwrap_or(0), &tids)?;
     let goroutines = census(&runtime, &memory)?;
-    let mut addresses = Vec::new();
-    Reader::new().round(&runtime, &memory, &mut |observation| addresses = observation.all.to_vec())?;
+    let (mut observed, mut addresses) = (Vec::new(), Vec::new());
+    Reader::new().round(&runtime, &memory, &mut |observation| {
+        observed.push((observation.address, *observation.g));
+        addresses = observation.all.to_vec();
+    })?;
     let snapshot = Snapshot::new(facts, &memory.tape(), &memory.tape(), 0);
-    Ok(Recorded { snapshot, runtime, tids, goroutines, addresses })
+    Ok(Recorded { snapshot, runtime, tids, goroutines, observed, addresses })
 }
