@@ -97,7 +97,7 @@ impl Aggregate {
         self.samples.entry((who, stack)).or_default().add(weight);
     }
 
-    /// Adds an observation whose stack could not be had; [`Aggregate::settle`] gives it its place.
+    /// Adds an observation whose stack could not be had; [`crate::settle`] gives it its place.
     pub fn add_unplaced(&mut self, who: Who, weight: Weight) {
         self.unplaced.entry(who).or_default().add(weight);
     }
@@ -117,7 +117,7 @@ impl Aggregate {
         self.labels.get_index(id.0 as usize)
     }
 
-    /// Gives every observation without a stack its place: see [`crate::settle`].
+    /// Observations without a stack, which leave the aggregate: [`crate::settle`] puts them back in their place.
     pub(crate) fn take_unplaced(&mut self) -> Vec<(Who, Weight)> {
         std::mem::take(&mut self.unplaced).into_iter().collect()
     }
