@@ -31,9 +31,8 @@ pub(crate) fn goroutines_equal_their_dump(target: Target) -> Result<()> {
         still += 1;
         let goid = goroutine.g.goid;
         let truth = truths.get(&goid).with_context(|| format!("the runtime knows no goroutine {goid}"))?;
-        let doing = process.runtime.doing(goroutine.status, goroutine.g.wait_reason);
-        if truth.unavailable || truth.status != doing {
-            println!("goroutine {goid} has gone on from `{doing}` to `{}`", truth.status);
+        if compare::has_gone_on(&process.runtime, goroutine, truth) {
+            println!("goroutine {goid} has gone on from {:?}", goroutine.status);
             continue;
         }
         compare::dumped(&process.runtime, goroutine, truth).with_context(|| format!("goroutine {goid}"))?;

@@ -24,6 +24,12 @@ pub(crate) fn is_comparable(goroutine: &Goroutine) -> bool {
     !matches!(goroutine.status, Status::Running)
 }
 
+/// Whether the goroutine did something between being read and being dumped: time does not stand still when the target
+/// goes on for its dump.
+pub(crate) fn has_gone_on(runtime: &Runtime, goroutine: &Goroutine, truth: &DumpedGoroutine) -> bool {
+    truth.unavailable || truth.status != runtime.doing(goroutine.status, goroutine.g.wait_reason)
+}
+
 /// Checks a goroutine of the zoo against what it announced of itself.
 pub(crate) fn announced(runtime: &Runtime, goroutine: &Goroutine, kind: &ZooKind) -> Result<()> {
     let doing = runtime.doing(goroutine.status, goroutine.g.wait_reason);
