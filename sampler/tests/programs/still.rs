@@ -39,7 +39,7 @@ pub(crate) fn goroutines_equal_their_dump(target: Target) -> Result<()> {
         equal += 1;
     }
     println!("{equal} of {still} still goroutines ({} in all) are as the runtime prints them", goroutines.len());
-    ensure!(equal >= 4 && equal * 10 >= still * 9, "only {equal} of {still} goroutines could be compared");
+    ensure!(equal >= 3 && equal * 10 >= still * 9, "only {equal} of {still} goroutines could be compared");
     Ok(())
 }
 
