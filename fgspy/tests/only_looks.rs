@@ -147,6 +147,13 @@ fn the_check_of_calls_finds_what_it_must() {
     assert_eq!(objections(zoo.pid(), "kill -CONT $1"), ["is not among the calls that looking needs"]);
     assert_eq!(objections(zoo.pid(), ": >>/proc/$1/comm")[0], "opens a file of a process for writing");
 
+    // A call in two lines is one.
+    let halves =
+        "7 openat(5</proc/1>,  <unfinished ...>\n8 gettid() = 8\n7 <... openat resumed>\"exe\", O_RDONLY) = 6</sh>\n";
+    let whole = calls(&format!("{halves}7 +++ exited with 0 +++\n"));
+    assert_eq!(whole.len(), 2);
+    assert_eq!((whole[0].arguments.as_str(), whole[0].result.as_str()), ("5</proc/1>,  \"exe\", O_RDONLY", "6</sh>"));
+
     // What no shell does.
     let pid = zoo.pid();
     let objection = |call: &str| calls(&format!("1 {call}"))[0].objection(pid).is_some();

@@ -103,7 +103,7 @@ const OWN: &[&str] = &[
 pub(crate) struct Call {
     pub(crate) name: String,
     pub(crate) arguments: String,
-    /// What strace prints after the arguments; empty if another thread's call came in between.
+    /// What strace prints after the arguments; empty if the call did not return.
     pub(crate) result: String,
 }
 
@@ -134,40 +134,31 @@ pub(crate) fn traced(command: &Command, file: &Path) -> Command {
 /// The calls in what strace wrote.
 pub(crate) fn calls(text: &str) -> Vec<Call> {
     static LINE: OnceLock<Regex> = OnceLock::new();
-    let line = LINE
-        .get_or_init(|| Regex::new(r"^\d+ +(\w+)\((.*?)(?:\) += (.*)| <unfinished \.\.\.>\)?(?: += .*)?|)$").unwrap());
-    let is_call = |text: &&str| {
-        let what = text.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
-        // The end of a call that began earlier, a signal that came, the end of the process.
-        !(what.starts_with("<...") || what.starts_with("---") || what.starts_with("+++"))
-    };
-    let parse = |text: &str| {
+    // A call that another thread's came in between stands in two lines.
+    let line = LINE.get_or_init(|| {
+        let whole = r"(?<name>\w+)\((?<arguments>.*)\) += (?<result>.*)";
+        let begun = r"(?<begun>\w+)\((?<so_far>.*)<unfinished \.\.\.>(?:\) += \?)?";
+        let ended = r"<\.\.\. \w+ resumed>(?<rest>.*)\) += (?<late>.*)";
+        let other = r"(?:---|\+\+\+) .* (?:---|\+\+\+)";
+        Regex::new(&format!(r"^(?<thread>\d+) +(?:{ended}|{other}|{begun}|{whole})$")).unwrap()
+    });
+    let mut calls: Vec<Call> = Vec::new();
+    let mut under_way: HashMap<&str, usize> = HashMap::new();
+    for text in text.lines() {
         let found = line.captures(text).unwrap_or_else(|| panic!("strace wrote {text:?}"));
-        let part = |index| found.get(index).map_or("", |found| found.as_str()).to_owned();
-        Call { name: part(1), arguments: part(2), result: part(3) }
-    };
-    let whole = whole(text);
-    whole.iter().map(String::as_str).filter(is_call).map(parse).collect()
-}
-
-/// The lines of a trace, with calls that another thread's call interrupted put together again.
-fn whole(text: &str) -> Vec<String> {
-    let mut begun = HashMap::new();
-    let mut lines = Vec::new();
-    for line in text.lines() {
-        let (tid, what) = line.split_once(' ').unwrap_or((line, ""));
-        let resumed = what.trim_start().strip_prefix("<... ").and_then(|what| what.split_once(" resumed>"));
-        if let Some(start) = line.strip_suffix(" <unfinished ...>") {
-            begun.insert(tid, start);
-        } else if let (Some((_, end)), Some(start)) = (resumed, resumed.and_then(|_| begun.remove(tid))) {
-            lines.push(format!("{start}{end}"));
-        } else {
-            lines.push(line.to_owned());
+        let part = |name| found.name(name).map_or("", |found| found.as_str()).to_owned();
+        let thread = found.name("thread").map_or("", |found| found.as_str());
+        if found.name("name").is_some() {
+            calls.push(Call { name: part("name"), arguments: part("arguments"), result: part("result") });
+        } else if found.name("begun").is_some() {
+            under_way.insert(thread, calls.len());
+            calls.push(Call { name: part("begun"), arguments: part("so_far"), result: String::new() });
+        } else if let Some(call) = under_way.remove(thread).and_then(|index| calls.get_mut(index)) {
+            call.arguments += &part("rest");
+            call.result = part("late");
         }
     }
-    // Those that the end of the program cut short.
-    lines.extend(begun.into_values().map(|start| format!("{start} <unfinished ...>")));
-    lines
+    calls
 }
 
 impl Call {
