@@ -4,22 +4,15 @@
 
 mod common;
 
-use std::path::PathBuf;
-
 use fgspy_gobin::GoBinary;
 use fgspy_gobin::anchors::{self, AllGsFunction};
 use fgspy_gobin::calibrate::{self, CodeCalibration};
 use fgspy_gobin::layout::Layout;
 
 fn for_each_binary(test: &str, check: impl Fn(&str, &GoBinary)) {
-    let binaries: Vec<PathBuf> = common::paths_from_env("FGSPY_TEST_BINARIES");
-    if binaries.is_empty() {
-        eprintln!("SKIPPED {test}: FGSPY_TEST_BINARIES is not set");
+    for path in common::test_binaries(test) {
+        check(&path.display().to_string(), &common::open(&path));
     }
-    for path in &binaries {
-        check(&path.display().to_string(), &common::open(path));
-    }
-    eprintln!("{test}: {} executables", binaries.len());
 }
 
 fn layout(name: &str, binary: &GoBinary) -> Layout {

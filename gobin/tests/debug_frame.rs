@@ -46,7 +46,7 @@ fn stack_sizes_agree_with_debug_frame() {
         let file = object::File::parse(bytes.as_slice()).unwrap();
         let section = file.section_by_name(".debug_frame").or_else(|| file.section_by_name(".zdebug_frame"));
         let Some(section) = section else {
-            common::skip(&format!("{}: no .debug_frame", path.display()));
+            println!("{}: has no .debug_frame", path.display());
             continue;
         };
         let compared = compare(&path, &common::open(&path), &section.uncompressed_data().unwrap());

@@ -135,7 +135,8 @@ fn agrees_with_the_runtime() {
     let mut ran = 0;
     for go in toolchains() {
         let Some((minor, version)) = go_version(&go) else {
-            common::skip(&format!("agrees_with_the_runtime: no go command at {}; set FGSPY_GO", go.display()));
+            let reason = format!("no go command at {}; set FGSPY_GO", go.display());
+            fgspy_fixtures::skip("agrees_with_the_runtime", &reason);
             continue;
         };
         for variant in VARIANTS {

@@ -62,7 +62,7 @@ fn compare_lines(path: &Path, binary: &GoBinary) {
     let shift = addr2line_shift(path, binary);
     let questions: Vec<u64> = addresses.iter().map(|address| address - shift).collect();
     let Some(truth) = addr2line(path, &questions) else {
-        common::skip(&format!("{}: stripped, addr2line cannot read it", path.display()));
+        println!("{}: stripped, addr2line cannot read it", path.display());
         return;
     };
     let mut frames = Vec::new();
@@ -92,12 +92,19 @@ fn gofunc_word(minor: u16) -> Option<u64> {
     }
 }
 
+/// Whether everything was built without inlining: then there is no inline tree to know `gofunc` by, and none to read.
+fn without_inlining(binary: &GoBinary) -> bool {
+    let settings = &binary.build_info().expect("build information").settings;
+    settings.iter().any(|(key, value)| key == "-gcflags" && value.contains("all=") && value.contains("-l"))
+}
+
 #[test]
 fn finds_gofunc_where_the_release_has_it() {
     for path in common::test_binaries("finds_gofunc_where_the_release_has_it") {
         let binary = common::open(&path);
         let minor = binary.version().expect("a version").minor;
-        let truth = gofunc_word(minor).map(|word| binary.read_ptr(binary.module().vaddr + 8 * word).unwrap());
+        let word = gofunc_word(minor).filter(|_| !without_inlining(&binary));
+        let truth = word.map(|word| binary.read_ptr(binary.module().vaddr + 8 * word).unwrap());
         assert_eq!(binary.module().gofunc, truth, "{}", path.display());
         println!("{}: gofunc is {truth:x?}", path.display());
     }

@@ -31,6 +31,7 @@ const FULL: &str = "No space left on device (os error 28)";
 #[test]
 fn a_full_disk() {
     // A file system of our own, seen by fgspy alone: it goes when fgspy ends.
+    // (In a user namespace others may mount too, but from there they may not read the target.)
     let works = Command::new("unshare").args(["--mount", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     if !works.as_ref().is_ok_and(|output| output.status.success()) {
         return skip("a_full_disk", &format!("a small file system cannot be mounted here: {works:?}"));

@@ -47,8 +47,8 @@ fn a_default_name_follows_the_program() {
 #[test]
 fn a_program_that_does_not_exist() {
     let folder = folder();
-    let words = "no-such-program could not be started: No such file or directory (os error 2)";
-    run(start(folder.path(), &[], &["no-such-program"])).failed(1, words);
+    let words = "/no/such/program could not be started: No such file or directory (os error 2)";
+    run(start(folder.path(), &[], &["/no/such/program"])).failed(1, words);
     let words = format!("{} could not be started: Permission denied (os error 13)", folder.path().display());
     run(start(folder.path(), &[], &[folder.path().to_str().unwrap()])).failed(1, &words);
     assert_eq!(names(folder.path()), [""; 0]);

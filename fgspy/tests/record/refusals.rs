@@ -37,11 +37,13 @@ const COMMANDS: [&str; 2] = ["record", "dump"];
 
 /// Checks that no command that reads a process takes this one.
 fn refused(pid: u32, code: i32, words: &str) {
+    let folder = folder();
     for name in COMMANDS {
         let mut command = fgspy();
-        command.args([name, "-p", &pid.to_string()]);
+        command.args([name, "-p", &pid.to_string()]).current_dir(folder.path());
         run(command).failed(code, words);
     }
+    assert_eq!(names(folder.path()), [""; 0]);
 }
 
 #[test]

@@ -5,7 +5,6 @@ pub(crate) mod synthetic;
 
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -41,16 +40,11 @@ pub(crate) fn open(path: &Path) -> GoBinary {
     GoBinary::parse(Box::new(FileSource::open(path))).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Says what is not tested here and why. Written past the test harness, which hides the output of tests that pass.
-pub(crate) fn skip(what: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}");
-}
-
 /// The Go executables to test with. Says so when there are none.
 pub(crate) fn test_binaries(test: &str) -> Vec<PathBuf> {
     let paths = paths_from_env("FGSPY_TEST_BINARIES");
     if paths.is_empty() {
-        skip(&format!("{test}: FGSPY_TEST_BINARIES is not set (colon-separated paths of Go executables)"));
+        fgspy_fixtures::skip(test, "FGSPY_TEST_BINARIES is not set (colon-separated paths of Go executables)");
     }
     paths
 }
