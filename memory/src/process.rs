@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use thiserror::Error;
@@ -28,6 +28,8 @@ use crate::threads::{Thread, ThreadList};
 const MAX_COMMAND_LINE: u64 = 64 << 10;
 /// The most bytes of a memory map that are read.
 const MAX_MAPS: u64 = 256 << 20;
+/// How long an exec may take to end the process's other threads.
+const EXEC_TIME: Duration = Duration::from_millis(200);
 /// How often a process may replace its program while we open it.
 const OPEN_ATTEMPTS: usize = 3;
 
@@ -204,6 +206,20 @@ impl Process {
         let dead = !matches!(self.stat_of("stat"), Some(stat) if stat.state != TaskState::Dead);
         let no_exe = || matches!(self.dir.link("exe"), Err(Errno::NOENT | Errno::SRCH));
         if dead || no_exe() { Fate::Exited } else { Fate::Execed }
+    }
+
+    /// What became of it after a read said that it is gone. Waits for the end of an exec that is under way: its first
+    /// thread is dead then while another one becomes the process (the kernel's `fs/exec.c`, `de_thread`), so it cannot
+    /// be read although its memory is still there.
+    pub fn fate_after_loss(&self) -> Fate {
+        let deadline = Instant::now() + EXEC_TIME;
+        loop {
+            match self.still_same() {
+                Fate::Same if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+                Fate::Same => return Fate::Exited,
+                fate => return fate,
+            }
+        }
     }
 
     /// Its threads, by ascending id.

@@ -168,11 +168,15 @@ impl Round {
             }
             seen.push(Seen::new(runtime, interval, &observation, tick.due_ns));
         });
-        match (read, process.still_same()) {
-            (_, Fate::Exited) | (Err(ReadError::TargetGone), _) => return Err(Ended::TargetExited),
-            (_, Fate::Execed) => return Err(Ended::TargetReplaced),
-            (Err(_), _) => return Err(Ended::Denied),
-            (Ok(()), Fate::Same) => {}
+        let fate = match read {
+            Err(ReadError::TargetGone) => process.fate_after_loss(),
+            _ => process.still_same(),
+        };
+        match (fate, read) {
+            (Fate::Exited, _) => return Err(Ended::TargetExited),
+            (Fate::Execed, _) => return Err(Ended::TargetReplaced),
+            (Fate::Same, Err(_)) => return Err(Ended::Denied),
+            (Fate::Same, Ok(())) => {}
         }
         self.goroutines = seen.len() as u64;
         self.accounting.ticks += 1;
