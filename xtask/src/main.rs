@@ -1,5 +1,6 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
+mod bench;
 mod demo;
 mod layouts;
 mod suite;
@@ -25,6 +26,8 @@ enum Command {
     Demo(demo::Options),
     /// Run every check and every test
     Test(suite::Options),
+    /// Measure what fgspy costs, and what its peers cost, and write bench/RESULTS.md
+    Bench(bench::Options),
     /// Fetch the Go toolchains that the tests use, and list them
     Toolchains,
     /// Write gobin/layouts.toml from the sources of Go releases
@@ -42,6 +45,7 @@ fn main() -> Result<ExitCode> {
     match Cli::parse().command {
         Command::Demo(options) => demo::run(&options)?,
         Command::Test(options) => return suite::run(&options),
+        Command::Bench(options) => bench::run(&options)?,
         Command::Toolchains => list_toolchains()?,
         Command::Layouts { goroots, check } => layouts::run(&goroots, check)?,
     }

@@ -1,0 +1,134 @@
+//! `cargo xtask bench`: what fgspy costs, and what its peers cost, with the noise of the machine beside it.
+//!
+//! A benchmark is no test: nothing fails because a machine was slow. Each part measures, keeps what it measured in
+//! `bench/data`, and has a section in `bench/RESULTS.md`, which is made anew from all that is kept.
+
+mod arms;
+mod fgspy;
+mod go;
+mod gobench;
+mod machine;
+mod markdown;
+mod proc;
+mod report;
+mod scale;
+mod seed;
+mod service;
+mod statistics;
+mod terminal;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use fgspy_fixtures::{Toolchain, toolchains};
+use serde::Serialize;
+
+use self::machine::Circumstances;
+use self::report::Measured;
+use crate::workspace;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// What to measure; everything if nothing is named
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// A short run, only to see that everything works; its report goes to target/bench
+    #[arg(long)]
+    quick: bool,
+    /// Rounds of runs; without it, as many as each part needs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
+    /// Measure this fgspy; without it, one is built from what is here
+    #[arg(long, value_name = "FILE")]
+    fgspy: Option<PathBuf>,
+}
+
+/// A part of the benchmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Go's own encoding/json benchmarks with each profiler
+    Seed,
+    /// An HTTP server at half load with each profiler
+    Service,
+    /// CPU and memory for 1 to 1,000,000 goroutines
+    Scale,
+}
+
+/// What the parts need.
+struct Bench {
+    fgspy: PathBuf,
+    newest: Toolchain,
+    oldest: Toolchain,
+    quick: bool,
+    runs: Option<u32>,
+    /// What is said about fgspy.
+    version: String,
+}
+
+/// The minor version of the oldest Go that has what issue 31 needs.
+const OLDEST: u32 = 19;
+
+impl Bench {
+    /// How many rounds of runs there are to be.
+    fn rounds(&self, otherwise: usize) -> usize {
+        self.runs.map_or(otherwise, |runs| runs as usize)
+    }
+}
+
+/// Builds everything, measures, and writes the report.
+///
+/// # Errors
+/// When something does not build, cannot be run or cannot be written.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let wants = |part| options.parts.is_empty() || options.parts.contains(&part);
+    let bench = Bench {
+        fgspy: options.fgspy.as_ref().map_or_else(workspace::release_fgspy, |file| Ok(file.canonicalize()?))?,
+        newest: toolchains::newest()?,
+        oldest: toolchains::get(OLDEST)?,
+        quick: options.quick,
+        runs: options.runs,
+        version: if options.fgspy.is_some() { "not built from here".to_owned() } else { machine::commit() },
+    };
+    go::download(&bench.newest)?;
+    let folder = workspace::root().join(if options.quick { "target/bench" } else { "bench" });
+    if wants(Part::Seed) {
+        part(&bench, &folder, "seed", seed::measure)?;
+    }
+    if wants(Part::Service) {
+        part(&bench, &folder, "service", service::measure)?;
+    }
+    if wants(Part::Scale) {
+        part(&bench, &folder, "scale", scale::measure)?;
+    }
+    let sections = [
+        report::section(&folder, "seed", "The seed: encoding/json", seed::render)?,
+        report::section(&folder, "service", "A service at half load", service::render)?,
+        report::section(&folder, "scale", "Scale", scale::render)?,
+    ];
+    report::write(&folder, &sections)
+}
+
+/// Measures one part and keeps it.
+fn part<D: Serialize>(
+    bench: &Bench,
+    folder: &Path,
+    name: &str,
+    measure: impl FnOnce(&Bench) -> Result<D>,
+) -> Result<()> {
+    let circumstances = Circumstances::now(&bench.version, &[&bench.newest.version, &bench.oldest.version]);
+    let began = Instant::now();
+    let data = measure(bench)?;
+    let mut command = format!("cargo xtask bench {name}");
+    if bench.quick {
+        command += " --quick";
+    }
+    if let Some(runs) = bench.runs {
+        command += &format!(" --runs {runs}");
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    eprintln!("{name}: measured in {seconds:.0} s");
+    report::keep(folder, name, &Measured { circumstances, command, quick: bench.quick, seconds, data })
+}

@@ -1,0 +1,102 @@
+//! Windows of time in which a target is watched, with a profiler or without.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use fgspy_fixtures::Fixture;
+use serde::Deserialize;
+
+use super::{Cell, Outside, Run};
+use crate::bench::fgspy::Attached;
+use crate::bench::{Bench, proc};
+
+/// How long things take.
+pub(super) struct Lengths {
+    /// From the first sample to the window: what is done once is done by then.
+    settle: Duration,
+    /// The window.
+    window: Duration,
+    /// The window where a single sample can take seconds.
+    long_window: Duration,
+}
+
+impl Lengths {
+    /// Those of a quick run.
+    pub(super) const QUICK: Lengths = Lengths {
+        settle: Duration::from_millis(200),
+        window: Duration::from_millis(1000),
+        long_window: Duration::from_millis(1000),
+    };
+    /// Those of a full run.
+    pub(super) const FULL: Lengths = Lengths {
+        settle: Duration::from_millis(500),
+        window: Duration::from_millis(2000),
+        long_window: Duration::from_millis(6000),
+    };
+
+    fn window(&self, cell: Cell) -> Duration {
+        if cell.goroutines >= 1_000_000 { self.long_window } else { self.window }
+    }
+}
+
+/// What the target says about the profiler in it.
+#[derive(Debug, Deserialize)]
+struct Report {
+    seconds: f64,
+    ticks: u64,
+}
+
+/// Watches the target alone.
+pub(super) fn without(target: &Fixture, cell: Cell, lengths: &Lengths) -> Result<Run> {
+    let (seconds, target_cpu_s, ()) = watch(target, lengths.window(cell), || Ok(()))?;
+    Ok(Run { cell, repetition: 0, profiler: "none".to_owned(), seconds, target_cpu_s, ticks_per_s: None, fgspy: None })
+}
+
+/// Watches the target while a profiler in it samples.
+pub(super) fn inside(target: &mut Fixture, cell: Cell, profiler: &str, lengths: &Lengths) -> Result<Run> {
+    target.tell(&format!("start {profiler}"))?;
+    target.line()?;
+    sleep(lengths.settle);
+    let (seconds, target_cpu_s, ()) = watch(target, lengths.window(cell), || Ok(()))?;
+    target.tell("stop")?;
+    let report: Report = serde_json::from_str(&target.line()?).context("the target reported nothing")?;
+    let ticks_per_s = (report.ticks > 0).then(|| report.ticks as f64 / report.seconds);
+    Ok(Run { cell, repetition: 0, profiler: profiler.to_owned(), seconds, target_cpu_s, ticks_per_s, fgspy: None })
+}
+
+/// Watches the target and fgspy while that samples from outside.
+pub(super) fn outside(
+    bench: &Bench,
+    target: &Fixture,
+    cell: Cell,
+    name: &str,
+    arguments: &[String],
+    lengths: &Lengths,
+) -> Result<Run> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let fgspy = Attached::attach(&bench.fgspy, target.pid(), &arguments)?;
+    sleep(lengths.settle);
+    let before = fgspy.cpu_time()?;
+    let (seconds, target_cpu_s, after) = watch(target, lengths.window(cell), || fgspy.cpu_time())?;
+    let peak_bytes = fgspy.peak_memory();
+    let recorded = fgspy.finish()?;
+    Ok(Run {
+        cell,
+        repetition: 0,
+        profiler: name.to_owned(),
+        seconds,
+        target_cpu_s,
+        ticks_per_s: Some(recorded.ticks as f64 / recorded.seconds),
+        fgspy: Some(Outside { cpu_s: after.saturating_sub(before).as_secs_f64(), peak_bytes, recorded }),
+    })
+}
+
+/// Lets a window of time pass: gives its length and the target's CPU time in seconds, and what `last` gives at its end.
+fn watch<T>(target: &Fixture, window: Duration, last: impl FnOnce() -> Result<T>) -> Result<(f64, f64, T)> {
+    let (began, before) = (Instant::now(), proc::cpu_time(target.pid())?);
+    sleep(window);
+    let value = last()?;
+    let after = proc::cpu_time(target.pid())?;
+    Ok((began.elapsed().as_secs_f64(), after.saturating_sub(before).as_secs_f64(), value))
+}
