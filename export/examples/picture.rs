@@ -81,6 +81,7 @@ fn shop() -> Profile {
         ticks: 989,
         late_ticks: 1,
         accepted: 71_032,
+        goroutine_ticks: 71_044,
         changed: 12,
         cpu_samples: 3_610,
         own_cpu_ns: 183_000_000,

@@ -6,18 +6,21 @@
 //!   "version": 1,                       of this schema; a change that breaks a reader raises it
 //!   "target": {"pid", "executable", "command": [..], "go_version", "build_id", "arch"},
 //!   "start_unix_ns", "duration_ns",
-//!   "totals": {"time_ns", "average_goroutines", "by_class_ns": {"running": .., ..}},
+//!   "totals": {"time_ns", "average_goroutines", "by_class_ns": {"running": .., ..},
+//!              "by_class_95_ns": {..}},   half the width of the 95 % interval of each
 //!   "accounting": {..},                 see `fgspy_profile::Accounting`: the names and units are those
 //!   "frames": [{"function", "file", "line", "start_line", "address": "0x..", "inlined"}, ..],
 //!   "stacks": [[..], ..],               each a list of indices into "frames", leaf first
-//!   "samples": [{"stack", "goroutine", "state", "wait_reason", "class", "labels": {..}, "creator", "count", "time_ns"}, ..]
+//!   "samples": [{"stack", "goroutine", "state", "wait_reason", "class", "labels": {..}, "creator", "count", "time_ns",
+//!                "standard_error_ns"}, ..]
 //! }
 //! ```
 //!
 //! `file` is empty and `line` and `start_line` are 0 when unknown; `address` is `0x0` for a frame that is not code.
 //! `inlined` says that the compiler inlined the call into the frame that follows. `stack` is an index into `stacks`,
 //! `creator` one into `frames` or null. `wait_reason` is empty unless the state is `waiting`. `class` is the state or the
-//! wait class: the words of the flame graph's legend. Times are nanoseconds.
+//! wait class: the words of the flame graph's legend. `standard_error_ns` is what is unsure about `time_ns` because not
+//! every goroutine was read at every tick. Times are nanoseconds.
 //!
 //! There is one row in a line, so that text tools see rows too. The ten samples with the most time:
 //!
@@ -51,6 +54,8 @@ struct Totals {
     average_goroutines: f64,
     #[serde(serialize_with = "by_word")]
     by_class_ns: [(Class, u64); Class::COUNT],
+    #[serde(serialize_with = "by_word")]
+    by_class_95_ns: [(Class, u64); Class::COUNT],
 }
 
 #[derive(Serialize)]
@@ -74,6 +79,7 @@ struct Row<'a> {
     creator: Option<u64>,
     count: u64,
     time_ns: u64,
+    standard_error_ns: u64,
 }
 
 /// As an object, in the order of the classes.
@@ -109,6 +115,7 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
             time_ns: profile.total_time(),
             average_goroutines: profile.average_goroutines(),
             by_class_ns: profile.by_class(),
+            by_class_95_ns: profile.class_errors().map(|(class, error)| (class, error.round() as u64)),
         },
     )?;
     member(&mut out, "accounting", &profile.accounting)?;
@@ -182,5 +189,6 @@ fn row<'a>(profile: &'a Profile, first_frames: &[u64], sample: &Sample) -> Row<'
         creator: sample.creator.and_then(|location| first_frames.get(location.index()).copied()),
         count: sample.count,
         time_ns: sample.time_ns,
+        standard_error_ns: ((sample.variance_us2 as f64).sqrt() * 1e3).round() as u64,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use fgspy_profile::Profile;
+use fgspy_profile::{Accounting, Profile};
 
 /// A time span with three digits: `12.3 ms`, `1.50 s`, `8.29 h`.
 pub fn time(ns: u64) -> String {
@@ -98,14 +98,33 @@ pub fn lines(profile: &Profile) -> Vec<String> {
             how.cpu_samples_lost,
         ),
         format!(
-            "place inferred for {} of the time, unknown for {}; fgspy used {} of CPU time",
+            "place inferred for {} of the time, unknown for {}; {}; fgspy used {} of CPU time",
             percent(how.spread_ns, total),
             percent(how.unplaced_ns, total),
+            reading(how),
             time(how.own_cpu_ns),
         ),
     ];
     lines.extend(how.remarks.iter().map(|remark| format!("remark: {remark}")));
     lines
+}
+
+/// How much was read of what there was: `every goroutine was read at every tick`.
+pub fn reading(how: &Accounting) -> String {
+    let reads = how.accepted.saturating_add(how.changed).saturating_add(how.broken).saturating_add(how.unmapped);
+    if reads >= how.goroutine_ticks {
+        return "every goroutine was read at every tick".to_owned();
+    }
+    let share = percent(reads, how.goroutine_ticks);
+    match how.max_cpu {
+        Some(max) => {
+            format!(
+                "{share} of the goroutines were read at each tick, to stay within {}% of a core",
+                number(max * 100.0)
+            )
+        }
+        None => format!("{share} of the goroutines were read at each tick"),
+    }
 }
 
 /// When the recording began: `2026-09-21T14:13:20Z`.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use fgspy_export::Format;
 use fgspy_profile::{LabelMatch, State};
+use fgspy_sampler::{Options, Reading};
 use regex::Regex;
 
-use crate::filter;
+use crate::{filter, limits};
 
 /// Wall-clock profiler for Go, from outside the process.
 ///
@@ -90,7 +91,31 @@ pub(crate) struct RecordArgs {
     pub(crate) program: Vec<String>,
 
     #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
     pub(crate) filter: FilterArgs,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// How much of ONE core to use, at most: fewer goroutines are read at a tick, and results say how sure they are.
+    /// `unlimited` reads every goroutine at every tick
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = limits::max_cpu, allow_negative_numbers = true)]
+    pub(crate) max_cpu: Reading,
+
+    /// About how much memory a recording may take, as in 512M or 2G: it forgets which goroutine was which when they
+    /// come and go too fast
+    #[arg(long, value_name = "BYTES", default_value = "512M", value_parser = limits::max_memory, allow_negative_numbers = true)]
+    pub(crate) max_memory: usize,
+}
+
+impl LimitArgs {
+    /// As the sampler takes them.
+    pub(crate) fn options(self) -> Options {
+        Options { reading: self.max_cpu, max_memory: self.max_memory, ..Options::default() }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -150,6 +175,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6061")]
     pub(crate) listen: std::net::SocketAddr,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
 }
 
 #[derive(Debug, Args)]

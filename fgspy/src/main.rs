@@ -5,6 +5,7 @@ mod doctor;
 mod dump;
 mod exit;
 mod filter;
+mod limits;
 mod output;
 mod progress;
 mod record;

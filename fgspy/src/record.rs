@@ -54,7 +54,7 @@ fn prepare(args: &RecordArgs, program: &Path) -> anyhow::Result<Output> {
 
 fn record(args: &RecordArgs, process: Process, output: Output, requests: &Requests) -> anyhow::Result<()> {
     let target = GoProcess::attach(process)?;
-    let options = Options { rate_hz: args.rate, duration: args.duration, system: args.system };
+    let options = Options { rate_hz: args.rate, duration: args.duration, system: args.system, ..args.limits.options() };
     let mut line = ProgressLine::new(args.quiet, args.duration);
     let (profile, ended) = record_profile(target, options, &requests.stop, &mut |progress| line.update(progress));
     drop(line);

@@ -73,9 +73,17 @@ fn quality(profile: &Profile) -> String {
     let accounting = &profile.accounting;
     let seconds = profile.duration_ns as f64 / 1e9;
     let observations = accounting.accepted + accounting.changed + accounting.broken + accounting.unmapped;
+    let (steady_ns, first_look) = match accounting.max_cpu {
+        // What the budget is about; the first look is not.
+        Some(_) => (
+            accounting.own_cpu_ns.saturating_sub(accounting.first_look_ns),
+            format!(", and {} for a first look at all", summary::time(accounting.first_look_ns)),
+        ),
+        None => (accounting.own_cpu_ns, String::new()),
+    };
     let mut text = format!(
-        "  {:.1} ticks a second of {} asked for, {} late; {} of the samples rejected ({} moved while read, {} broken, {} \
-         unreadable); fgspy used {} of a core.\n",
+        "  {:.1} ticks a second of {} asked for, {} late; {} of the stacks read were rejected ({} moved while read, {} \
+         broken, {} unreadable).\n  {}; fgspy used {} of a core{}.\n",
         accounting.ticks as f64 / seconds.max(1e-9),
         accounting.rate_hz,
         accounting.late_ticks,
@@ -83,17 +91,24 @@ fn quality(profile: &Profile) -> String {
         accounting.changed,
         accounting.broken,
         accounting.unmapped,
-        summary::percent(accounting.own_cpu_ns, profile.duration_ns),
+        capitalised(&summary::reading(accounting)),
+        summary::percent(steady_ns, profile.duration_ns),
+        first_look,
     );
     if accounting.late_ticks * 10 > accounting.ticks {
         let _ = writeln!(
             text,
-            "  More than a tenth of the ticks came late: the machine is busy, or there are more goroutines than can be \
-             read {} times a second here.\n  Times still add up, but details are coarser. A lower --rate helps.",
+            "  More than a tenth of the ticks came late: the machine is busy, or more is read than can be read {} times a \
+             second here.\n  Times still add up, but details are coarser. A lower --rate or --max-cpu helps.",
             accounting.rate_hz
         );
     }
     text
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Where the time went, in one line: the classes with the most of it, with half the width of the 95 % interval where it

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::labels::Shape;
 use crate::self_test::self_test;
-use crate::{Runtime, Unwinder, bytes, layout};
+use crate::{Runtime, Scheduler, Unwinder, bytes, layout};
 
 /// Why a Go program's goroutines cannot be read.
 #[derive(Debug, Error)]
@@ -95,6 +95,7 @@ fn attach_by(
         bias,
         trust,
         list,
+        scheduler: Scheduler::of(&anchors, &layout.sched, bias),
         wait_reasons,
         labels: Shape::of(version.minor),
         unwinder: Unwinder::new(&binary, version.minor),

@@ -1,30 +1,37 @@
 //! The goroutines in a Go program's memory.
 //!
 //! [`attach`] finds the runtime in a memory (a live process or a recorded snapshot), tests that its layout is understood,
-//! and gives a [`Runtime`]. A [`Reader`] then reads all goroutines in rounds, and believes only what did not move while it
-//! was read. [`symbolize`] turns program counters into source lines.
+//! and gives a [`Runtime`]. A [`Reader`] then reads goroutines, and believes only what did not move while it was read; an
+//! [`ActiveFinder`] says which of them run or want to. [`symbolize`] turns program counters into source lines.
 //!
 //! This crate does not decide when or which goroutines to read, and holds no I/O of its own: everything goes through
 //! [`fgspy_memory::Memory`]. What it reads may be torn, stale or hostile; nothing in it panics on any content.
 
+mod allgs;
 mod attach;
 mod bytes;
 mod census;
+mod copies;
+mod fingerprint;
 mod gstruct;
 pub mod labels;
 mod layout;
 mod reader;
 mod runtime;
+mod scheduler;
 mod self_test;
 mod status;
 pub mod symbolize;
 pub mod thread_stack;
 mod unwind;
 
+pub use allgs::AllGs;
 pub use attach::{AttachError, GoroutineList, attach, attach_by_measuring};
 pub use census::{Frames, Goroutine, census};
+pub use fingerprint::Fingerprint;
 pub use gstruct::G;
-pub use reader::{Observation, Reader, Stack};
+pub use reader::{Look, Observation, Reader, Sink, Stack, Wanted};
 pub use runtime::{Owner, Runtime, Trust};
+pub use scheduler::{ActiveFinder, Scheduler};
 pub use status::Status;
 pub use unwind::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes, Unwinder};

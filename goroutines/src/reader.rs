@@ -1,28 +1,51 @@
-//! One round over all goroutines: read, check that nothing moved meanwhile, walk the stacks.
+//! Reading goroutines: read, check that nothing moved meanwhile, walk the stacks.
 
 mod confirm;
 
 use fgspy_memory::{Memory, Range, ReadError};
 
+use crate::allgs::AllGs;
+use crate::copies::Copies;
+use crate::fingerprint::Fingerprint;
 use crate::labels::{self, Labels};
 use crate::unwind::{End, StackBytes};
 use crate::{G, Runtime, Status, bytes};
 
 /// Goroutines read together. A longer batch costs fewer system calls, but leaves more time between the two reads of a g
 /// in which it may run; most of the saving is had at this size.
-const BATCH: usize = 128;
-/// Goroutines read in one round.
-const MAX_GOROUTINES: u64 = 16 << 20;
+const BATCH: usize = 256;
 /// First bytes read of each stack, from its stack pointer up; enough for nearly all.
 const FIRST_CHUNK: u64 = 2 << 10;
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
-/// Bytes of label sets remembered between rounds.
-const MAX_CACHED_LABELS: usize = 64 << 20;
+
+/// Which goroutine to read, and how closely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its number in [`AllGs`].
+    pub index: u32,
+    /// What is known of it already.
+    pub look: Look,
+}
+
+/// How closely to look at a goroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// At its g only: [`Stack::Unread`].
+    G,
+    /// At its stack too.
+    Stack,
+    /// At its stack too, unless this fingerprint, taken earlier, proves that it has not run since: [`Stack::Same`].
+    Since(Fingerprint),
+}
 
 /// What became of reading a goroutine's stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stack<'a> {
+    /// It was not asked for.
+    Unread,
+    /// As it was when the fingerprint that [`Look::Since`] names was taken, and so is everything else about it.
+    Same,
     /// Its program counters, leaf first, down to `runtime.goexit`: all return addresses (or the entry of a function that
     /// has not started), except below a frame that a signal injected.
     Whole(&'a [u64]),
@@ -43,7 +66,7 @@ impl<'a> Stack<'a> {
     pub fn pcs(&self) -> &'a [u64] {
         match *self {
             Stack::Whole(pcs) | Stack::Cut(pcs) => pcs,
-            Stack::OnThread | Stack::Changed | Stack::Unmapped | Stack::Broken => &[],
+            Stack::Unread | Stack::Same | Stack::OnThread | Stack::Changed | Stack::Unmapped | Stack::Broken => &[],
         }
     }
 }
@@ -51,38 +74,46 @@ impl<'a> Stack<'a> {
 /// One goroutine, read.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
+    /// Its number in [`AllGs`].
+    pub index: u32,
     /// Address of its g.
     pub address: u64,
     /// Its fields, as first read.
     pub g: &'a G,
+    /// Its fingerprint, as first read.
+    pub fingerprint: Fingerprint,
     /// Its status, as first read: even where the stack was rejected, this was true at one instant.
     pub status: Status,
-    /// The thread that has it, by the thread id the target itself sees.
+    /// The thread that has it, by the thread id the target itself sees. Not looked for where the stack is not read.
     pub tid: Option<u32>,
     /// Its stack.
     pub stack: Stack<'a>,
-    /// Its `runtime/pprof` labels; `None` when they could not be read consistently.
+    /// Its `runtime/pprof` labels; `None` when they could not be read consistently, or were not read.
     pub labels: Option<&'a Labels>,
-    /// Addresses of all g's that the runtime has, dead ones included; sorted.
-    pub all: &'a [u64],
+    /// All g's that the runtime has.
+    pub all: &'a AllGs,
 }
 
-/// Reads goroutines, round after round. Keeps its buffers, and what does not change.
+/// Reads goroutines. Keeps its buffers.
 #[derive(Debug, Default)]
 pub struct Reader {
-    addresses: Vec<u64>,
+    all: AllGs,
+    copies: Copies,
     buf: Vec<u8>,
     got: Vec<usize>,
     ranges: Vec<Range>,
     pcs: Vec<u64>,
     arena: Vec<u64>,
-    labels: LabelCache,
 }
 
 /// A goroutine of the current batch.
 struct Job {
+    /// Where it is in what was asked for.
+    asked: usize,
+    index: u32,
     address: u64,
     g: G,
+    fingerprint: Fingerprint,
     status: Status,
     tid: Option<u32>,
     /// The part of its stack that was last read.
@@ -94,6 +125,8 @@ struct Job {
 /// [`Stack`], with its frames in the arena.
 #[derive(Clone, Copy)]
 enum Outcome {
+    Unread,
+    Same,
     /// So many bytes of the stack are to be read.
     Wanted(u64),
     Whole(usize, usize),
@@ -104,81 +137,115 @@ enum Outcome {
     Broken,
 }
 
+/// Takes what was read: the place in what was asked for, and the goroutine; `None` where there is none now.
+pub type Sink<'a> = dyn FnMut(usize, Option<Observation<'_>>) + 'a;
+
 impl Reader {
     /// A reader that has read nothing yet.
     pub fn new() -> Reader {
         Reader::default()
     }
 
-    /// Reads every live goroutine once and hands it to `sink`, in order of address.
+    /// All g's, as of the last [`Reader::refresh`].
+    pub fn all(&self) -> &AllGs {
+        &self.all
+    }
+
+    /// Learns of g's that the runtime has made since the last time. `len` is how long its list was just now
+    /// ([`crate::ActiveFinder::find`]).
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn refresh(&mut self, runtime: &Runtime, memory: &dyn Memory, len: u64) -> Result<(), ReadError> {
+        self.all.refresh(runtime, memory, len)
+    }
+
+    /// Reads every live goroutine once, its stack too, and hands it to `sink`.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
     pub fn round(
         &mut self,
         runtime: &Runtime,
         memory: &dyn Memory,
         sink: &mut dyn FnMut(Observation<'_>),
     ) -> Result<(), ReadError> {
-        self.refresh_addresses(runtime, memory)?;
-        let addresses = std::mem::take(&mut self.addresses);
-        let result = addresses.chunks(BATCH).try_for_each(|batch| {
-            let mut jobs = self.read_batch(runtime, memory, batch)?;
-            self.read_threads(runtime, memory, &mut jobs)?;
-            self.read_labels(runtime, memory, &mut jobs)?;
-            self.read_stacks(runtime, memory, &mut jobs)?;
-            self.confirm(runtime, memory, &mut jobs)?;
-            jobs.iter().for_each(|job| sink(job.observation(&self.arena, &addresses)));
-            Ok(())
-        });
-        self.addresses = addresses;
-        result
+        let len = memory.read_u64(runtime.list.len)?.unwrap_or(0);
+        self.refresh(runtime, memory, len)?;
+        let wanted: Vec<Wanted> = self.all.runs().flatten().map(|&index| Wanted { index, look: Look::Stack }).collect();
+        self.read(runtime, memory, &wanted, &mut |_, observation| {
+            if let Some(observation) = observation {
+                sink(observation);
+            }
+        })
     }
 
-    /// Reads the runtime's list of g's again if it has grown. It never shrinks, and a g once on it stays where it is.
-    fn refresh_addresses(&mut self, runtime: &Runtime, memory: &dyn Memory) -> Result<(), ReadError> {
-        // The runtime publishes a new array before its new length: read in the opposite order, the length always fits.
-        let Some(len) = memory.read_u64(runtime.list.len)? else { return Ok(()) };
-        if len as usize == self.addresses.len() || len > MAX_GOROUTINES {
-            return Ok(());
-        }
-        let Some(array) = memory.read_u64(runtime.list.ptr)? else { return Ok(()) };
-        self.ranges.clear();
-        self.ranges.push(Range { addr: array, len: len as usize * 8 });
-        memory.read_ranges(&self.ranges, &mut self.buf, &mut self.got)?;
-        if self.got.first() == Some(&(len as usize * 8)) {
-            self.addresses.clear();
-            self.addresses.extend(bytes::words(&self.buf));
-            self.addresses.sort_unstable();
+    /// Reads the goroutines asked for and hands each to `sink` once, in any order. The closer neighbours in `wanted` are
+    /// in memory, the less it costs.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn read(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn Memory,
+        wanted: &[Wanted],
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ReadError> {
+        for (number, batch) in wanted.chunks(BATCH).enumerate() {
+            let mut jobs = self.read_batch(runtime, memory, batch, number * BATCH, sink)?;
+            if jobs.is_empty() {
+                continue;
+            }
+            self.read_threads(runtime, memory, &mut jobs)?;
+            read_labels(runtime, memory, &mut jobs)?;
+            self.read_stacks(runtime, memory, &mut jobs)?;
+            self.confirm(runtime, memory, &mut jobs)?;
+            jobs.iter().for_each(|job| sink(job.asked, Some(job.observation(&self.arena, &self.all))));
         }
         Ok(())
     }
 
-    /// Reads the g's at `batch`; those that are live goroutines become jobs.
-    fn read_batch(&mut self, runtime: &Runtime, memory: &dyn Memory, batch: &[u64]) -> Result<Vec<Job>, ReadError> {
-        self.arena.clear();
-        let gs = self.read_gs(runtime, memory, batch.iter().copied())?;
-        let jobs = batch.iter().zip(gs).filter_map(|(&address, g)| Job::new(runtime, address, g?));
-        Ok(jobs.collect())
-    }
-
-    /// Reads g's; `None` for one that is not (wholly) mapped.
-    fn read_gs(
+    /// Reads the g's of a batch. What they alone answer goes to `sink`; live goroutines with a stack to read become jobs.
+    fn read_batch(
         &mut self,
         runtime: &Runtime,
         memory: &dyn Memory,
-        addresses: impl Iterator<Item = u64>,
-    ) -> Result<Vec<Option<G>>, ReadError> {
-        let len = runtime.layout.g.size as usize;
-        self.ranges.clear();
-        self.ranges.extend(addresses.map(|addr| Range { addr, len }));
-        memory.read_ranges(&self.ranges, &mut self.buf, &mut self.got)?;
-        let copies = self.buf.chunks_exact(len.max(1));
-        let whole = self.got.iter().map(|got| *got == len);
-        Ok(copies.zip(whole).map(|(copy, whole)| if whole { G::decode(&runtime.layout, copy) } else { None }).collect())
+        batch: &[Wanted],
+        first: usize,
+        sink: &mut Sink<'_>,
+    ) -> Result<Vec<Job>, ReadError> {
+        self.arena.clear();
+        let addresses = batch.iter().map(|wanted| self.all.address(wanted.index).unwrap_or(0));
+        self.copies.read(memory, runtime.layout.g.size as usize, addresses)?;
+        let mut jobs = Vec::new();
+        for (i, wanted) in batch.iter().enumerate() {
+            let g = self.g(runtime, memory, i)?;
+            let address = self.all.address(wanted.index).unwrap_or(0);
+            match g.and_then(|g| Job::new(runtime, wanted, first + i, address, g)) {
+                Some(job) if matches!(job.outcome, Outcome::Same | Outcome::Unread) => {
+                    sink(job.asked, Some(job.observation(&[], &self.all)));
+                }
+                Some(job) => jobs.push(job),
+                None => sink(first + i, None),
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The g number `index` of those just read; `None` for one that is not (wholly) mapped.
+    fn g(&mut self, runtime: &Runtime, memory: &dyn Memory, index: usize) -> Result<Option<G>, ReadError> {
+        let copy = self.copies.get(memory, runtime.layout.g.size as usize, index)?;
+        Ok(copy.and_then(|copy| G::decode(&runtime.layout, copy)))
     }
 
     /// Finds the threads of goroutines that have one.
     fn read_threads(&mut self, runtime: &Runtime, memory: &dyn Memory, jobs: &mut [Job]) -> Result<(), ReadError> {
         let procid = u64::from(runtime.layout.m.procid);
         let mut with_thread: Vec<&mut Job> = jobs.iter_mut().filter(|job| job.g.m != 0).collect();
+        if with_thread.is_empty() {
+            return Ok(());
+        }
         self.ranges.clear();
         self.ranges.extend(with_thread.iter().map(|job| Range { addr: job.g.m.wrapping_add(procid), len: 8 }));
         memory.read_ranges(&self.ranges, &mut self.buf, &mut self.got)?;
@@ -186,17 +253,6 @@ impl Reader {
             let mapped = self.got.get(i) == Some(&8);
             let tid = bytes::u64_at(&self.buf, i * 8).filter(|tid| mapped && *tid != 0);
             job.tid = tid.and_then(|tid| u32::try_from(tid).ok());
-        }
-        Ok(())
-    }
-
-    /// Reads the labels of goroutines that have some. What was read is confirmed with the stack.
-    fn read_labels(&mut self, runtime: &Runtime, memory: &dyn Memory, jobs: &mut [Job]) -> Result<(), ReadError> {
-        for job in jobs.iter_mut().filter(|job| job.g.labels != 0) {
-            job.labels = match self.labels.get(job) {
-                Some(labels) => Some(labels.clone()),
-                None => labels::read(runtime.labels, memory, job.g.labels)?,
-            };
         }
         Ok(())
     }
@@ -215,18 +271,16 @@ impl Reader {
             let (mut stacks, mut got) = (Vec::new(), Vec::new());
             memory.read_ranges(&self.ranges, &mut stacks, &mut got)?;
             let ranges = std::mem::take(&mut self.ranges);
-            let again = self.read_gs(runtime, memory, unread.iter().map(|&i| jobs[i].address))?;
+            self.copies.read(memory, runtime.layout.g.size as usize, unread.iter().map(|&i| jobs[i].address))?;
             let mut rest = stacks.as_slice();
-            for (((&i, range), got), again) in unread.iter().zip(&ranges).zip(&got).zip(again) {
+            for (number, ((&i, range), got)) in unread.iter().zip(&ranges).zip(&got).enumerate() {
+                let again = self.g(runtime, memory, number)?;
                 let (copied, tail) = rest.split_at_checked(range.len).unwrap_or((rest, &[]));
                 rest = tail;
                 let job = &mut jobs[i];
                 if !again.is_some_and(|again| job.g.same_as(&again)) {
                     job.reject();
                     continue;
-                }
-                if first {
-                    self.labels.put(job);
                 }
                 if matches!(job.outcome, Outcome::Wanted(_)) {
                     let bytes = copied.get(..*got).unwrap_or(copied);
@@ -293,9 +347,22 @@ impl Reader {
 }
 
 impl Job {
-    fn new(runtime: &Runtime, address: u64, g: G) -> Option<Job> {
+    /// `None` when `g` is no live goroutine.
+    fn new(runtime: &Runtime, wanted: &Wanted, asked: usize, address: u64, g: G) -> Option<Job> {
         let status = g.status()?;
-        let outcome = match g.context() {
+        let fingerprint = Fingerprint::of(&g, status);
+        let outcome = match wanted.look {
+            Look::G => Outcome::Unread,
+            Look::Since(known) if known == fingerprint && fingerprint.is_proof() => Outcome::Same,
+            Look::Since(_) | Look::Stack => Job::first_outcome(runtime, status, &g),
+        };
+        let stack = Range { addr: 0, len: 0 };
+        let Wanted { index, .. } = *wanted;
+        Some(Job { asked, index, address, g, fingerprint, status, tid: None, stack, outcome, labels: None })
+    }
+
+    fn first_outcome(runtime: &Runtime, status: Status, g: &G) -> Outcome {
+        match g.context() {
             Some(context)
                 if status.is_on_thread()
                     && !runtime.unwinder.has_left_stack(&runtime.binary, runtime.bias, context) =>
@@ -308,8 +375,7 @@ impl Job {
             // Most likely it moved while its g was copied: another look will tell.
             Some(_) => Outcome::Wanted(0),
             None => Outcome::OnThread,
-        };
-        Some(Job { address, g, status, tid: None, stack: Range { addr: 0, len: 0 }, outcome, labels: None })
+        }
     }
 
     /// Whether there is something to read or to confirm: a stack, or (once) the labels of a running goroutine.
@@ -331,15 +397,19 @@ impl Job {
         self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed };
     }
 
-    fn observation<'a>(&'a self, arena: &'a [u64], all: &'a [u64]) -> Observation<'a> {
+    fn observation<'a>(&'a self, arena: &'a [u64], all: &'a AllGs) -> Observation<'a> {
         const NO_LABELS: &Labels = &Labels::new();
         let frames = |start, end| arena.get(start..end).unwrap_or(&[]);
         Observation {
+            index: self.index,
             address: self.address,
             g: &self.g,
+            fingerprint: self.fingerprint,
             status: self.status,
             tid: self.tid,
             stack: match self.outcome {
+                Outcome::Unread => Stack::Unread,
+                Outcome::Same => Stack::Same,
                 Outcome::Whole(start, end) => Stack::Whole(frames(start, end)),
                 Outcome::Cut(start, end) => Stack::Cut(frames(start, end)),
                 Outcome::OnThread => Stack::OnThread,
@@ -353,44 +423,10 @@ impl Job {
     }
 }
 
-/// Labels of goroutines that have not run since they were read.
-#[derive(Debug, Default)]
-struct LabelCache {
-    sets: std::collections::HashMap<u64, (LabelKey, Labels)>,
-    bytes: usize,
-}
-
-/// While these agree the goroutine has not run, so it still holds the same, unchanged, label set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LabelKey {
-    goid: u64,
-    sequence: u8,
-    labels: u64,
-}
-
-impl LabelCache {
-    fn key(job: &Job) -> Option<LabelKey> {
-        // Only a parked goroutine's sequence proves anything; Go before 1.17 has none.
-        let parked = matches!(job.status, Status::Waiting | Status::Leaked);
-        let sequence = job.g.sequence.filter(|_| parked)?;
-        Some(LabelKey { goid: job.g.goid, sequence, labels: job.g.labels })
+/// Reads the labels of goroutines that have some. What was read is confirmed with the stack.
+fn read_labels(runtime: &Runtime, memory: &dyn Memory, jobs: &mut [Job]) -> Result<(), ReadError> {
+    for job in jobs.iter_mut().filter(|job| job.g.labels != 0) {
+        job.labels = labels::read(runtime.labels, memory, job.g.labels)?;
     }
-
-    fn get(&self, job: &Job) -> Option<&Labels> {
-        let (key, labels) = self.sets.get(&job.address)?;
-        (Some(*key) == LabelCache::key(job)).then_some(labels)
-    }
-
-    fn put(&mut self, job: &Job) {
-        if let (Some(key), Some(labels)) = (LabelCache::key(job), &job.labels) {
-            if self.bytes >= MAX_CACHED_LABELS {
-                self.sets.clear();
-                self.bytes = 0;
-            }
-            if self.sets.get(&job.address).is_none_or(|(cached, _)| *cached != key) {
-                self.bytes += labels::bytes_of(labels);
-                self.sets.insert(job.address, (key, labels.clone()));
-            }
-        }
-    }
+    Ok(())
 }

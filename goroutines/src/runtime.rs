@@ -6,7 +6,7 @@ use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{GoBinary, GoVersion};
 
 use crate::labels::Shape;
-use crate::{GoroutineList, Status, Unwinder};
+use crate::{GoroutineList, Scheduler, Status, Unwinder};
 
 /// Where the layout of the runtime's structs comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Runtime {
     pub trust: Trust,
     /// Where its goroutines are listed.
     pub list: GoroutineList,
+    /// Where its processors and its run queues are, if that was found.
+    pub scheduler: Option<Scheduler>,
     /// The runtime's wait reasons, in its own words, by number.
     pub wait_reasons: Vec<String>,
     /// How labels are stored.

@@ -89,5 +89,5 @@ pub fn belongs_to(sample: ThreadSample<'_>, observation: &Observation<'_>) -> Op
     if observation.g.bounds.holds(sample.sp, 8) || sample.g == observation.address {
         return Some(true);
     }
-    observation.all.binary_search(&sample.g).is_ok().then_some(false)
+    observation.all.find(sample.g).map(|_| false)
 }

@@ -51,7 +51,7 @@ mod text;
 mod threads;
 
 pub use bias::{BiasError, BiasSource, LoadBias};
-pub use cpu::{SchedTimes, own_cpu_time};
+pub use cpu::{SchedTimes, own_cpu_time, own_thread_cpu_time};
 pub use denial::Denial;
 pub use exe::ExeFile;
 pub use format::SnapshotError;

@@ -11,7 +11,7 @@ use indexmap::{Equivalent, IndexMap, IndexSet};
 
 use crate::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, State,
-    StringId, Target,
+    StringId, Target, Weight,
 };
 
 /// A table in which equal things are stored once, in order of first appearance.
@@ -47,7 +47,7 @@ pub struct Builder {
     by_address: HashMap<u64, LocationId, RandomState>,
     stacks: Table<Vec<LocationId>>,
     label_sets: Table<Vec<(StringId, StringId)>>,
-    samples: IndexMap<SampleKey, (u64, u64), RandomState>,
+    samples: IndexMap<SampleKey, Weight, RandomState>,
 }
 
 impl Builder {
@@ -129,9 +129,12 @@ impl Builder {
 
     /// Adds `count` observations that stand for `time_ns` nanoseconds of wall time. Sums saturate.
     pub fn add(&mut self, key: SampleKey, count: u64, time_ns: u64) {
-        let (counted, timed) = self.samples.entry(key).or_default();
-        *counted = counted.saturating_add(count);
-        *timed = timed.saturating_add(time_ns);
+        self.add_weight(key, Weight { count, time_ns, variance_us2: 0 });
+    }
+
+    /// Adds observations, the time they stand for, and how sure that is. Sums saturate.
+    pub fn add_weight(&mut self, key: SampleKey, weight: Weight) {
+        *self.samples.entry(key).or_default() += weight;
     }
 
     /// The number of samples so far: what memory the profile takes grows with.
@@ -151,21 +154,22 @@ impl Builder {
             locations: self.locations.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
             label_sets: self.label_sets.into_iter().collect(),
-            samples: self.samples.into_iter().map(|(key, (count, time_ns))| key.sample(count, time_ns)).collect(),
+            samples: self.samples.into_iter().map(|(key, weight)| key.sample(weight)).collect(),
         }
     }
 }
 
 impl SampleKey {
     /// The sample with this key.
-    pub fn sample(self, count: u64, time_ns: u64) -> Sample {
+    pub fn sample(self, weight: Weight) -> Sample {
         let SampleKey { stack, goid, state, wait_reason, labels, creator } = self;
-        Sample { stack, goid, state, wait_reason, labels, creator, count, time_ns }
+        let Weight { count, time_ns, variance_us2 } = weight;
+        Sample { stack, goid, state, wait_reason, labels, creator, count, time_ns, variance_us2 }
     }
 }
 
 impl Sample {
-    /// Everything but the count and the time.
+    /// Everything but its weight.
     pub fn key(&self) -> SampleKey {
         let Sample { stack, goid, state, wait_reason, labels, creator, .. } = *self;
         SampleKey { stack, goid, state, wait_reason, labels, creator }

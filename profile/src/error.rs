@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
-use crate::{Class, Profile};
+use crate::{Class, Profile, Sample};
 
 /// The two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.96;
@@ -18,6 +18,9 @@ impl Profile {
     /// state for longer than a tick as often as not, both of which make the estimate better than that; a goroutine that
     /// was always seen doing the same adds nothing. Goroutines are taken for independent of each other, so that many of
     /// them doing the same at the same moment (waiting for one lock) may make it worse.
+    ///
+    /// To this comes what a sampler that does not read every goroutine at every tick says of itself:
+    /// [`crate::Sample::variance_us2`].
     pub fn class_errors(&self) -> [(Class, f64); Class::COUNT] {
         let mut goroutines: HashMap<u64, [(u64, u64); Class::COUNT], RandomState> = HashMap::default();
         for sample in &self.samples {
@@ -29,18 +32,53 @@ impl Profile {
         }
         let mut variances = [0.0; Class::COUNT];
         for seen in goroutines.values() {
-            let observations: f64 = seen.iter().map(|(count, _)| *count as f64).sum();
-            let total: f64 = seen.iter().map(|(_, time)| *time as f64).sum();
+            let observations = seen.iter().map(|(count, _)| *count as f64).sum();
+            let total = seen.iter().map(|(_, time)| *time as f64).sum();
             for ((_, time), variance) in seen.iter().zip(&mut variances) {
-                if observations > 0.0 && total > 0.0 {
-                    let share = *time as f64 / total;
-                    *variance += total * total * share * (1.0 - share) / observations;
-                }
+                *variance += of_ticks(observations, total, *time as f64);
+            }
+        }
+        for sample in &self.samples {
+            if let Some(variance) = variances.get_mut(sample.class(self).index()) {
+                *variance += of_choice(sample);
             }
         }
         let mut variances = variances.into_iter();
         Class::ALL.map(|class| (class, Z_95 * variances.next().unwrap_or(0.0).sqrt()))
     }
+
+    /// The standard error, in nanoseconds, of the total time of the samples that `belongs` picks, reckoned as
+    /// [`Profile::class_errors`] does.
+    pub fn standard_error_ns(&self, belongs: &dyn Fn(&Sample) -> bool) -> f64 {
+        let mut goroutines: HashMap<u64, (f64, f64, f64), RandomState> = HashMap::default();
+        let mut variance = 0.0;
+        for sample in &self.samples {
+            let (count, total, time) = goroutines.entry(sample.goid).or_default();
+            *count += sample.count as f64;
+            *total += sample.time_ns as f64;
+            if belongs(sample) {
+                *time += sample.time_ns as f64;
+                variance += of_choice(sample);
+            }
+        }
+        variance += goroutines.values().map(|&(count, total, time)| of_ticks(count, total, time)).sum::<f64>();
+        variance.sqrt()
+    }
+}
+
+/// The variance, in square nanoseconds, of the `time` in a class of a goroutine that was seen `observations` times, which
+/// stand for `total`.
+fn of_ticks(observations: f64, total: f64, time: f64) -> f64 {
+    if observations <= 0.0 || total <= 0.0 {
+        return 0.0;
+    }
+    let share = time / total;
+    total * total * share * (1.0 - share) / observations
+}
+
+/// The variance, in square nanoseconds, that comes of not having read every goroutine at every tick.
+fn of_choice(sample: &Sample) -> f64 {
+    sample.variance_us2 as f64 * 1e6
 }
 
 #[cfg(test)]

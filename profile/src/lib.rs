@@ -22,7 +22,7 @@ pub use filter::{Filter, LabelMatch, LabelMatchError, ValueMatch, apply};
 pub use merge::merge;
 pub use model::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, StringId,
-    Target,
+    Target, Weight,
 };
 pub use state::{State, WaitClass};
 pub use tree::{Node, Tree, What};

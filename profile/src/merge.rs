@@ -30,6 +30,7 @@ fn merge_accounting(a: &Profile, b: &Profile) -> Accounting {
         ticks: x.ticks.saturating_add(y.ticks),
         late_ticks: x.late_ticks.saturating_add(y.late_ticks),
         accepted: x.accepted.saturating_add(y.accepted),
+        proven: x.proven.saturating_add(y.proven),
         changed: x.changed.saturating_add(y.changed),
         broken: x.broken.saturating_add(y.broken),
         unmapped: x.unmapped.saturating_add(y.unmapped),
@@ -38,7 +39,13 @@ fn merge_accounting(a: &Profile, b: &Profile) -> Accounting {
         cpu_samples: x.cpu_samples.saturating_add(y.cpu_samples),
         cpu_samples_lost: x.cpu_samples_lost.saturating_add(y.cpu_samples_lost),
         expected_ns: x.expected_ns.saturating_add(y.expected_ns),
+        goroutine_ticks: x.goroutine_ticks.saturating_add(y.goroutine_ticks),
         own_cpu_ns: x.own_cpu_ns.saturating_add(y.own_cpu_ns),
+        first_look_ns: x.first_look_ns.saturating_add(y.first_look_ns),
+        max_cpu: match (x.max_cpu, y.max_cpu) {
+            (Some(x), Some(y)) => Some(x.max(y)),
+            _ => None,
+        },
         remarks,
     }
 }
@@ -69,7 +76,7 @@ impl Builder {
                 labels: ids.label_set(self, sample.labels),
                 creator: sample.creator.map(|id| ids.location(self, id)),
             };
-            self.add(key, sample.count, sample.time_ns);
+            self.add_weight(key, sample.weight());
         }
     }
 }

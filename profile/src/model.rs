@@ -83,9 +83,36 @@ pub struct Sample {
     pub count: u64,
     /// Wall time they stand for, in nanoseconds.
     pub time_ns: u64,
+    /// How far [`Sample::time_ns`] is an estimate because not every goroutine was read at every tick: its variance, in
+    /// square microseconds. 0 where all that happened was seen.
+    pub variance_us2: u64,
+}
+
+/// A number of observations, the time they stand for, and how sure that is. Sums saturate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// Observations: ticks at which a goroutine was seen, or is known to have been where it was seen before.
+    pub count: u64,
+    /// Wall time they stand for, in nanoseconds.
+    pub time_ns: u64,
+    /// [`Sample::variance_us2`].
+    pub variance_us2: u64,
+}
+
+impl std::ops::AddAssign for Weight {
+    fn add_assign(&mut self, other: Weight) {
+        self.count = self.count.saturating_add(other.count);
+        self.time_ns = self.time_ns.saturating_add(other.time_ns);
+        self.variance_us2 = self.variance_us2.saturating_add(other.variance_us2);
+    }
 }
 
 impl Sample {
+    /// Its count, time and variance.
+    pub fn weight(&self) -> Weight {
+        Weight { count: self.count, time_ns: self.time_ns, variance_us2: self.variance_us2 }
+    }
+
     /// The part of [`Sample::time_ns`] spent on a CPU: all of it or nothing.
     pub fn cpu_ns(&self) -> u64 {
         if self.state == State::Running { self.time_ns } else { 0 }
@@ -120,8 +147,10 @@ pub struct Accounting {
     pub ticks: u64,
     /// Ticks that came more than half an interval late.
     pub late_ticks: u64,
-    /// Observations accepted.
+    /// Observations accepted: goroutines read whose stack is known.
     pub accepted: u64,
+    /// Of those, goroutines proven not to have run since they were last read, so that their stack was not read again.
+    pub proven: u64,
     /// Observations whose goroutine moved while it was read: the state counts, the stack does not.
     pub changed: u64,
     /// Observations whose stack could not be walked to its end.
@@ -138,8 +167,15 @@ pub struct Accounting {
     pub cpu_samples_lost: u64,
     /// Sum over ticks of goroutines that should have been observed × interval: what the samples must add up to.
     pub expected_ns: u64,
+    /// Goroutines × ticks: how many observations there were to make. One tick of a goroutine that is known to have stood
+    /// still is known without one.
+    pub goroutine_ticks: u64,
     /// CPU time fgspy itself used, in nanoseconds.
     pub own_cpu_ns: u64,
+    /// Of that, the time for the first look at all goroutines.
+    pub first_look_ns: u64,
+    /// How much CPU time it was to use, in parts of one core; without bound when absent.
+    pub max_cpu: Option<f64>,
     /// Free-text remarks for the user: missing permissions and their consequence.
     pub remarks: Vec<String>,
 }

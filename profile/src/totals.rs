@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
-use crate::{Class, Profile, Sample, SampleKey, State};
+use crate::{Class, Profile, Sample, SampleKey, State, Weight};
 
 impl Profile {
     /// Wall time of all samples, in nanoseconds: the goroutines × the time they were there.
@@ -48,12 +48,10 @@ impl Profile {
     /// The samples without regard to which goroutine they are of and where it was started: those that then agree are
     /// one, with goroutine id 0 and no creator. In order of first appearance.
     pub fn without_goroutines(&self) -> Vec<Sample> {
-        let mut sums: IndexMap<SampleKey, (u64, u64), RandomState> = IndexMap::default();
+        let mut sums: IndexMap<SampleKey, Weight, RandomState> = IndexMap::default();
         for sample in &self.samples {
-            let (count, time) = sums.entry(SampleKey { goid: 0, creator: None, ..sample.key() }).or_default();
-            *count = count.saturating_add(sample.count);
-            *time = time.saturating_add(sample.time_ns);
+            *sums.entry(SampleKey { goid: 0, creator: None, ..sample.key() }).or_default() += sample.weight();
         }
-        sums.into_iter().map(|(key, (count, time))| key.sample(count, time)).collect()
+        sums.into_iter().map(|(key, weight)| key.sample(weight)).collect()
     }
 }

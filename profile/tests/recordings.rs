@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use fgspy_profile::recording::{Error, Limits, read, read_limited, write};
 use fgspy_profile::{
     Accounting, Builder, Filter, LabelSetId, LocationId, Profile, SampleKey, StackId, State, StringId, Target, Tree,
-    apply, merge,
+    Weight, apply, merge,
 };
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -47,6 +47,7 @@ fn profile() -> Profile {
         ticks: 990,
         late_ticks: 1,
         accepted: 39_000,
+        proven: 30_000,
         changed: 2,
         broken: 3,
         unmapped: 4,
@@ -55,7 +56,10 @@ fn profile() -> Profile {
         cpu_samples: 5,
         cpu_samples_lost: 6,
         expected_ns: 400_000_000_000,
+        goroutine_ticks: 39_600,
         own_cpu_ns: 70_000_000,
+        first_look_ns: 1_000_000,
+        max_cpu: Some(0.01),
         remarks: vec!["no permission for perf_event_open".into()],
     };
     b.finish(10_000_000_000, accounting)
@@ -116,20 +120,21 @@ fn the_layout_is_that_of_version_1() {
         labels: b.labels(&[("k", "v")]),
         creator: Some(at),
     };
-    b.add(key, 6, 300);
-    let profile =
-        b.finish(2, Accounting { rate_hz: 1.0, ticks: 9, remarks: vec!["r".into()], ..Accounting::default() });
+    b.add_weight(key, Weight { count: 6, time_ns: 300, variance_us2: 11 });
+    let accounting = Accounting { rate_hz: 1.0, ticks: 9, max_cpu: Some(1.0), ..Accounting::default() };
+    let profile = b.finish(2, Accounting { remarks: vec!["r".into()], ..accounting });
     #[rustfmt::skip]
     let expected = [
         7, 2, b'/', b'a', 0, 0, 0, 0, 0, 0, 0, // target
         1, 2, // start, duration
-        0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, b'r', // accounting
+        0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // accounting
+        1, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 1, 1, b'r', // budget, remarks
         6, 0, 1, b'f', 4, b'g', b'.', b'g', b'o', 6, b's', b'e', b'l', b'e', b'c', b't', 1, b'k', 1, b'v', // strings
         1, 1, 2, 3, // functions: name, file, line
         1, 0x80, 1, 1, 0, 4, // locations: address, lines
         1, 1, 0, // stacks
         2, 0, 1, 4, 5, // label sets
-        1, 0, 5, 4, 1, 3, 1, 1, 0, 6, 0xac, 2, // samples
+        1, 0, 5, 4, 1, 3, 1, 1, 0, 6, 0xac, 2, 11, // samples
     ];
     assert_eq!(body(&written(&profile)), expected);
     assert_eq!(read(with_body(&expected).as_slice()).unwrap(), profile);
@@ -247,7 +252,7 @@ fn every_index_is_checked() {
     refused(&|p| p.strings[0].push('x'), "string 0 is not the empty string");
     refused(&|p| p.strings.clear(), "string 0 is not the empty string");
     refused(&|p| p.label_sets[0].push((StringId(0), StringId(0))), "label set 0 is not the empty set");
-    refused(&|p| p.accounting.rate_hz = f64::NAN, "the rate is not a number");
+    refused(&|p| p.accounting.rate_hz = f64::NAN, "the rate or the budget is not a number");
     refused(&|p| p.functions[1].name.0 = beyond, "function 1 points to string 1000000, but there are 8");
     refused(&|p| p.functions[0].file.0 = beyond, "function 0 points to string 1000000, but there are 8");
     refused(&|p| p.locations[1].lines.clear(), "location 1 has no lines");

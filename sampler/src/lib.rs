@@ -1,22 +1,28 @@
 //! When and which goroutines to read, and what each reading stands for.
 //!
-//! [`record`] ticks at a steady rate. At each tick it takes what the kernel saw of the target's threads, reads every
-//! goroutine once, and adds each observation with its weight: the measured time since the previous tick. [`profile`]
-//! gives time without a stack its place ([`settle`]), looks program counters up and makes a
-//! [`fgspy_profile::Profile`].
+//! [`record`] ticks at a steady rate. At each tick it takes what the kernel saw of the target's threads, chooses whom to
+//! read (as many as the budget allows), and credits each goroutine that moved with the time it stood still before;
+//! what was drawn by lot counts for what was not. [`profile`] gives time without a stack its place ([`settle`]), looks
+//! program counters up and makes a [`fgspy_profile::Profile`].
 
 mod aggregate;
+mod budget;
+mod choose;
+mod corrections;
 mod on_cpu;
 mod profile;
 mod record;
 mod run;
 mod settle;
+mod slots;
 mod target;
 mod ticker;
+mod watch;
 
-pub use aggregate::{Aggregate, Labels, RawLabelsId, RawStack, RawStackId, Weight, Who};
+pub use aggregate::{Aggregate, Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId};
+pub use choose::Reading;
 pub use profile::{Sources, profile};
-pub use record::{Ended, Options, Progress, Recording, Session, record};
+pub use record::{DEFAULT_MAX_MEMORY, Ended, Options, Progress, Recording, Session, record};
 pub use run::{open_on_cpu, record_profile, remarks};
 pub use settle::{Settled, settle};
 pub use target::{GoProcess, TargetError};

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use fgspy_goroutines::{Runtime, symbolize};
 use fgspy_kernel::KernelSymbols;
 use fgspy_memory::Mapping;
-use fgspy_profile::{Builder, LocationId, Profile, SampleKey, StackId, State, Target};
+use fgspy_profile::{Builder, LocationId, Profile, SampleKey, StackId, State, Target, Weight};
 
-use crate::aggregate::{Aggregate, RawLabelsId, RawStack, RawStackId, Weight, Who};
+use crate::aggregate::{Aggregate, Cell, RawLabelsId, RawStack, RawStackId};
 use crate::record::Recording;
 use crate::settle::settle;
 
@@ -25,7 +25,7 @@ pub struct Sources<'a> {
 const NO_PERMISSION: &str = "[running: no perf_event permission]";
 const NO_SAMPLE: &str = "[running: too short for an on-CPU sample]";
 const OFF_CPU: &str = "[running, off cpu: where is not known]";
-const MOVED: &str = "[moved while it was read]";
+const MOVED: &str = "[its stack could not be read]";
 /// How the names of the kernel's interrupt entries begin (`arch/x86/include/asm/idtentry.h`, `arch/arm64/kernel/entry.S`).
 const INTERRUPT_ENTRIES: &[&str] =
     &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi", "el0t_64_irq", "el0t_64_fiq"];
@@ -44,19 +44,20 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
         user: HashMap::new(),
         stacks: HashMap::new(),
     };
-    for (who, stack, weight) in aggregate.samples() {
-        let stack = lookup.stack(&aggregate, stack, who.start_pc);
-        lookup.add(&aggregate, who, stack, weight);
+    for (goid, cell, weight) in aggregate.samples() {
+        let Some(stack) = cell.stack else { continue };
+        let stack = lookup.stack(&aggregate, stack, cell.start_pc);
+        lookup.add(&aggregate, goid, cell, stack, weight);
     }
-    for (who, weight) in settled.lost {
-        let name = match who.state {
+    for (goid, cell, weight) in settled.lost {
+        let name = match cell.state {
             State::Running if !sources.on_cpu => NO_PERMISSION,
             State::Running => NO_SAMPLE,
             State::RunningOffCpu => OFF_CPU,
             State::Runnable | State::Syscall | State::Waiting => MOVED,
         };
-        let stack = lookup.unknown_stack(name, who.start_pc);
-        lookup.add(&aggregate, who, stack, weight);
+        let stack = lookup.unknown_stack(name, cell.start_pc);
+        lookup.add(&aggregate, goid, cell, stack, weight);
         accounting.unplaced_ns = accounting.unplaced_ns.saturating_add(weight.time_ns);
     }
     lookup.builder.finish(duration.as_nanos() as u64, accounting)
@@ -72,18 +73,18 @@ struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    fn add(&mut self, aggregate: &Aggregate, who: Who, stack: StackId, weight: Weight) {
-        let wait_reason = who.wait_reason.map(|reason| self.builder.string(self.sources.runtime.wait_reason(reason)));
-        let creator = (who.go_pc != 0).then(|| self.user(who.go_pc.wrapping_sub(1), None)).flatten();
+    fn add(&mut self, aggregate: &Aggregate, goid: u64, cell: Cell, stack: StackId, weight: Weight) {
+        let wait_reason = cell.wait_reason.map(|reason| self.builder.string(self.sources.runtime.wait_reason(reason)));
+        let creator = (cell.go_pc != 0).then(|| self.user(cell.go_pc.wrapping_sub(1), None)).flatten();
         let key = SampleKey {
             stack,
-            goid: who.goid,
-            state: who.state,
+            goid,
+            state: cell.state,
             wait_reason,
-            labels: self.labels(aggregate, who.labels),
+            labels: self.labels(aggregate, cell.labels),
             creator,
         };
-        self.builder.add(key, weight.count, weight.time_ns);
+        self.builder.add_weight(key, weight);
     }
 
     fn labels(&mut self, aggregate: &Aggregate, id: RawLabelsId) -> fgspy_profile::LabelSetId {

@@ -1,16 +1,20 @@
 //! The recording loop: tick, drain, read, weigh.
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fgspy_goroutines::{Observation, Owner, Reader, Runtime, Stack, Status};
-use fgspy_kernel::{OnCpu, State as ThreadState, monotonic_ns};
-use fgspy_memory::{Fate, Live, Process, ReadError, own_cpu_time};
-use fgspy_profile::{Accounting, State};
+use fastrand::Rng;
+use fgspy_goroutines::{ActiveFinder, Reader, Runtime};
+use fgspy_kernel::{OnCpu, monotonic_ns};
+use fgspy_memory::{Fate, Live, Process, ReadError, own_cpu_time, own_thread_cpu_time};
+use fgspy_profile::Accounting;
 
-use crate::aggregate::{Aggregate, RawStack, Weight, Who};
+use crate::aggregate::Aggregate;
+use crate::budget::Spent;
+use crate::choose::{Choice, Chooser, Reading};
 use crate::on_cpu::Interval;
+use crate::slots::Slot;
 use crate::ticker::{Stop, Tick, Ticker};
+use crate::watch::{Now, Watch};
 
 /// A target that is ready to be recorded.
 pub struct Session {
@@ -24,6 +28,9 @@ pub struct Session {
     pub on_cpu: Option<OnCpu>,
 }
 
+/// [`Options::max_memory`] where nobody says otherwise.
+pub const DEFAULT_MAX_MEMORY: usize = 512 << 20;
+
 /// How to record.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -34,6 +41,12 @@ pub struct Options {
     /// Count the runtime's own goroutines even while they wait. Go's own goroutine profiles, and so fgprof, leave them out;
     /// here they count while they run or want to, so that the work of the garbage collector is seen.
     pub system: bool,
+    /// How much to read.
+    pub reading: Reading,
+    /// About how many bytes of memory the recording may take.
+    pub max_memory: usize,
+    /// Makes the choice of goroutines repeatable; without it, it is different each time.
+    pub seed: Option<u64>,
 }
 
 /// Why a recording ended.
@@ -49,6 +62,20 @@ pub enum Ended {
     TargetReplaced,
     /// The kernel no longer lets us read the target.
     Denied,
+}
+
+impl Default for Options {
+    /// 99 ticks a second until stopped, within 1 % of a core and [`DEFAULT_MAX_MEMORY`].
+    fn default() -> Options {
+        Options {
+            rate_hz: 99.0,
+            duration: None,
+            system: false,
+            reading: Reading::Budget { max_cpu: 0.01 },
+            max_memory: DEFAULT_MAX_MEMORY,
+            seed: None,
+        }
+    }
 }
 
 /// How a recording is going, told after each tick.
@@ -94,6 +121,7 @@ pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &m
         // The last moment at which the target was seen alive bounds what an aborted tick may count.
         let tick = ticker.tick(monotonic_ns(), stopped);
         if let Err(ended) = round.run(session, tick) {
+            round.watch.abandon();
             break ended;
         }
         covered_ns += tick.interval_ns;
@@ -102,46 +130,54 @@ pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &m
             break if stopped { Ended::Stopped } else { Ended::Duration };
         }
     };
-    let mut accounting = round.accounting;
+    let cpu_samples = round.interval.sample_count;
+    let (aggregate, mut accounting) = round.watch.finish(round.now_ns, round.ticks);
     accounting.own_cpu_ns = own_cpu_time().saturating_sub(own_cpu_before).as_nanos() as u64;
-    accounting.cpu_samples = round.interval.sample_count;
+    accounting.cpu_samples = cpu_samples;
     accounting.cpu_samples_lost = session.on_cpu.as_ref().map_or(0, |on_cpu| on_cpu.counts().lost);
-    Recording {
-        aggregate: round.aggregate,
-        accounting,
-        start_unix_ns,
-        duration: Duration::from_nanos(covered_ns),
-        ended,
-    }
+    Recording { aggregate, accounting, start_unix_ns, duration: Duration::from_nanos(covered_ns), ended }
 }
 
 /// What is kept from tick to tick.
 struct Round {
     reader: Reader,
+    finder: ActiveFinder,
+    chooser: Chooser,
+    choice: Choice,
+    active: Vec<u64>,
     interval: Interval,
-    aggregate: Aggregate,
-    accounting: Accounting,
-    goroutines: u64,
-    /// Leave out the runtime's own goroutines while they wait.
-    skip_system: bool,
-    /// Whose goroutines are started at an address.
-    owners: HashMap<u64, Owner>,
+    watch: Watch,
+    max_memory: usize,
+    ticks: u32,
+    now_ns: u64,
+    /// CPU time of this thread when the last tick was over.
+    spent: Duration,
 }
 
 impl Round {
     fn new(options: Options) -> Round {
+        let max_cpu = match options.reading {
+            Reading::Budget { max_cpu } => Some(max_cpu),
+            Reading::Everything | Reading::Share { .. } => None,
+        };
+        let accounting = Accounting { rate_hz: options.rate_hz, max_cpu, ..Accounting::default() };
+        let rng = options.seed.map_or_else(Rng::new, Rng::with_seed);
         Round {
             reader: Reader::new(),
+            finder: ActiveFinder::default(),
+            chooser: Chooser::new(options.reading, rng),
+            choice: Choice::default(),
+            active: Vec::new(),
             interval: Interval::default(),
-            aggregate: Aggregate::new(),
-            accounting: Accounting { rate_hz: options.rate_hz, ..Accounting::default() },
-            goroutines: 0,
-            skip_system: !options.system,
-            owners: HashMap::new(),
+            watch: Watch::new(accounting, options.system),
+            max_memory: options.max_memory,
+            ticks: 0,
+            now_ns: 0,
+            spent: own_thread_cpu_time(),
         }
     }
 
-    /// Reads every goroutine once, and adds what was seen for the time since the previous tick.
+    /// Reads goroutines, and takes what was seen for the time since the previous tick.
     ///
     /// A tick in which the target ends counts for nothing: which of its goroutines were read is an accident.
     fn run(&mut self, session: &mut Session, tick: Tick) -> Result<(), Ended> {
@@ -152,22 +188,11 @@ impl Round {
         if self.interval.exec {
             return Err(Ended::TargetReplaced);
         }
-        let mut seen = Vec::new();
-        let interval = &self.interval;
-        let (skip_system, owners) = (self.skip_system, &mut self.owners);
-        let read = self.reader.round(runtime, memory, &mut |observation| {
-            let waits = matches!(observation.status, Status::Waiting | Status::Syscall);
-            let start_pc = observation.g.start_pc;
-            let mut is_system = || match owners.entry(start_pc).or_insert_with(|| runtime.owner(start_pc)) {
-                Owner::Program => false,
-                Owner::Runtime => true,
-                Owner::RuntimeForProgram => runtime.is_system(start_pc, observation.stack.pcs()),
-            };
-            if skip_system && waits && is_system() {
-                return;
-            }
-            seen.push(Seen::new(runtime, interval, &observation, tick.due_ns));
-        });
+        let now_ns = self.now_ns.saturating_add(tick.interval_ns);
+        let now = Now { tick: self.ticks + 1, previous_ns: self.now_ns, now_ns, due_ns: tick.due_ns };
+        let before = own_thread_cpu_time();
+        let read = self.read(runtime, memory, now, tick.period_ns);
+        let reading = own_thread_cpu_time().saturating_sub(before);
         let fate = match read {
             Err(ReadError::TargetGone) => process.fate_after_loss(),
             _ => process.still_same(),
@@ -178,115 +203,69 @@ impl Round {
             (Fate::Same, Err(_)) => return Err(Ended::Denied),
             (Fate::Same, Ok(())) => {}
         }
-        self.goroutines = seen.len() as u64;
-        self.accounting.ticks += 1;
-        self.accounting.late_ticks += u64::from(tick.late);
-        for seen in seen {
-            self.add(seen, tick.interval_ns);
-        }
+        self.watch.commit(now);
+        (self.ticks, self.now_ns) = (now.tick, now.now_ns);
+        self.watch.accounting.ticks += 1;
+        self.watch.accounting.late_ticks += u64::from(tick.late);
         self.interval.forget_before(tick.due_ns);
+        self.keep_within_memory();
+        self.account(tick, reading);
         Ok(())
     }
 
-    fn add(&mut self, seen: Seen, interval_ns: u64) {
-        let Seen { mut who, labels, stacks, reject } = seen;
-        who.labels = self.aggregate.labels(&labels);
-        let accounting = &mut self.accounting;
-        accounting.expected_ns = accounting.expected_ns.saturating_add(interval_ns);
-        match reject {
-            None => accounting.accepted += 1,
-            Some(Reject::Changed) => accounting.changed += 1,
-            Some(Reject::Broken) => accounting.broken += 1,
-            Some(Reject::Unmapped) => accounting.unmapped += 1,
+    fn read(&mut self, runtime: &Runtime, memory: &Live, now: Now, period_ns: u64) -> Result<(), ReadError> {
+        if let Some(len) = self.finder.find(runtime, memory, &mut self.active)? {
+            self.reader.refresh(runtime, memory, len)?;
         }
-        let weight = Weight { count: 1, time_ns: interval_ns };
-        match stacks.len() as u64 {
-            0 => self.aggregate.add_unplaced(who, weight),
-            parts => {
-                // One observation, seen by the kernel in several places: each has its part of the interval. The first
-                // takes what does not divide.
-                let part = interval_ns / parts;
-                for (i, stack) in stacks.into_iter().enumerate() {
-                    let time_ns = if i == 0 { interval_ns - part * (parts - 1) } else { part };
-                    self.aggregate.add(who, stack, Weight { count: u64::from(i == 0), time_ns });
-                }
+        let slots = &mut self.watch.slots;
+        let new = self.reader.all().len().saturating_sub(slots.all.len());
+        slots.all.resize(self.reader.all().len(), Slot::default());
+        let all = self.reader.all();
+        let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
+        self.chooser.choose(&mut self.choice, slots, all, (now.tick, period_ns as f64), &active, new);
+        let Round { reader, choice, interval, watch, .. } = self;
+        reader.read(runtime, memory, &choice.wanted, &mut |asked, observation| {
+            if let (Some(wanted), Some(odds)) = (choice.wanted.get(asked), choice.odds.get(asked)) {
+                watch.observe(runtime, interval, now, (wanted.index, *odds), observation);
             }
+        })
+    }
+
+    /// Frees what can be done without.
+    fn keep_within_memory(&mut self) {
+        if !self.watch.is_anonymous() && self.watch.bytes() > self.max_memory {
+            self.watch.forget_goroutines();
+            let remark = "more goroutines came and went than can be told apart within --max-memory: \
+                          times are right, but not which goroutine spent them";
+            self.watch.accounting.remarks.push(remark.to_owned());
+        }
+    }
+
+    /// Tells the budget what the tick cost. The first look at all goroutines is not held against it: it would be paid
+    /// for by reading nothing for a long time.
+    fn account(&mut self, tick: Tick, reading: Duration) {
+        let spent = own_thread_cpu_time();
+        let whole_ns = spent.saturating_sub(self.spent).as_nanos() as u64;
+        self.spent = spent;
+        if self.ticks == 1 {
+            self.watch.slots.unwalked.reverse();
+            self.watch.accounting.first_look_ns = whole_ns;
+        } else if let Some(budget) = self.chooser.budget() {
+            let reads = self.choice.wanted.len() as u64;
+            let reading_ns = reading.as_nanos() as u64;
+            budget.settle(Spent { whole_ns, reading_ns, reads, interval_ns: tick.interval_ns });
         }
     }
 
     fn progress(&self, elapsed: Duration) -> Progress {
-        let accounting = &self.accounting;
+        let accounting = &self.watch.accounting;
         let rejected = accounting.changed + accounting.broken + accounting.unmapped;
         Progress {
             elapsed,
-            goroutines: self.goroutines,
+            goroutines: self.watch.live,
             observations: accounting.accepted + rejected,
             rejected,
             late_ticks: accounting.late_ticks,
         }
-    }
-}
-
-/// Why a stack was not used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reject {
-    Changed,
-    Broken,
-    Unmapped,
-}
-
-/// One goroutine at one tick.
-struct Seen {
-    who: Who,
-    labels: fgspy_goroutines::labels::Labels,
-    stacks: Vec<RawStack>,
-    reject: Option<Reject>,
-}
-
-impl Seen {
-    fn new(runtime: &Runtime, interval: &Interval, observation: &Observation<'_>, due_ns: u64) -> Seen {
-        let thread = observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, due_ns));
-        let state = state(observation.status, thread);
-        let reject = match observation.stack {
-            Stack::Whole(_) | Stack::Cut(_) | Stack::OnThread => None,
-            Stack::Changed => Some(Reject::Changed),
-            Stack::Broken => Some(Reject::Broken),
-            Stack::Unmapped => Some(Reject::Unmapped),
-        };
-        let mut stacks = match state {
-            State::Running => interval.stacks_of(runtime, observation),
-            _ => Vec::new(),
-        };
-        if let (true, Stack::Whole(pcs) | Stack::Cut(pcs)) = (stacks.is_empty(), observation.stack) {
-            let cut = matches!(observation.stack, Stack::Cut(_));
-            stacks.push(RawStack { kernel: Vec::new(), user: pcs.to_vec(), exact_leaf: false, cut });
-        }
-        let g = observation.g;
-        Seen {
-            who: Who {
-                goid: g.goid,
-                start_pc: g.start_pc,
-                go_pc: g.go_pc,
-                state,
-                wait_reason: (state == State::Waiting).then_some(g.wait_reason),
-                labels: Default::default(),
-            },
-            labels: observation.labels.cloned().unwrap_or_default(),
-            stacks,
-            reject,
-        }
-    }
-}
-
-/// What a goroutine was doing, by the runtime's word and the kernel's.
-fn state(status: Status, thread: ThreadState) -> State {
-    match (status, thread) {
-        (Status::Running | Status::CopyStack, ThreadState::Preempted) => State::RunningOffCpu,
-        (Status::Running | Status::CopyStack, _) => State::Running,
-        // The runtime calls it a system call; the kernel says it computes: in the kernel, or in C.
-        (Status::Syscall, ThreadState::OnCpu) => State::Running,
-        (Status::Syscall, _) => State::Syscall,
-        (Status::Runnable | Status::Preempted, _) => State::Runnable,
-        (Status::Waiting | Status::Leaked, _) => State::Waiting,
     }
 }

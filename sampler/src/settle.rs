@@ -7,20 +7,20 @@
 //! places are a sample of the unseen ones. Failing that, over those of goroutines started with the same function; failing
 //! that, it stays without a stack and is shown as such. How much was spread is counted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use fgspy_profile::State;
+use fgspy_profile::{State, Weight};
 
-use crate::aggregate::{Aggregate, RawStackId, Weight, Who};
+use crate::aggregate::{Aggregate, Cell, RawStackId};
 
-/// What became of time without a stack, in nanoseconds.
+/// What became of time without a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Spread over places of the same goroutine, or of its peers.
+    /// Nanoseconds spread over places of the same goroutine, or of its peers.
     pub spread_ns: u64,
-    /// Observations that stay without a stack.
-    pub lost: Vec<(Who, Weight)>,
+    /// What stays without a stack: goroutine, cell and weight.
+    pub lost: Vec<(u64, Cell, Weight)>,
 }
 
 /// In which places to look, the closest first.
@@ -33,33 +33,44 @@ enum Peers {
 /// Spreads all unplaced observations of `aggregate`.
 pub fn settle(aggregate: &mut Aggregate) -> Settled {
     let unplaced = aggregate.take_unplaced();
-    let mut places: HashMap<Peers, Vec<(RawStackId, Weight)>> = HashMap::new();
+    let wanted: HashSet<Peers> = unplaced.iter().flat_map(|&(goid, cell, _)| peers_of(goid, cell)).collect();
+    let mut places: HashMap<Peers, HashMap<RawStackId, Weight>> = HashMap::new();
     if !unplaced.is_empty() {
-        for (who, stack, weight) in aggregate.samples() {
-            for peers in peers_of(who) {
-                places.entry(peers).or_default().push((stack, weight));
+        for (goid, cell, weight) in aggregate.samples() {
+            let Some(stack) = cell.stack else { continue };
+            for peers in peers_of(goid, cell).into_iter().filter(|peers| wanted.contains(peers)) {
+                *places.entry(peers).or_default().entry(stack).or_default() += weight;
             }
         }
     }
+    let places: HashMap<Peers, Vec<(RawStackId, Weight)>> =
+        places.into_iter().map(|(peers, seen)| (peers, sorted(seen))).collect();
     let mut settled = Settled::default();
-    for (who, weight) in unplaced {
-        match peers_of(who).iter().find_map(|peers| places.get(peers)) {
+    for (goid, cell, weight) in unplaced {
+        match peers_of(goid, cell).iter().find_map(|peers| places.get(peers)) {
             Some(seen) => {
                 for (stack, part) in spread(weight, seen) {
-                    aggregate.add_to(who, stack, part);
+                    aggregate.add(goid, Cell { stack: Some(stack), ..cell }, part);
                 }
                 settled.spread_ns = settled.spread_ns.saturating_add(weight.time_ns);
             }
-            None => settled.lost.push((who, weight)),
+            None => settled.lost.push((goid, cell, weight)),
         }
     }
     settled
 }
 
-fn peers_of(who: Who) -> [Peers; 2] {
-    let Who { goid, start_pc, wait_reason, .. } = who;
+/// In an order that does not depend on hashes, so that one recording always gives one profile.
+fn sorted(seen: HashMap<RawStackId, Weight>) -> Vec<(RawStackId, Weight)> {
+    let mut seen: Vec<_> = seen.into_iter().collect();
+    seen.sort_unstable_by_key(|(stack, _)| *stack);
+    seen
+}
+
+fn peers_of(goid: u64, cell: Cell) -> [Peers; 2] {
+    let Cell { start_pc, wait_reason, .. } = cell;
     // A thread that the kernel took off its CPU stands where the goroutine runs.
-    let state = if who.state == State::RunningOffCpu { State::Running } else { who.state };
+    let state = if cell.state == State::RunningOffCpu { State::Running } else { cell.state };
     [Peers::Goroutine { goid, state, wait_reason }, Peers::Start { start_pc, state, wait_reason }]
 }
 
@@ -68,13 +79,22 @@ fn spread(weight: Weight, places: &[(RawStackId, Weight)]) -> Vec<(RawStackId, W
     let total: u128 = places.iter().map(|(_, seen)| u128::from(seen.time_ns.max(1))).sum();
     let mut seen_so_far = 0;
     let mut given = Weight::default();
-    let mut parts = Vec::with_capacity(places.len());
+    let mut parts = Vec::new();
     for (stack, seen) in places {
         seen_so_far += u128::from(seen.time_ns.max(1));
         // Rounding the running sum, not each part, leaves nothing over.
         let up_to = |whole: u64| (u128::from(whole) * seen_so_far / total) as u64;
-        let part = Weight { count: up_to(weight.count) - given.count, time_ns: up_to(weight.time_ns) - given.time_ns };
-        given = Weight { count: given.count + part.count, time_ns: given.time_ns + part.time_ns };
+        let upto = Weight {
+            count: up_to(weight.count),
+            time_ns: up_to(weight.time_ns),
+            variance_us2: up_to(weight.variance_us2),
+        };
+        let part = Weight {
+            count: upto.count - given.count,
+            time_ns: upto.time_ns - given.time_ns,
+            variance_us2: upto.variance_us2 - given.variance_us2,
+        };
+        given = upto;
         if part != Weight::default() {
             parts.push((*stack, part));
         }
@@ -87,43 +107,43 @@ mod tests {
     use super::*;
     use crate::aggregate::{RawLabelsId, RawStack};
 
-    fn who(goid: u64, state: State) -> Who {
-        Who { goid, start_pc: 7, go_pc: 0, state, wait_reason: None, labels: RawLabelsId::default() }
+    /// What a goroutine spent at a place, or (0) at an unknown one.
+    fn add(aggregate: &mut Aggregate, goid: u64, state: State, pc: u64, count: u64, time_ns: u64) {
+        let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
+        let stack = (pc != 0).then(|| aggregate.stack_id(stack));
+        let weight = Weight { count, time_ns, variance_us2: 0 };
+        aggregate.add(goid, cell(state, stack), weight);
     }
 
-    fn stack(pc: u64) -> RawStack {
-        RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false }
-    }
-
-    fn weight(count: u64, time_ns: u64) -> Weight {
-        Weight { count, time_ns }
+    fn cell(state: State, stack: Option<RawStackId>) -> Cell {
+        Cell { start_pc: 7, go_pc: 0, state, wait_reason: None, labels: RawLabelsId::default(), stack }
     }
 
     fn times(aggregate: &Aggregate) -> Vec<(u64, u64, u64)> {
-        aggregate
-            .samples()
-            .map(|(who, stack, weight)| (who.goid, aggregate.stack(stack).unwrap().user[0], weight.time_ns))
-            .collect()
+        let pc = |cell: Cell| aggregate.stack(cell.stack.unwrap()).unwrap().user[0];
+        aggregate.samples().map(|(goid, cell, weight)| (goid, pc(cell), weight.time_ns)).collect()
     }
 
     #[test]
     fn time_goes_where_the_goroutine_was_seen_in_proportion_and_none_is_lost() {
         let mut aggregate = Aggregate::new();
-        aggregate.add(who(1, State::Running), stack(0xa), weight(2, 200));
-        aggregate.add(who(1, State::Running), stack(0xb), weight(1, 100));
-        aggregate.add(who(1, State::Runnable), stack(0xc), weight(1, 100));
-        aggregate.add_unplaced(who(1, State::Running), weight(1, 100));
+        add(&mut aggregate, 1, State::Running, 0xa, 2, 200);
+        add(&mut aggregate, 1, State::Running, 0xb, 1, 100);
+        add(&mut aggregate, 1, State::Runnable, 0xc, 1, 100);
+        add(&mut aggregate, 1, State::Running, 0, 1, 100);
         let settled = settle(&mut aggregate);
         assert_eq!(settled, Settled { spread_ns: 100, lost: vec![] });
-        assert_eq!(times(&aggregate), [(1, 0xa, 266), (1, 0xb, 134), (1, 0xc, 100)]);
+        let mut times = times(&aggregate);
+        times.sort_unstable();
+        assert_eq!(times, [(1, 0xa, 266), (1, 0xb, 134), (1, 0xc, 100)]);
         assert_eq!(aggregate.samples().map(|(.., weight)| weight.count).sum::<u64>(), 5);
     }
 
     #[test]
     fn peers_by_start_function_stand_in_and_off_cpu_follows_running() {
         let mut aggregate = Aggregate::new();
-        aggregate.add(who(1, State::Running), stack(0xa), weight(1, 10));
-        aggregate.add_unplaced(who(2, State::RunningOffCpu), weight(1, 30));
+        add(&mut aggregate, 1, State::Running, 0xa, 1, 10);
+        add(&mut aggregate, 2, State::RunningOffCpu, 0, 1, 30);
         assert_eq!(settle(&mut aggregate).spread_ns, 30);
         assert_eq!(times(&aggregate), [(1, 0xa, 10), (2, 0xa, 30)]);
     }
@@ -131,9 +151,10 @@ mod tests {
     #[test]
     fn time_nobody_can_place_is_reported() {
         let mut aggregate = Aggregate::new();
-        aggregate.add(who(1, State::Runnable), stack(0xa), weight(1, 10));
-        aggregate.add_unplaced(who(1, State::Running), weight(1, 30));
+        add(&mut aggregate, 1, State::Runnable, 0xa, 1, 10);
+        add(&mut aggregate, 1, State::Running, 0, 1, 30);
+        let weight = Weight { count: 1, time_ns: 30, variance_us2: 0 };
         let settled = settle(&mut aggregate);
-        assert_eq!(settled, Settled { spread_ns: 0, lost: vec![(who(1, State::Running), weight(1, 30))] });
+        assert_eq!(settled, Settled { spread_ns: 0, lost: vec![(1, cell(State::Running, None), weight)] });
     }
 }

@@ -42,6 +42,8 @@ pub struct Tick {
     pub now_ns: u64,
     /// Measured time since the previous tick came: the wall time that an observation at this tick stands for.
     pub interval_ns: u64,
+    /// The period that was asked for.
+    pub period_ns: u64,
     /// It came more than half a period after it was due.
     pub late: bool,
     /// The recording is to end with this tick.
@@ -82,6 +84,7 @@ impl Ticker {
             due_ns,
             now_ns,
             interval_ns: now_ns.saturating_sub(self.previous_ns),
+            period_ns: self.period_ns,
             late: now_ns.saturating_sub(due_ns) > self.period_ns / 2,
             last: stopped || self.end_ns.is_some_and(|end| now_ns >= end),
         };

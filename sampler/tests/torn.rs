@@ -85,7 +85,7 @@ impl Count {
                 self.switched += u64::from(observation.status.is_on_thread());
             }
             Stack::Cut(_) => self.cut += 1,
-            Stack::OnThread => {}
+            Stack::OnThread | Stack::Unread | Stack::Same => {}
             Stack::Changed => self.changed += 1,
             Stack::Unmapped => self.unmapped += 1,
             Stack::Broken => self.broken += 1,

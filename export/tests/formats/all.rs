@@ -129,7 +129,7 @@ fn the_story_of_a_recording_leaves_nothing_out() {
             "4 goroutines, 2.0 on average; the samples stand for 1.00 s, 100.0% of what there should be",
             "100 ticks a second of 100, 1 late; 100 observations, 2 more moved while they were read, 3 have a broken stack, \
              4 were unreadable; 34 on-CPU samples, 5 more lost",
-            "place inferred for 10.0% of the time, unknown for 4.0%; fgspy used 7.00 ms of CPU time",
+            "place inferred for 10.0% of the time, unknown for 4.0%; every goroutine was read at every tick; fgspy used 7.00 ms of CPU time",
             "remark: no permission for perf_event_open",
         ]
     );

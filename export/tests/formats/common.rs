@@ -1,6 +1,6 @@
 //! Small profiles with known content.
 
-use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, State, Target};
+use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, State, Target, Weight};
 
 pub(crate) const MS: u64 = 1_000_000;
 
@@ -64,13 +64,17 @@ pub(crate) fn shop() -> Profile {
     b.add(key(locking, 2, State::Waiting, Some(mutex), none), 50, 500 * MS);
     b.add(key(locking, 3, State::Waiting, Some(mutex), none), 10, 100 * MS);
     b.add(key(calling, 2, State::Syscall, None, none), 5, 50 * MS);
-    b.add(key(unseen, 4, State::Running, None, none), 4, 40 * MS);
+    b.add_weight(
+        key(unseen, 4, State::Running, None, none),
+        Weight { count: 4, time_ns: 40 * MS, variance_us2: 9_000_000 },
+    );
     b.add(key(computing, 3, State::RunningOffCpu, None, none), 1, 10 * MS);
     let accounting = Accounting {
         rate_hz: 100.0,
         ticks: 50,
         late_ticks: 1,
         accepted: 100,
+        proven: 60,
         changed: 2,
         broken: 3,
         unmapped: 4,
@@ -79,7 +83,10 @@ pub(crate) fn shop() -> Profile {
         cpu_samples: 34,
         cpu_samples_lost: 5,
         expected_ns: 1_000 * MS,
+        goroutine_ticks: 109,
         own_cpu_ns: 7 * MS,
+        first_look_ns: 2 * MS,
+        max_cpu: Some(0.01),
         remarks: vec!["no permission for perf_event_open".into()],
     };
     b.finish(500 * MS, accounting)

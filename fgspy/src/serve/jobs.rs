@@ -23,6 +23,8 @@ const RATE_HZ: f64 = 99.0;
 
 pub(super) struct Jobs {
     watched: Arc<Watched>,
+    /// How much a recording may use.
+    limits: Options,
     ending: Ending,
     recordings: Arc<Semaphore>,
     /// Looks at all goroutines take their turns: one is short.
@@ -30,9 +32,9 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) fn new(watched: Arc<Watched>, ending: Ending) -> Jobs {
+    pub(super) fn new(watched: Arc<Watched>, limits: Options, ending: Ending) -> Jobs {
         let (recordings, looks) = (Arc::new(Semaphore::new(MAX_RECORDINGS)), Arc::new(Semaphore::new(1)));
-        Jobs { watched, ending, recordings, looks }
+        Jobs { watched, limits, ending, recordings, looks }
     }
 
     /// Records. Ends early, with what there is by then, when the server ends; and with nothing when the client leaves
@@ -45,10 +47,10 @@ impl Jobs {
         let stop = Stop::new();
         let _when_dropped = StopOnDrop(stop.clone());
         let mut job = spawn_blocking({
-            let (watched, stop) = (Arc::clone(&self.watched), stop.clone());
+            let (watched, limits, stop) = (Arc::clone(&self.watched), self.limits, stop.clone());
             move || {
                 let _place = place;
-                record(&watched, &recording, &stop)
+                record(&watched, limits, &recording, &stop)
             }
         });
         let mut ending = self.ending.clone();
@@ -95,9 +97,9 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn record(watched: &Watched, recording: &Recording, stop: &Stop) -> Result<Answer, Refusal> {
+fn record(watched: &Watched, limits: Options, recording: &Recording, stop: &Stop) -> Result<Answer, Refusal> {
     let target = watched.open().map_err(|error| unavailable(&error))?;
-    let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time), system: false };
+    let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time), ..limits };
     let (mut profile, ended) = fgspy_sampler::record_profile(target, options, stop, &mut |_| {});
     let cut_short = match ended {
         Ended::Duration | Ended::Stopped => None,

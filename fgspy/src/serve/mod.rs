@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::args::ServeArgs;
 use crate::say::say;
 use crate::signals;
+use jobs::Jobs;
 use target::Watched;
 
 /// How often the target is looked at, to notice its exit.
@@ -66,7 +67,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     thread::Builder::new().name("watcher".into()).spawn(watcher)?;
     let pid = watched.pid();
-    let end = runtime.block_on(server::serve(listener, watched, ending));
+    let jobs = Jobs::new(watched, args.limits.options(), ending.clone());
+    let end = runtime.block_on(server::serve(listener, jobs, ending));
     // Whatever still runs has been told to stop, and its client is gone.
     runtime.shutdown_background();
     if end == End::TargetExited {

@@ -18,7 +18,6 @@ use tokio::time::{sleep, timeout};
 use super::answer::{self, Refusal};
 use super::jobs::Jobs;
 use super::request::Wanted;
-use super::target::Watched;
 use super::{End, Ending, guard};
 
 /// Connections at a time; further clients wait.
@@ -35,9 +34,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `ending` says so, and says why it ended.
-pub(super) async fn serve(listener: TcpListener, watched: Arc<Watched>, mut ending: Ending) -> End {
+pub(super) async fn serve(listener: TcpListener, jobs: Jobs, mut ending: Ending) -> End {
     let local = listener.local_addr().is_ok_and(guard::is_loopback);
-    let service = Arc::new(Service { jobs: Jobs::new(watched, ending.clone()), local });
+    let service = Arc::new(Service { jobs, local });
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let end = loop {

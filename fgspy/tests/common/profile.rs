@@ -21,6 +21,7 @@ pub(crate) struct Profile {
 pub(crate) struct Accounting {
     pub(crate) ticks: u64,
     pub(crate) accepted: u64,
+    pub(crate) goroutine_ticks: u64,
     pub(crate) changed: u64,
     pub(crate) broken: u64,
     pub(crate) unmapped: u64,
@@ -70,8 +71,8 @@ impl Profile {
         if self.accounting.remarks.iter().any(|remark| remark.starts_with("filtered by")) {
             return;
         }
-        let Accounting { accepted, changed, broken, unmapped, expected_ns, .. } = self.accounting;
-        assert_eq!(self.samples.iter().map(|s| s.count).sum::<u64>(), accepted + changed + broken + unmapped);
+        let Accounting { goroutine_ticks, expected_ns, .. } = self.accounting;
+        assert_eq!(self.samples.iter().map(|s| s.count).sum::<u64>(), goroutine_ticks);
         assert_eq!(self.time(), expected_ns);
     }
 

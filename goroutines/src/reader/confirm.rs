@@ -25,6 +25,9 @@ impl Reader {
         let size = runtime.layout.g.size as usize;
         for _ in 0..LOOKS {
             let mut doubtful: Vec<&mut Job> = jobs.iter_mut().filter(|job| job.is_doubtful(runtime)).collect();
+            if doubtful.is_empty() {
+                return Ok(());
+            }
             let g_stack_g = |job: &&mut Job| {
                 let g = Range { addr: job.address, len: size };
                 [g, job.stack, g]

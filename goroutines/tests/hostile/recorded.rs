@@ -44,11 +44,12 @@ fn record(toolchain: &Toolchain) -> Result<Recorded> {
     let tids: Vec<u32> = facts.threads.iter().map(|thread| thread.ns_tid).collect();
     let runtime = attach(&memory, binary, facts.load_bias.unwrap_or(0), &tids)?;
     let goroutines = census(&runtime, &memory)?;
-    let (mut observed, mut addresses) = (Vec::new(), Vec::new());
-    Reader::new().round(&runtime, &memory, &mut |observation| {
+    let mut observed = Vec::new();
+    let mut reader = Reader::new();
+    reader.round(&runtime, &memory, &mut |observation| {
         observed.push((observation.address, *observation.g));
-        addresses = observation.all.to_vec();
     })?;
+    let addresses = reader.all().runs().flatten().filter_map(|&index| reader.all().address(index)).collect();
     let snapshot = Snapshot::new(facts, &memory.tape(), &memory.tape(), 0);
     Ok(Recorded { snapshot, runtime, tids, goroutines, observed, addresses })
 }

@@ -1,7 +1,7 @@
 //! Whether the tables of a profile fit together.
 
 use super::Error;
-use crate::{Location, Profile, StringId};
+use crate::{Accounting, Location, Profile, StringId};
 
 /// Checks what [`super::read_limited`] promises.
 pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
@@ -11,8 +11,9 @@ pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
     if profile.label_sets.first().is_none_or(|first| !first.is_empty()) {
         return Err(Error::Inconsistent("label set 0 is not the empty set".into()));
     }
-    if !profile.accounting.rate_hz.is_finite() {
-        return Err(Error::Inconsistent("the rate is not a number".into()));
+    let Accounting { rate_hz, max_cpu, .. } = profile.accounting;
+    if !rate_hz.is_finite() || max_cpu.is_some_and(|max| !max.is_finite()) {
+        return Err(Error::Inconsistent("the rate or the budget is not a number".into()));
     }
     for (index, function) in profile.functions.iter().enumerate() {
         string(profile, "function", index, function.name)?;

@@ -10,7 +10,7 @@ use crate::Profile;
 
 /// How much of a recording to put up with.
 ///
-/// An entry takes at most 72 bytes in memory and an element of an entry at most four times its bytes in the file, so the
+/// An entry takes at most 80 bytes in memory and an element of an entry at most four times its bytes in the file, so the
 /// default bounds the memory by about 3.5 GB; a recording that is not hostile takes a small part of that.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use fgspy_fixtures::{Toolchain, Variant, build, skip, toolchains, zoo};
 use fgspy_profile::{Profile, Sample, State};
-use fgspy_sampler::{GoProcess, Options, Stop, record_profile};
+use fgspy_sampler::{GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The stacks in which each kind can be, leaf first, without the runtime's own frames.
@@ -46,7 +46,12 @@ fn spinners(toolchain: &Toolchain) -> Result<()> {
         skip(&format!("on_cpu spinners {}", toolchain.version), &notes.join("; "));
         return Ok(());
     }
-    let options = Options { rate_hz: 99.0, duration: Some(Duration::from_secs(2)), system: true };
+    let options = Options {
+        duration: Some(Duration::from_secs(2)),
+        system: true,
+        reading: Reading::Everything,
+        ..Options::default()
+    };
     let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_| {});
     let goids: BTreeMap<u64, &str> = kinds.iter().map(|kind| (kind.goid, kind.kind.as_str())).collect();
     let (mut placed, mut unplaced) = (BTreeSet::new(), BTreeSet::new());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::toolchains;
 use fgspy_profile::{Profile, Sample, State};
-use fgspy_sampler::{Ended, GoProcess, Options, Stop, record_profile};
+use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 
 use crate::load::Load;
 use crate::target::Target;
@@ -18,7 +18,13 @@ const RATE_HZ: f64 = 99.0;
 pub(crate) fn while_it_works(target: &Target) -> Result<()> {
     let _load = target.port().map(Load::on);
     let process = GoProcess::open(target.pid())?;
-    let options = Options { rate_hz: RATE_HZ, duration: Some(DURATION), system: true };
+    let options = Options {
+        rate_hz: RATE_HZ,
+        duration: Some(DURATION),
+        system: true,
+        reading: Reading::Everything,
+        ..Options::default()
+    };
     let (mut least, mut most) = (u64::MAX, 0);
     let (profile, ended) = record_profile(process, options, &Stop::new(), &mut |progress| {
         least = least.min(progress.goroutines);

@@ -41,7 +41,7 @@ pub(crate) fn measure(pid: u32) {
     let start = Instant::now();
     let target = GoProcess::open(pid).expect("it can be read");
     let attached = start.elapsed();
-    let options = Options { rate_hz: 99.0, duration: Some(Duration::from_secs(1)), system: true };
+    let options = Options { duration: Some(Duration::from_secs(1)), system: true, ..Options::default() };
     let mut first = None;
     let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_| {
         first.get_or_insert_with(|| start.elapsed());

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
 use fgspy_profile::{Class, Filter, Profile, State, apply};
-use fgspy_sampler::{Ended, GoProcess, Options, Stop, record_profile};
+use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -33,7 +33,8 @@ fn run(result: Result<()>) -> Result<(), Failed> {
 
 fn record(fixture: &Fixture, duration: Duration) -> Result<Profile> {
     let target = GoProcess::open(fixture.pid())?;
-    let options = Options { rate_hz: 99.0, duration: Some(duration), system: true };
+    let options =
+        Options { duration: Some(duration), system: true, reading: Reading::Everything, ..Options::default() };
     let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_| {});
     ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
     adds_up(&profile)?;

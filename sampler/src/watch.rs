@@ -1,0 +1,277 @@
+//! From what was read at a tick to time in cells.
+//!
+//! A goroutine is credited for the time since its last change only when it changes again: one that stands still costs
+//! nothing but its read.
+
+use std::collections::HashMap;
+
+use fgspy_goroutines::{Observation, Owner, Runtime, Stack, Status};
+use fgspy_kernel::State as ThreadState;
+use fgspy_profile::{Accounting, State};
+
+use crate::aggregate::{Aggregate, Cell, CellId, RawStack};
+use crate::choose::Odds;
+use crate::corrections::Corrections;
+use crate::on_cpu::Interval;
+use crate::slots::{Slot, Slots};
+
+/// The moment of a tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// Its number, from 1 on.
+    pub(crate) tick: u32,
+    /// The time of the recording at the tick before, in nanoseconds.
+    pub(crate) previous_ns: u64,
+    /// The time of the recording at this tick.
+    pub(crate) now_ns: u64,
+    /// When this tick was due, by the kernel's clock.
+    pub(crate) due_ns: u64,
+}
+
+impl Now {
+    fn interval_ns(self) -> u64 {
+        self.now_ns.saturating_sub(self.previous_ns)
+    }
+}
+
+/// What has been seen so far.
+pub(crate) struct Watch {
+    pub(crate) slots: Slots,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) accounting: Accounting,
+    corrections: Corrections,
+    /// Goroutines on a CPU, and where: credited when the tick is over.
+    on_cpu: Vec<(u64, CellId, u64, u64)>,
+    /// Slots in a cell.
+    pub(crate) live: u64,
+    /// Goroutines known to be there, × the time: what all credits must add up to.
+    expected_ns: u64,
+    /// Leave out the runtime's own goroutines while they wait.
+    skip_system: bool,
+    /// Whose goroutines are started at an address.
+    owners: HashMap<u64, Owner>,
+    /// The profile does not say which goroutine spent the time, for want of memory.
+    anonymous: bool,
+}
+
+/// Start addresses that are remembered.
+const MAX_OWNERS: usize = 1 << 16;
+
+impl Watch {
+    pub(crate) fn new(accounting: Accounting, system: bool) -> Watch {
+        Watch {
+            slots: Slots::default(),
+            aggregate: Aggregate::new(),
+            accounting,
+            corrections: Corrections::default(),
+            on_cpu: Vec::new(),
+            live: 0,
+            expected_ns: 0,
+            skip_system: !system,
+            owners: HashMap::new(),
+            anonymous: false,
+        }
+    }
+
+    /// Takes g number `index` as it was read; `None` when it is no goroutine now.
+    pub(crate) fn observe(
+        &mut self,
+        runtime: &Runtime,
+        interval: &Interval,
+        now: Now,
+        (index, odds): (u32, Odds),
+        observation: Option<Observation<'_>>,
+    ) {
+        let Some(observation) = observation else {
+            let gone = Slot { fingerprint: Default::default(), goid: 0, cell: None, walked: false, ..self.slot(index) };
+            return self.change(index, gone, now, odds);
+        };
+        let accounting = &mut self.accounting;
+        match observation.stack {
+            Stack::Same => {
+                accounting.accepted += 1;
+                accounting.proven += 1;
+                return;
+            }
+            Stack::Unread => self.slots.unwalked.push(index),
+            Stack::Whole(_) | Stack::Cut(_) | Stack::OnThread => accounting.accepted += 1,
+            Stack::Changed => accounting.changed += 1,
+            Stack::Broken => accounting.broken += 1,
+            Stack::Unmapped => accounting.unmapped += 1,
+        }
+        let thread = observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, now.due_ns));
+        let state = state(observation.status, thread);
+        let hidden = self.skip_system && self.is_hidden(runtime, &observation);
+        let g = observation.g;
+        let cell = Cell {
+            start_pc: g.start_pc,
+            go_pc: g.go_pc,
+            state,
+            wait_reason: (state == State::Waiting).then_some(g.wait_reason),
+            labels: observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default(),
+            stack: None,
+        };
+        let places = match state {
+            State::Running => interval.stacks_of(runtime, &observation),
+            _ => Vec::new(),
+        };
+        let walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));
+        if !places.is_empty() {
+            return self.change_on_cpu(&observation, cell, places, now, odds);
+        }
+        let stack = walked.then(|| {
+            let (user, cut) = (observation.stack.pcs().to_vec(), matches!(observation.stack, Stack::Cut(_)));
+            self.aggregate.stack_id(RawStack { kernel: Vec::new(), user, exact_leaf: false, cut })
+        });
+        let cell = (!hidden).then(|| self.aggregate.cell(Cell { stack, ..cell }));
+        let known = self.slot(index);
+        // A stack read only now is what it was when the g was first read, if the goroutine has not run since.
+        let same = known.fingerprint == observation.fingerprint && known.goid == g.goid;
+        let is_proven = same && observation.fingerprint.is_proof() && known.cell.is_some() && cell.is_some();
+        let seen = Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, ..known };
+        if walked && !known.walked && is_proven {
+            self.put(index, seen);
+        } else {
+            self.change(index, seen, now, odds);
+        }
+    }
+
+    fn slot(&self, index: u32) -> Slot {
+        self.slots.all.get(index as usize).copied().unwrap_or_default()
+    }
+
+    fn put(&mut self, index: u32, slot: Slot) {
+        if let Some(place) = self.slots.all.get_mut(index as usize) {
+            *place = slot;
+        }
+    }
+
+    /// Credits what g number `index` was known to do until the previous tick, and takes it to do as `seen` since then.
+    fn change(&mut self, index: u32, seen: Slot, now: Now, odds: Odds) {
+        let known = self.slot(index);
+        if known.cell == seen.cell && known.goid == seen.goid {
+            return self.put(index, Slot { since_ns: known.since_ns, since_tick: known.since_tick, ..seen });
+        }
+        self.credit(known, now.previous_ns, now.tick - 1);
+        self.put(index, Slot { since_ns: now.previous_ns, since_tick: now.tick - 1, ..seen });
+        self.live = self.live + u64::from(seen.cell.is_some()) - u64::from(known.cell.is_some());
+        if known.cell != seen.cell {
+            let interval_ns = now.interval_ns() as f64;
+            known.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, -interval_ns));
+            seen.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, interval_ns));
+        }
+        self.slots.heat(index, now.tick);
+    }
+
+    /// One that computes, seen by the kernel in several places: each has its part of the interval, and is credited when
+    /// the tick is over. Until it is read again it is taken to compute somewhere.
+    fn change_on_cpu(
+        &mut self,
+        observation: &Observation<'_>,
+        cell: Cell,
+        places: Vec<RawStack>,
+        now: Now,
+        odds: Odds,
+    ) {
+        let index = observation.index;
+        let known = self.slot(index);
+        self.credit(known, now.previous_ns, now.tick - 1);
+        let goid = observation.g.goid;
+        let somewhere = Some(self.aggregate.cell(cell));
+        let seen = Slot { fingerprint: observation.fingerprint, goid, cell: somewhere, walked: false, ..known };
+        self.put(index, Slot { since_ns: now.now_ns, since_tick: now.tick, ..seen });
+        self.live += u64::from(known.cell.is_none());
+        let interval_ns = now.interval_ns();
+        known.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, -(interval_ns as f64)));
+        let parts = places.len() as u64;
+        let part = interval_ns / parts.max(1);
+        for (i, stack) in places.into_iter().enumerate() {
+            // The first takes what does not divide.
+            let time_ns = if i == 0 { interval_ns - part * (parts - 1) } else { part };
+            let stack = Some(self.aggregate.stack_id(stack));
+            let place = self.aggregate.cell(Cell { stack, ..cell });
+            self.on_cpu.push((goid, place, u64::from(i == 0), time_ns));
+            self.corrections.note(odds, place, time_ns as f64);
+        }
+        self.slots.heat(index, now.tick);
+    }
+
+    fn credit(&mut self, slot: Slot, until_ns: u64, until_tick: u32) {
+        let Some(cell) = slot.cell else { return };
+        let time_ns = until_ns.saturating_sub(slot.since_ns);
+        if time_ns > 0 {
+            let goid = if self.anonymous { 0 } else { slot.goid };
+            self.aggregate.credit(goid, cell, until_tick.saturating_sub(slot.since_tick).into(), time_ns);
+        }
+    }
+
+    /// The tick is over, and the target was there until its end.
+    pub(crate) fn commit(&mut self, now: Now) {
+        for (goid, cell, count, time_ns) in self.on_cpu.drain(..) {
+            self.aggregate.credit(if self.anonymous { 0 } else { goid }, cell, count, time_ns);
+        }
+        self.corrections.apply(&mut self.aggregate);
+        self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
+        self.accounting.goroutine_ticks = self.accounting.goroutine_ticks.saturating_add(self.live);
+    }
+
+    /// The recording ended with the tick before the one that was just begun.
+    pub(crate) fn abandon(&mut self) {
+        self.on_cpu.clear();
+        self.corrections.clear();
+    }
+
+    /// From now on, and for what is past, does not keep apart which goroutine spent the time.
+    pub(crate) fn forget_goroutines(&mut self) {
+        self.anonymous = true;
+        self.aggregate.forget_goroutines();
+    }
+
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.anonymous
+    }
+
+    /// Bytes of memory that this takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.bytes() + self.aggregate.bytes()
+    }
+
+    /// Credits everything up to the end of the recording.
+    pub(crate) fn finish(mut self, end_ns: u64, ticks: u32) -> (Aggregate, Accounting) {
+        for slot in std::mem::take(&mut self.slots.all) {
+            self.credit(slot, end_ns, ticks);
+        }
+        let corrected_ns = self.aggregate.apply_corrections();
+        self.accounting.expected_ns = self.expected_ns.saturating_add_signed(corrected_ns);
+        (self.aggregate, self.accounting)
+    }
+
+    /// Whether it is one of the runtime's own goroutines, which do not count while they wait.
+    fn is_hidden(&mut self, runtime: &Runtime, observation: &Observation<'_>) -> bool {
+        if !matches!(observation.status, Status::Waiting | Status::Syscall) {
+            return false;
+        }
+        let start_pc = observation.g.start_pc;
+        if self.owners.len() >= MAX_OWNERS {
+            self.owners.clear();
+        }
+        match self.owners.entry(start_pc).or_insert_with(|| runtime.owner(start_pc)) {
+            Owner::Program => false,
+            Owner::Runtime => true,
+            Owner::RuntimeForProgram => runtime.is_system(start_pc, observation.stack.pcs()),
+        }
+    }
+}
+
+/// What a goroutine was doing, by the runtime's word and the kernel's.
+fn state(status: Status, thread: ThreadState) -> State {
+    match (status, thread) {
+        (Status::Running | Status::CopyStack, ThreadState::Preempted) => State::RunningOffCpu,
+        (Status::Running | Status::CopyStack, _) => State::Running,
+        // The runtime calls it a system call; the kernel says it computes: in the kernel, or in C.
+        (Status::Syscall, ThreadState::OnCpu) => State::Running,
+        (Status::Syscall, _) => State::Syscall,
+        (Status::Runnable | Status::Preempted, _) => State::Runnable,
+        (Status::Waiting | Status::Leaked, _) => State::Waiting,
+    }
+}
