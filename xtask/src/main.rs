@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod layouts;
 mod suite;
+mod truth;
 mod workspace;
 
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ enum Command {
     Test(suite::Options),
     /// Measure what fgspy costs, and what its peers cost, and write bench/RESULTS.md
     Bench(bench::Options),
+    /// Compare profiles with programs that know where their time goes, and write bench/TRUTH.md
+    Truth(truth::Options),
     /// Fetch the Go toolchains that the tests use, and list them
     Toolchains,
     /// Write gobin/layouts.toml from the sources of Go releases
@@ -46,6 +49,7 @@ fn main() -> Result<ExitCode> {
         Command::Demo(options) => demo::run(&options)?,
         Command::Test(options) => return suite::run(&options),
         Command::Bench(options) => bench::run(&options)?,
+        Command::Truth(options) => truth::run(&options)?,
         Command::Toolchains => list_toolchains()?,
         Command::Layouts { goroots, check } => layouts::run(&goroots, check)?,
     }

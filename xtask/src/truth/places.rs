@@ -1,0 +1,81 @@
+//! Which samples of a profile belong to which cell.
+
+use std::collections::HashSet;
+
+use fgspy_profile::{Profile, Sample};
+
+use super::timekeeper::Entry;
+
+/// For each stack of a profile, the functions by which cells are told apart.
+pub(super) struct Places<'a> {
+    profile: &'a Profile,
+    /// The leaf-most function that any cell names.
+    leaves: Vec<Option<&'a str>>,
+    /// The first function of the program's own: the one that the goroutine was started with.
+    roots: Vec<Option<&'a str>>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(profile: &'a Profile, legend: &[Entry]) -> Places<'a> {
+        let places = legend.iter().filter(|entry| !entry.started);
+        let named: HashSet<&str> = places.flat_map(|entry| &entry.functions).map(String::as_str).collect();
+        let stacks = (0..profile.stacks.len()).map(|stack| fgspy_profile::StackId(stack as u32));
+        let (leaves, roots) = stacks
+            .map(|stack| {
+                let leaf = profile.frames(stack).map(|frame| frame.name).find(|name| named.contains(name));
+                let root = profile.frames(stack).rev().map(|frame| frame.name).find(|name| name.starts_with("main."));
+                (leaf, root)
+            })
+            .unzip();
+        Places { profile, leaves, roots }
+    }
+
+    /// Whether a sample belongs to the cell of `entry`.
+    pub(super) fn belongs(&self, sample: &Sample, entry: &Entry) -> bool {
+        let functions = if entry.started { &self.roots } else { &self.leaves };
+        let function = functions.get(sample.stack.index()).copied().flatten();
+        function.is_some_and(|function| entry.functions.iter().any(|wanted| wanted == function))
+            && (entry.classes.is_empty() || entry.classes.iter().any(|word| word == sample.class(self.profile).word()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fgspy_profile::{Builder, SampleKey, State, Target};
+
+    use super::*;
+
+    fn entry(function: &str, classes: &[&str], started: bool) -> Entry {
+        let classes = classes.iter().map(|class| class.to_string()).collect();
+        Entry { functions: vec![function.to_owned()], classes, started, accounts: vec![] }
+    }
+
+    #[test]
+    fn a_sample_belongs_to_its_leafmost_named_function_its_class_and_its_start() {
+        let mut builder = Builder::new(Target::default(), 0);
+        // Leaf first; `main.work` is named by no cell, and `main.outer` is not leaf-most.
+        let names = ["time.Sleep", "main.work", "main.inner", "main.outer", "main.start", "runtime.main"];
+        let locations: Vec<_> = names.iter().map(|name| builder.synthetic(name)).collect();
+        let stack = builder.stack(&locations);
+        let (labels, reason) = (builder.labels(&[]), builder.string("sleep"));
+        for (state, wait_reason) in [(State::Waiting, Some(reason)), (State::Running, None)] {
+            let key = SampleKey { stack, goid: 1, state, wait_reason, labels, creator: None };
+            builder.add(key, 1, 10);
+        }
+        let profile = builder.finish(10, Default::default());
+        let cells = [
+            (entry("main.inner", &[], false), [true, true]),
+            (entry("main.inner", &["sleep"], false), [true, false]),
+            (entry("main.inner", &["running", "running off cpu"], false), [false, true]),
+            (entry("main.outer", &[], false), [false, false]),
+            (entry("main.start", &[], true), [true, true]),
+            (entry("main.inner", &[], true), [false, false]),
+        ];
+        let legend: Vec<Entry> = cells.iter().map(|(entry, _)| entry.clone()).collect();
+        let places = Places::new(&profile, &legend);
+        for (entry, expected) in &cells {
+            let found: Vec<bool> = profile.samples.iter().map(|sample| places.belongs(sample, entry)).collect();
+            assert_eq!(found, expected, "{entry:?}");
+        }
+    }
+}
