@@ -4,10 +4,12 @@
 //! seeded at random: strings come from the target, and a target must not be able to choose names that all collide.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::RandomState;
-use indexmap::{Equivalent, IndexMap, IndexSet};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use indexmap::{Equivalent, IndexSet};
 
 use crate::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, State,
@@ -47,7 +49,10 @@ pub struct Builder {
     by_address: HashMap<u64, LocationId, RandomState>,
     stacks: Table<Vec<LocationId>>,
     label_sets: Table<Vec<(StringId, StringId)>>,
-    samples: IndexMap<SampleKey, Weight, RandomState>,
+    samples: Vec<Sample>,
+    /// Indices of `samples`, by the hash of their keys: a million samples are not held twice.
+    by_key: HashTable<u32>,
+    hasher: RandomState,
 }
 
 impl Builder {
@@ -64,7 +69,9 @@ impl Builder {
             by_address: HashMap::default(),
             stacks: Table::default(),
             label_sets: Table::default(),
-            samples: IndexMap::default(),
+            samples: Vec::new(),
+            by_key: HashTable::new(),
+            hasher: RandomState::default(),
         };
         builder.string("");
         builder.labels(&[]);
@@ -134,7 +141,23 @@ impl Builder {
 
     /// Adds observations, the time they stand for, and how sure that is. Sums saturate.
     pub fn add_weight(&mut self, key: SampleKey, weight: Weight) {
-        *self.samples.entry(key).or_default() += weight;
+        let Builder { samples, by_key, hasher, .. } = self;
+        let at = |index: u32| samples.get(index as usize);
+        let hash = |index: &u32| at(*index).map_or(0, |sample| hasher.hash_one(sample.key()));
+        let found =
+            by_key.entry(hasher.hash_one(key), |&index| at(index).is_some_and(|sample| sample.key() == key), hash);
+        match found {
+            Entry::Occupied(found) => {
+                let index = *found.get() as usize;
+                if let Some(sample) = samples.get_mut(index) {
+                    *sample = key.sample(sample.weight() + weight);
+                }
+            }
+            Entry::Vacant(place) => {
+                place.insert(samples.len() as u32);
+                samples.push(key.sample(weight));
+            }
+        }
     }
 
     /// The number of samples so far: what memory the profile takes grows with.
@@ -154,7 +177,7 @@ impl Builder {
             locations: self.locations.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
             label_sets: self.label_sets.into_iter().collect(),
-            samples: self.samples.into_iter().map(|(key, weight)| key.sample(weight)).collect(),
+            samples: self.samples,
         }
     }
 }

@@ -1,9 +1,5 @@
 //! How sure a profile is of its shares.
 
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
-
 use crate::{Class, Profile, Sample};
 
 /// The two-sided 95 % quantile of the normal distribution.
@@ -22,20 +18,18 @@ impl Profile {
     /// To this comes what a sampler that does not read every goroutine at every tick says of itself:
     /// [`crate::Sample::variance_us2`].
     pub fn class_errors(&self) -> [(Class, f64); Class::COUNT] {
-        let mut goroutines: HashMap<u64, [(u64, u64); Class::COUNT], RandomState> = HashMap::default();
-        for sample in &self.samples {
-            let seen = goroutines.entry(sample.goid).or_insert([(0, 0); Class::COUNT]);
-            if let Some((count, time)) = seen.get_mut(sample.class(self).index()) {
-                *count = count.saturating_add(sample.count);
-                *time = time.saturating_add(sample.time_ns);
-            }
-        }
         let mut variances = [0.0; Class::COUNT];
-        for seen in goroutines.values() {
-            let observations = seen.iter().map(|(count, _)| *count as f64).sum();
-            let total = seen.iter().map(|(_, time)| *time as f64).sum();
-            for ((_, time), variance) in seen.iter().zip(&mut variances) {
-                *variance += of_ticks(observations, total, *time as f64);
+        for goroutine in self.by_goroutine().chunk_by(|a, b| self.goid(*a) == self.goid(*b)) {
+            let (mut observations, mut total, mut times) = (0.0, 0.0, [0.0; Class::COUNT]);
+            for sample in goroutine.iter().filter_map(|&index| self.samples.get(index as usize)) {
+                observations += sample.count as f64;
+                total += sample.time_ns as f64;
+                if let Some(time) = times.get_mut(sample.class(self).index()) {
+                    *time += sample.time_ns as f64;
+                }
+            }
+            for (time, variance) in times.iter().zip(&mut variances) {
+                *variance += of_ticks(observations, total, *time);
             }
         }
         for sample in &self.samples {
@@ -50,18 +44,19 @@ impl Profile {
     /// The standard error, in nanoseconds, of the total time of the samples that `belongs` picks, reckoned as
     /// [`Profile::class_errors`] does.
     pub fn standard_error_ns(&self, belongs: &dyn Fn(&Sample) -> bool) -> f64 {
-        let mut goroutines: HashMap<u64, (f64, f64, f64), RandomState> = HashMap::default();
         let mut variance = 0.0;
-        for sample in &self.samples {
-            let (count, total, time) = goroutines.entry(sample.goid).or_default();
-            *count += sample.count as f64;
-            *total += sample.time_ns as f64;
-            if belongs(sample) {
-                *time += sample.time_ns as f64;
-                variance += of_choice(sample);
+        for goroutine in self.by_goroutine().chunk_by(|a, b| self.goid(*a) == self.goid(*b)) {
+            let (mut observations, mut total, mut time) = (0.0, 0.0, 0.0);
+            for sample in goroutine.iter().filter_map(|&index| self.samples.get(index as usize)) {
+                observations += sample.count as f64;
+                total += sample.time_ns as f64;
+                if belongs(sample) {
+                    time += sample.time_ns as f64;
+                    variance += of_choice(sample);
+                }
             }
+            variance += of_ticks(observations, total, time);
         }
-        variance += goroutines.values().map(|&(count, total, time)| of_ticks(count, total, time)).sum::<f64>();
         variance.sqrt()
     }
 }

@@ -1,5 +1,6 @@
 //! Which part of a profile to look at.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -93,8 +94,13 @@ impl LabelMatch {
 
 /// The part of `profile` that `filter` accepts.
 ///
-/// A filter that says anything leaves a remark in the accounting, so that no picture of a part passes for the whole.
-pub fn apply(profile: &Profile, filter: &Filter) -> Profile {
+/// A filter that says anything leaves a remark in the accounting, so that no picture of a part passes for the whole. One
+/// that says nothing copies nothing: a profile may be large.
+pub fn apply<'a>(profile: &'a Profile, filter: &Filter) -> Cow<'a, Profile> {
+    let description = filter.to_string();
+    if description.is_empty() {
+        return Cow::Borrowed(profile);
+    }
     let stacks = accepted_stacks(profile, filter);
     let labels: Vec<bool> = (0..profile.label_sets.len())
         .map(|set| filter.labels.iter().all(|wanted| wanted.accepts(profile.labels(crate::LabelSetId(set as u32)))))
@@ -108,15 +114,12 @@ pub fn apply(profile: &Profile, filter: &Filter) -> Profile {
             && (filter.wait.is_empty() || waits_for(profile, sample, &filter.wait))
     });
     let mut kept = builder.finish(profile.duration_ns, profile.accounting.clone());
-    let description = filter.to_string();
-    if !description.is_empty() {
-        let share = match profile.total_time() {
-            0 => 0.0,
-            total => 100.0 * kept.total_time() as f64 / total as f64,
-        };
-        kept.accounting.remarks.push(format!("filtered by {description}: {share:.1} % of the recorded time"));
-    }
-    kept
+    let share = match profile.total_time() {
+        0 => 0.0,
+        total => 100.0 * kept.total_time() as f64 / total as f64,
+    };
+    kept.accounting.remarks.push(format!("filtered by {description}: {share:.1} % of the recorded time"));
+    Cow::Owned(kept)
 }
 
 fn waits_for(profile: &Profile, sample: &Sample, wanted: &[String]) -> bool {

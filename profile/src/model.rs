@@ -99,11 +99,21 @@ pub struct Weight {
     pub variance_us2: u64,
 }
 
+impl std::ops::Add for Weight {
+    type Output = Weight;
+
+    fn add(self, other: Weight) -> Weight {
+        Weight {
+            count: self.count.saturating_add(other.count),
+            time_ns: self.time_ns.saturating_add(other.time_ns),
+            variance_us2: self.variance_us2.saturating_add(other.variance_us2),
+        }
+    }
+}
+
 impl std::ops::AddAssign for Weight {
     fn add_assign(&mut self, other: Weight) {
-        self.count = self.count.saturating_add(other.count);
-        self.time_ns = self.time_ns.saturating_add(other.time_ns);
-        self.variance_us2 = self.variance_us2.saturating_add(other.variance_us2);
+        *self = *self + other;
     }
 }
 

@@ -1,7 +1,5 @@
 //! Sums over the samples of a profile. All saturate.
 
-use std::collections::HashSet;
-
 use foldhash::fast::RandomState;
 use indexmap::IndexMap;
 
@@ -37,7 +35,18 @@ impl Profile {
 
     /// How many different goroutines were seen.
     pub fn goroutines(&self) -> usize {
-        self.samples.iter().map(|sample| sample.goid).collect::<HashSet<_, RandomState>>().len()
+        self.by_goroutine().chunk_by(|a, b| self.goid(*a) == self.goid(*b)).count()
+    }
+
+    /// Indices of all samples, those of one goroutine next to each other.
+    pub(crate) fn by_goroutine(&self) -> Vec<u32> {
+        let mut indices: Vec<u32> = (0..self.samples.len() as u32).collect();
+        indices.sort_unstable_by_key(|&index| self.goid(index));
+        indices
+    }
+
+    pub(crate) fn goid(&self, index: u32) -> Option<u64> {
+        self.samples.get(index as usize).map(|sample| sample.goid)
     }
 
     /// How many goroutines there were on average: [`Profile::total_time`] ÷ duration; 0 for a profile without duration.

@@ -271,14 +271,15 @@ fn a_filtered_profile_carries_only_its_own_tables_and_says_what_it_is() {
         labels: vec!["t=~|x".parse().unwrap()],
         ..Filter::default()
     };
-    let part = apply(&profile(&SEEN), &filter);
+    let seen = profile(&SEEN);
+    let part = apply(&seen, &filter);
     assert_eq!(part.strings, ["", "sync.lock", "leaf.go", "main.main", "main.go", "sync.Mutex.Lock"]);
     assert_eq!((part.functions.len(), part.locations.len(), part.stacks.len()), (2, 2, 1));
     assert_eq!(
         part.accounting.remarks,
         ["filtered by wait=mutex focus=/lock/ label t=~|x: 6.0 % of the recorded time"]
     );
-    let all = apply(&profile(&SEEN), &Filter::default());
+    let all = apply(&seen, &Filter::default());
     assert_eq!((samples(&all), &all.accounting), (samples(&profile(&SEEN)), &profile(&SEEN).accounting));
 }
 

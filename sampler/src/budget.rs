@@ -7,7 +7,7 @@ const HORIZON_S: f64 = 0.25;
 /// Weight of the newest measurement in the running means.
 const NEWEST: f64 = 0.1;
 /// A tick reads as many goroutines as this even when it has no budget left, or nothing would ever be learned.
-const FEWEST: f64 = 16.0;
+pub(crate) const FEWEST: f64 = 4.0;
 /// What reading one goroutine is taken to cost before it was measured, in nanoseconds.
 const FIRST_COST_NS: f64 = 1500.0;
 

@@ -9,7 +9,7 @@
 use fastrand::Rng;
 use fgspy_goroutines::{AllGs, Look, Wanted};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, FEWEST};
 use crate::slots::{Slot, Slots};
 
 /// Cold goroutines that are drawn together.
@@ -48,7 +48,7 @@ pub(crate) struct Odds {
     pub(crate) lot: u32,
 }
 
-const CERTAIN: Odds = Odds { probability: 1.0, lot: 0 };
+pub(crate) const CERTAIN: Odds = Odds { probability: 1.0, lot: 0 };
 
 /// What to read at a tick.
 #[derive(Debug, Default)]
@@ -83,7 +83,8 @@ impl Chooser {
     }
 
     /// Chooses what to read at tick number `tick` (from 1 on). `active` are the numbers of those that run or are queued;
-    /// the last `new` of all are new.
+    /// those from `first_new` on are new. Says whether these are too many to read their stacks at once: then they are
+    /// left to [`Slots::unwalked`], and their g's are to be looked at now.
     pub(crate) fn choose(
         &mut self,
         choice: &mut Choice,
@@ -91,8 +92,8 @@ impl Chooser {
         all: &AllGs,
         (tick, period_ns): (u32, f64),
         active: &[u32],
-        new: usize,
-    ) {
+        first_new: usize,
+    ) -> bool {
         slots.cool(tick);
         choice.clear();
         let reads = self.budget.as_ref().map_or(f64::INFINITY, |budget| budget.reads(period_ns));
@@ -104,13 +105,16 @@ impl Chooser {
                     choice.odds.push(CERTAIN);
                 }
             }
-            return;
+            return false;
         }
         let mut picker = Picker { choice, slots: &mut slots.all, all, tick };
-        let first_new = picker.slots.len() - new.min(picker.slots.len());
-        // What is new is looked at, if only at its g: from then on it counts.
-        let look = if new as f64 * UNWALKED_COST <= reads { Look::Stack } else { Look::G };
-        (first_new..picker.slots.len()).for_each(|index| picker.pick(index as u32, CERTAIN, |_| look));
+        let new = first_new..picker.slots.len();
+        let too_many = new.len() as f64 * UNWALKED_COST > reads;
+        if too_many {
+            picker.slots.iter_mut().skip(first_new).for_each(|slot| slot.chosen = tick);
+        } else {
+            new.for_each(|index| picker.pick(index as u32, CERTAIN, |_| Look::Stack));
+        }
         for &index in active {
             picker.pick(index, CERTAIN, |slot| self.look(slot));
         }
@@ -124,18 +128,18 @@ impl Chooser {
         }
         let left = (reads - picker.choice.picked.len() as f64).max(0.0);
         let walks = if slots.unwalked.is_empty() { 0.0 } else { left * UNWALKED_SHARE };
-        for _ in 0..(walks / UNWALKED_COST).ceil() as usize {
+        for _ in 0..(walks / UNWALKED_COST + self.rng.f64()) as usize {
             let Some(index) = slots.unwalked.pop() else { break };
             picker.pick(index, CERTAIN, |_| Look::Stack);
         }
         let cold = (picker.slots.len() as f64 - hot).max(1.0);
         let odds = match self.reading {
             Reading::Share { probability } => probability,
-            // However little is left, something has to be learned: half a block each time on average.
-            _ => (left - walks).max(BLOCK as f64 / 2.0) / cold,
+            _ => (left - walks).max(FEWEST) / cold,
         };
         self.draw(&mut picker, odds.min(1.0));
         choice.sort();
+        too_many
     }
 
     /// Draws blocks of cold goroutines, each with the same odds and independently of the others.
@@ -175,7 +179,7 @@ impl Chooser {
 
 struct Picker<'a> {
     choice: &'a mut Choice,
-    slots: &'a mut Vec<Slot>,
+    slots: &'a mut [Slot],
     all: &'a AllGs,
     tick: u32,
 }

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use fgspy_goroutines::{Runtime, symbolize};
 use fgspy_kernel::KernelSymbols;
 use fgspy_memory::Mapping;
-use fgspy_profile::{Builder, LocationId, Profile, SampleKey, StackId, State, Target, Weight};
+use fgspy_profile::{Builder, LocationId, Profile, SampleKey, StackId, State, Target};
 
-use crate::aggregate::{Aggregate, Cell, RawLabelsId, RawStack, RawStackId};
+use crate::aggregate::{Cell, RawLabelsId, RawStack, RawStackId};
 use crate::record::Recording;
+use crate::samples::Samples;
 use crate::settle::settle;
 
 /// What program counters are looked up in.
@@ -25,7 +26,7 @@ pub struct Sources<'a> {
 const NO_PERMISSION: &str = "[running: no perf_event permission]";
 const NO_SAMPLE: &str = "[running: too short for an on-CPU sample]";
 const OFF_CPU: &str = "[running, off cpu: where is not known]";
-const MOVED: &str = "[its stack could not be read]";
+const UNREAD: &str = "[its stack was not read]";
 /// How the names of the kernel's interrupt entries begin (`arch/x86/include/asm/idtentry.h`, `arch/arm64/kernel/entry.S`).
 const INTERRUPT_ENTRIES: &[&str] =
     &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi", "el0t_64_irq", "el0t_64_fiq"];
@@ -34,37 +35,32 @@ const CUT: &str = "[outer frames cut]";
 
 /// Makes a profile of a recording.
 pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> Profile {
-    let Recording { mut aggregate, mut accounting, start_unix_ns, duration, .. } = recording;
-    let settled = settle(&mut aggregate);
+    let Recording { mut samples, mut accounting, start_unix_ns, duration, .. } = recording;
+    let settled = settle(&mut samples);
     accounting.spread_ns = settled.spread_ns;
+    accounting.unplaced_ns = settled.lost_ns;
+    let all = std::mem::take(&mut samples.all);
     let mut lookup = Lookup {
         sources,
+        samples: &samples,
         builder: Builder::new(target, start_unix_ns),
         kernel: KernelSymbols::new(),
         user: HashMap::new(),
         stacks: HashMap::new(),
     };
-    for (goid, cell, weight) in aggregate.samples() {
-        let Some(stack) = cell.stack else { continue };
-        let stack = lookup.stack(&aggregate, stack, cell.start_pc);
-        lookup.add(&aggregate, goid, cell, stack, weight);
-    }
-    for (goid, cell, weight) in settled.lost {
-        let name = match cell.state {
-            State::Running if !sources.on_cpu => NO_PERMISSION,
-            State::Running => NO_SAMPLE,
-            State::RunningOffCpu => OFF_CPU,
-            State::Runnable | State::Syscall | State::Waiting => MOVED,
-        };
-        let stack = lookup.unknown_stack(name, cell.start_pc);
-        lookup.add(&aggregate, goid, cell, stack, weight);
-        accounting.unplaced_ns = accounting.unplaced_ns.saturating_add(weight.time_ns);
+    // There are far more goroutines than cells.
+    let mut keys: Vec<Option<SampleKey>> = vec![None; samples.cells.len()];
+    for (goid, id, weight) in all {
+        let (Some(key), Some(cell)) = (keys.get_mut(id.index()), samples.at(id)) else { continue };
+        let key = *key.get_or_insert_with(|| lookup.key(cell));
+        lookup.builder.add_weight(SampleKey { goid, ..key }, weight);
     }
     lookup.builder.finish(duration.as_nanos() as u64, accounting)
 }
 
 struct Lookup<'a> {
     sources: &'a Sources<'a>,
+    samples: &'a Samples,
     builder: Builder,
     kernel: KernelSymbols,
     /// Location of each looked-up address; `None` for frames that are not shown.
@@ -73,31 +69,38 @@ struct Lookup<'a> {
 }
 
 impl Lookup<'_> {
-    fn add(&mut self, aggregate: &Aggregate, goid: u64, cell: Cell, stack: StackId, weight: Weight) {
+    /// The key of the samples in a cell, but for the goroutine.
+    fn key(&mut self, cell: Cell) -> SampleKey {
         let wait_reason = cell.wait_reason.map(|reason| self.builder.string(self.sources.runtime.wait_reason(reason)));
         let creator = (cell.go_pc != 0).then(|| self.user(cell.go_pc.wrapping_sub(1), None)).flatten();
-        let key = SampleKey {
-            stack,
-            goid,
-            state: cell.state,
-            wait_reason,
-            labels: self.labels(aggregate, cell.labels),
-            creator,
+        let stack = match cell.stack {
+            Some(stack) => self.stack(stack, cell.start_pc),
+            None => self.unknown_stack(self.unknown_place(cell.state), cell.start_pc),
         };
-        self.builder.add_weight(key, weight);
+        SampleKey { stack, goid: 0, state: cell.state, wait_reason, labels: self.labels(cell.labels), creator }
     }
 
-    fn labels(&mut self, aggregate: &Aggregate, id: RawLabelsId) -> fgspy_profile::LabelSetId {
-        let labels = aggregate.label_set(id).map_or(&[][..], Vec::as_slice);
+    /// What is shown for a place that is not known.
+    fn unknown_place(&self, state: State) -> &'static str {
+        match state {
+            State::Running if !self.sources.on_cpu => NO_PERMISSION,
+            State::Running => NO_SAMPLE,
+            State::RunningOffCpu => OFF_CPU,
+            State::Runnable | State::Syscall | State::Waiting => UNREAD,
+        }
+    }
+
+    fn labels(&mut self, id: RawLabelsId) -> fgspy_profile::LabelSetId {
+        let labels = self.samples.label_set(id).map_or(&[][..], Vec::as_slice);
         let labels: Vec<(&str, &str)> = labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         self.builder.labels(&labels)
     }
 
-    fn stack(&mut self, aggregate: &Aggregate, id: RawStackId, start_pc: u64) -> StackId {
+    fn stack(&mut self, id: RawStackId, start_pc: u64) -> StackId {
         if let Some(&stack) = self.stacks.get(&(id, start_pc)) {
             return stack;
         }
-        let locations = aggregate.stack(id).map_or(Vec::new(), |raw| self.locations(raw, start_pc));
+        let locations = self.samples.stack(id).map_or(Vec::new(), |raw| self.locations(raw, start_pc));
         let stack = self.builder.stack(&locations);
         self.stacks.insert((id, start_pc), stack);
         stack

@@ -3,15 +3,15 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
-use fgspy_goroutines::{ActiveFinder, Reader, Runtime};
+use fgspy_goroutines::{ActiveFinder, Look, Reader, Runtime, Wanted};
 use fgspy_kernel::{OnCpu, monotonic_ns};
 use fgspy_memory::{Fate, Live, Process, ReadError, own_cpu_time, own_thread_cpu_time};
 use fgspy_profile::Accounting;
 
-use crate::aggregate::Aggregate;
 use crate::budget::Spent;
-use crate::choose::{Choice, Chooser, Reading};
+use crate::choose::{CERTAIN, Choice, Chooser, Reading};
 use crate::on_cpu::Interval;
+use crate::samples::Samples;
 use crate::slots::Slot;
 use crate::ticker::{Stop, Tick, Ticker};
 use crate::watch::{Now, Watch};
@@ -96,7 +96,7 @@ pub struct Progress {
 /// What was recorded, not yet looked up: see [`crate::profile`].
 pub struct Recording {
     /// The observations.
-    pub aggregate: Aggregate,
+    pub samples: Samples,
     /// How they came about.
     pub accounting: Accounting,
     /// Start, in nanoseconds since the Unix epoch.
@@ -131,12 +131,17 @@ pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &m
         }
     };
     let cpu_samples = round.interval.sample_count;
-    let (aggregate, mut accounting) = round.watch.finish(round.now_ns, round.ticks);
-    accounting.own_cpu_ns = own_cpu_time().saturating_sub(own_cpu_before).as_nanos() as u64;
+    // What follows is no cost of watching.
+    let own_cpu = own_cpu_time().saturating_sub(own_cpu_before);
+    let (samples, mut accounting) = round.watch.finish(round.now_ns, round.ticks);
+    accounting.own_cpu_ns = own_cpu.as_nanos() as u64;
     accounting.cpu_samples = cpu_samples;
     accounting.cpu_samples_lost = session.on_cpu.as_ref().map_or(0, |on_cpu| on_cpu.counts().lost);
-    Recording { aggregate, accounting, start_unix_ns, duration: Duration::from_nanos(covered_ns), ended }
+    Recording { samples, accounting, start_unix_ns, duration: Duration::from_nanos(covered_ns), ended }
 }
+
+/// Goroutines of a first look that are read together.
+const FIRST_LOOK: usize = 8192;
 
 /// What is kept from tick to tick.
 struct Round {
@@ -218,17 +223,36 @@ impl Round {
             self.reader.refresh(runtime, memory, len)?;
         }
         let slots = &mut self.watch.slots;
-        let new = self.reader.all().len().saturating_sub(slots.all.len());
+        let first_new = slots.all.len();
         slots.all.resize(self.reader.all().len(), Slot::default());
         let all = self.reader.all();
         let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
-        self.chooser.choose(&mut self.choice, slots, all, (now.tick, period_ns as f64), &active, new);
+        let tick = (now.tick, period_ns as f64);
+        if self.chooser.choose(&mut self.choice, slots, all, tick, &active, first_new) {
+            self.first_look(runtime, memory, now, first_new as u32)?;
+        }
         let Round { reader, choice, interval, watch, .. } = self;
         reader.read(runtime, memory, &choice.wanted, &mut |asked, observation| {
             if let (Some(wanted), Some(odds)) = (choice.wanted.get(asked), choice.odds.get(asked)) {
                 watch.observe(runtime, interval, now, (wanted.index, *odds), observation);
             }
         })
+    }
+
+    /// Looks at the g's of goroutines that are new, so that they count from now on. A part at a time: this may be all there
+    /// are.
+    fn first_look(&mut self, runtime: &Runtime, memory: &Live, now: Now, first_new: u32) -> Result<(), ReadError> {
+        let Round { reader, interval, watch, .. } = self;
+        let new: Vec<u32> = reader.all().runs().flatten().copied().filter(|&index| index >= first_new).collect();
+        for part in new.chunks(FIRST_LOOK) {
+            let wanted: Vec<Wanted> = part.iter().map(|&index| Wanted { index, look: Look::G }).collect();
+            reader.read(runtime, memory, &wanted, &mut |asked, observation| {
+                if let Some(wanted) = wanted.get(asked) {
+                    watch.observe(runtime, interval, now, (wanted.index, CERTAIN), observation);
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Frees what can be done without.
@@ -248,7 +272,6 @@ impl Round {
         let whole_ns = spent.saturating_sub(self.spent).as_nanos() as u64;
         self.spent = spent;
         if self.ticks == 1 {
-            self.watch.slots.unwalked.reverse();
             self.watch.accounting.first_look_ns = whole_ns;
         } else if let Some(budget) = self.chooser.budget() {
             let reads = self.choice.wanted.len() as u64;

@@ -12,15 +12,16 @@ use std::hash::Hash;
 
 use fgspy_profile::{State, Weight};
 
-use crate::aggregate::{Aggregate, Cell, RawStackId};
+use crate::aggregate::{Cell, CellId, RawStackId};
+use crate::samples::Samples;
 
 /// What became of time without a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
     /// Nanoseconds spread over places of the same goroutine, or of its peers.
     pub spread_ns: u64,
-    /// What stays without a stack: goroutine, cell and weight.
-    pub lost: Vec<(u64, Cell, Weight)>,
+    /// Nanoseconds that stay without a stack.
+    pub lost_ns: u64,
 }
 
 /// In which places to look, the closest first.
@@ -30,31 +31,41 @@ enum Peers {
     Start { start_pc: u64, state: State, wait_reason: Option<u8> },
 }
 
-/// Spreads all unplaced observations of `aggregate`.
-pub fn settle(aggregate: &mut Aggregate) -> Settled {
-    let unplaced = aggregate.take_unplaced();
-    let wanted: HashSet<Peers> = unplaced.iter().flat_map(|&(goid, cell, _)| peers_of(goid, cell)).collect();
+/// Spreads all unplaced observations of `samples`; what cannot be spread stays.
+pub fn settle(samples: &mut Samples) -> Settled {
+    let mut settled = Settled::default();
+    let cells = &samples.cells;
+    let cell = |id: CellId| cells.get_index(id.index()).copied();
+    let is_unplaced = |id: CellId| cell(id).is_some_and(|cell| cell.stack.is_none());
+    let unplaced: Vec<_> = samples.all.extract_if(.., |(_, id, _)| is_unplaced(*id)).collect();
+    if unplaced.is_empty() {
+        return settled;
+    }
+    let peers = |goid, id| cell(id).into_iter().flat_map(move |cell| peers_of(goid, cell));
+    let wanted: HashSet<Peers> = unplaced.iter().flat_map(|&(goid, id, _)| peers(goid, id)).collect();
     let mut places: HashMap<Peers, HashMap<RawStackId, Weight>> = HashMap::new();
-    if !unplaced.is_empty() {
-        for (goid, cell, weight) in aggregate.samples() {
-            let Some(stack) = cell.stack else { continue };
-            for peers in peers_of(goid, cell).into_iter().filter(|peers| wanted.contains(peers)) {
-                *places.entry(peers).or_default().entry(stack).or_default() += weight;
-            }
+    for &(goid, id, weight) in &samples.all {
+        let Some(stack) = cell(id).and_then(|cell| cell.stack) else { continue };
+        for peers in peers(goid, id).filter(|peers| wanted.contains(peers)) {
+            *places.entry(peers).or_default().entry(stack).or_default() += weight;
         }
     }
     let places: HashMap<Peers, Vec<(RawStackId, Weight)>> =
         places.into_iter().map(|(peers, seen)| (peers, sorted(seen))).collect();
-    let mut settled = Settled::default();
-    for (goid, cell, weight) in unplaced {
+    for (goid, id, weight) in unplaced {
+        let Some(cell) = samples.at(id) else { continue };
         match peers_of(goid, cell).iter().find_map(|peers| places.get(peers)) {
             Some(seen) => {
                 for (stack, part) in spread(weight, seen) {
-                    aggregate.add(goid, Cell { stack: Some(stack), ..cell }, part);
+                    let id = samples.cell(Cell { stack: Some(stack), ..cell });
+                    samples.all.push((goid, id, part));
                 }
                 settled.spread_ns = settled.spread_ns.saturating_add(weight.time_ns);
             }
-            None => settled.lost.push((goid, cell, weight)),
+            None => {
+                samples.all.push((goid, id, weight));
+                settled.lost_ns = settled.lost_ns.saturating_add(weight.time_ns);
+            }
         }
     }
     settled
@@ -108,53 +119,46 @@ mod tests {
     use crate::aggregate::{RawLabelsId, RawStack};
 
     /// What a goroutine spent at a place, or (0) at an unknown one.
-    fn add(aggregate: &mut Aggregate, goid: u64, state: State, pc: u64, count: u64, time_ns: u64) {
+    fn add(samples: &mut Samples, goid: u64, state: State, pc: u64, count: u64, time_ns: u64) {
         let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
-        let stack = (pc != 0).then(|| aggregate.stack_id(stack));
-        let weight = Weight { count, time_ns, variance_us2: 0 };
-        aggregate.add(goid, cell(state, stack), weight);
+        let stack = (pc != 0).then(|| RawStackId::new(samples.stacks.insert_full(stack).0));
+        let labels = RawLabelsId::default();
+        let cell = samples.cell(Cell { start_pc: 7, go_pc: 0, state, wait_reason: None, labels, stack });
+        samples.all.push((goid, cell, Weight { count, time_ns, variance_us2: 0 }));
     }
 
-    fn cell(state: State, stack: Option<RawStackId>) -> Cell {
-        Cell { start_pc: 7, go_pc: 0, state, wait_reason: None, labels: RawLabelsId::default(), stack }
-    }
-
-    fn times(aggregate: &Aggregate) -> Vec<(u64, u64, u64)> {
-        let pc = |cell: Cell| aggregate.stack(cell.stack.unwrap()).unwrap().user[0];
-        aggregate.samples().map(|(goid, cell, weight)| (goid, pc(cell), weight.time_ns)).collect()
+    fn times(samples: &Samples) -> Vec<(u64, u64, u64)> {
+        let pc = |cell| samples.at(cell).unwrap().stack.map_or(0, |stack| samples.stack(stack).unwrap().user[0]);
+        samples.all.iter().map(|&(goid, cell, weight)| (goid, pc(cell), weight.time_ns)).collect()
     }
 
     #[test]
     fn time_goes_where_the_goroutine_was_seen_in_proportion_and_none_is_lost() {
-        let mut aggregate = Aggregate::new();
-        add(&mut aggregate, 1, State::Running, 0xa, 2, 200);
-        add(&mut aggregate, 1, State::Running, 0xb, 1, 100);
-        add(&mut aggregate, 1, State::Runnable, 0xc, 1, 100);
-        add(&mut aggregate, 1, State::Running, 0, 1, 100);
-        let settled = settle(&mut aggregate);
-        assert_eq!(settled, Settled { spread_ns: 100, lost: vec![] });
-        let mut times = times(&aggregate);
-        times.sort_unstable();
-        assert_eq!(times, [(1, 0xa, 266), (1, 0xb, 134), (1, 0xc, 100)]);
-        assert_eq!(aggregate.samples().map(|(.., weight)| weight.count).sum::<u64>(), 5);
+        let mut samples = Samples::default();
+        add(&mut samples, 1, State::Running, 0xa, 2, 200);
+        add(&mut samples, 1, State::Running, 0xb, 1, 100);
+        add(&mut samples, 1, State::Runnable, 0xc, 1, 100);
+        add(&mut samples, 1, State::Running, 0, 1, 100);
+        assert_eq!(settle(&mut samples), Settled { spread_ns: 100, lost_ns: 0 });
+        assert_eq!(times(&samples), [(1, 0xa, 200), (1, 0xb, 100), (1, 0xc, 100), (1, 0xa, 66), (1, 0xb, 34)]);
+        assert_eq!(samples.all.iter().map(|(.., weight)| weight.count).sum::<u64>(), 5);
     }
 
     #[test]
     fn peers_by_start_function_stand_in_and_off_cpu_follows_running() {
-        let mut aggregate = Aggregate::new();
-        add(&mut aggregate, 1, State::Running, 0xa, 1, 10);
-        add(&mut aggregate, 2, State::RunningOffCpu, 0, 1, 30);
-        assert_eq!(settle(&mut aggregate).spread_ns, 30);
-        assert_eq!(times(&aggregate), [(1, 0xa, 10), (2, 0xa, 30)]);
+        let mut samples = Samples::default();
+        add(&mut samples, 1, State::Running, 0xa, 1, 10);
+        add(&mut samples, 2, State::RunningOffCpu, 0, 1, 30);
+        assert_eq!(settle(&mut samples).spread_ns, 30);
+        assert_eq!(times(&samples), [(1, 0xa, 10), (2, 0xa, 30)]);
     }
 
     #[test]
     fn time_nobody_can_place_is_reported() {
-        let mut aggregate = Aggregate::new();
-        add(&mut aggregate, 1, State::Runnable, 0xa, 1, 10);
-        add(&mut aggregate, 1, State::Running, 0, 1, 30);
-        let weight = Weight { count: 1, time_ns: 30, variance_us2: 0 };
-        let settled = settle(&mut aggregate);
-        assert_eq!(settled, Settled { spread_ns: 0, lost: vec![(1, cell(State::Running, None), weight)] });
+        let mut samples = Samples::default();
+        add(&mut samples, 1, State::Runnable, 0xa, 1, 10);
+        add(&mut samples, 1, State::Running, 0, 1, 30);
+        assert_eq!(settle(&mut samples), Settled { spread_ns: 0, lost_ns: 30 });
+        assert_eq!(times(&samples), [(1, 0xa, 10), (1, 0, 30)]);
     }
 }

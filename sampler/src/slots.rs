@@ -34,7 +34,7 @@ pub(crate) struct Slot {
 pub(crate) struct Slots {
     pub(crate) all: Vec<Slot>,
     pub(crate) hot: Vec<u32>,
-    /// Those whose g was read but not their stack, in order of address; the next last.
+    /// Those whose g was read but not their stack.
     pub(crate) unwalked: Vec<u32>,
 }
 

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 
 use fgspy_goroutines::{Observation, Owner, Runtime, Stack, Status};
 use fgspy_kernel::State as ThreadState;
-use fgspy_profile::{Accounting, State};
+use fgspy_profile::{Accounting, State, Weight};
 
 use crate::aggregate::{Aggregate, Cell, CellId, RawStack};
 use crate::choose::Odds;
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
+use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
 
 /// The moment of a tick.
@@ -237,13 +238,17 @@ impl Watch {
     }
 
     /// Credits everything up to the end of the recording.
-    pub(crate) fn finish(mut self, end_ns: u64, ticks: u32) -> (Aggregate, Accounting) {
-        for slot in std::mem::take(&mut self.slots.all) {
-            self.credit(slot, end_ns, ticks);
-        }
-        let corrected_ns = self.aggregate.apply_corrections();
-        self.accounting.expected_ns = self.expected_ns.saturating_add_signed(corrected_ns);
-        (self.aggregate, self.accounting)
+    pub(crate) fn finish(self, end_ns: u64, ticks: u32) -> (Samples, Accounting) {
+        let Watch { slots, aggregate, mut accounting, expected_ns, anonymous, .. } = self;
+        let standing = slots.all.into_iter().filter_map(|slot| {
+            let time_ns = end_ns.saturating_sub(slot.since_ns);
+            let count = ticks.saturating_sub(slot.since_tick).into();
+            let goid = if anonymous { 0 } else { slot.goid };
+            Some((goid, slot.cell?, Weight { count, time_ns, variance_us2: 0 })).filter(|_| time_ns > 0)
+        });
+        let (samples, added_ns) = aggregate.finish(standing);
+        accounting.expected_ns = expected_ns.saturating_add_signed(added_ns);
+        (samples, accounting)
     }
 
     /// Whether it is one of the runtime's own goroutines, which do not count while they wait.
