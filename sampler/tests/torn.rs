@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, skip, toolchains};
 use fgspy_goroutines::symbolize::lookup_addresses;
-use fgspy_goroutines::{Observation, Reader, Runtime, Stack, Status};
+use fgspy_goroutines::{Fingerprint, Look, Observation, Reader, Runtime, Stack, Status, Wanted};
 use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -56,11 +56,51 @@ fn no_stack_is_torn(toolchain: &Toolchain, program: &str, argument: &str) -> Res
         }
     }
     println!("{} {program}: {:.2} % of stacks rejected; {count:?}", toolchain.version, count.rejected() * 100.0);
+    let (claims, refuted) = what_is_said_to_stand_still_does(&target, &mut reader)?;
+    println!("{} {program}: {claims} stacks proven unchanged and read again, {refuted} otherwise", toolchain.version);
+    // The runtime counts to 256: one that ran so often and stopped at the same place looks as if it had not run.
+    ensure!(refuted * 1000 <= claims, "{refuted} of {claims} goroutines had run although they were proven not to have");
     ensure!(count.changed > 0, "nothing moved: this proves nothing ({count:?})");
     let detours = count.syscalls.min(count.switched);
     ensure!(program != "detours" || detours > 1000, "too few detours to prove anything ({count:?})");
     ensure!(count.broken * 1000 <= count.whole, "too many stacks did not move and are broken all the same: {count:?}");
     Ok(())
+}
+
+/// Goroutines that are said to have stood still while others of their kind moved, and are looked at all the same.
+const CLAIMS: u64 = 5000;
+
+/// Reads all goroutines, those that stood still since the last time by that proof only; then the stacks of these all the
+/// same. Returns how many there were whose fingerprint was still the same then, and how many of them had another stack.
+fn what_is_said_to_stand_still_does(target: &GoProcess, reader: &mut Reader) -> Result<(u64, u64)> {
+    let (runtime, memory) = (&target.runtime, &target.memory);
+    let mut known: HashMap<u32, (Fingerprint, Vec<u64>)> = HashMap::new();
+    let (mut claims, mut refuted) = (0, 0);
+    while claims < CLAIMS {
+        let look = |index| known.get(&index).map_or(Look::Stack, |(fingerprint, _)| Look::Since(*fingerprint));
+        let all: Vec<u32> = reader.all().runs().flatten().copied().collect();
+        let wanted: Vec<Wanted> = all.iter().map(|&index| Wanted { index, look: look(index) }).collect();
+        let (mut same, mut seen) = (Vec::new(), HashMap::new());
+        reader.read(runtime, memory, &wanted, &mut |_, observation| match observation {
+            Some(Observation { index, stack: Stack::Same, .. }) => {
+                same.push(Wanted { index, look: Look::Stack });
+            }
+            Some(Observation { index, fingerprint, stack: Stack::Whole(pcs), .. }) => {
+                seen.insert(index, (fingerprint, pcs.to_vec()));
+            }
+            _ => {}
+        })?;
+        reader.read(runtime, memory, &same, &mut |_, observation| {
+            let Some(Observation { index, fingerprint, stack: Stack::Whole(pcs), .. }) = observation else { return };
+            if let Some((before, stack)) = known.get(&index).filter(|(before, _)| *before == fingerprint) {
+                claims += 1;
+                refuted += u64::from(stack != pcs);
+                seen.insert(index, (*before, pcs.to_vec()));
+            }
+        })?;
+        known = seen;
+    }
+    Ok((claims, refuted))
 }
 
 #[derive(Debug, Default)]
