@@ -5,7 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use fgspy_fixtures::{Fixture, Variant, build, skip, toolchains, wait_until, zoo};
+use fgspy_fixtures::{Fixture, Variant, build, install, skip, toolchains, wait_until, zoo};
 use tempfile::TempDir;
 
 /// The program under test.
@@ -275,8 +275,7 @@ impl Unprivileged {
 
     fn copy(&self, path: &Path, name: &str) -> PathBuf {
         let copy = self.folder.path().join(name);
-        std::fs::copy(path, &copy).unwrap();
-        std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o755)).unwrap();
+        install(path, &copy);
         copy
     }
 

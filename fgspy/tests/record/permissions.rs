@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fgspy_fixtures::{Fixture, skip, zoo};
+use fgspy_fixtures::{Fixture, install, skip, zoo};
 use seccompiler::{SeccompAction, SeccompFilter};
 use tempfile::TempDir;
 
@@ -22,8 +22,8 @@ impl Commons {
     fn new() -> Commons {
         let folder = folder();
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_fgspy"), folder.path().join("fgspy")).unwrap();
-        std::fs::copy(program("zoo", &newest()), folder.path().join("zoo")).unwrap();
+        install(Path::new(env!("CARGO_BIN_EXE_fgspy")), &folder.path().join("fgspy"));
+        install(&program("zoo", &newest()), &folder.path().join("zoo"));
         Commons(folder)
     }
 

@@ -19,7 +19,7 @@ fn as_nobody(role: &str, subject: u32) -> String {
     let folder =
         tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o755)).tempdir().expect("a folder");
     let program = folder.path().join("observer");
-    std::fs::copy(own_path(), &program).expect("a copy");
+    fgspy_fixtures::install(&own_path(), &program);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]);
     run(command.arg(&program), role, subject)
