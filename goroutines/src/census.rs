@@ -119,7 +119,7 @@ impl From<&Observation<'_>> for Goroutine {
                 Stack::Cut(pcs) => Frames::Cut(pcs.to_vec()),
                 Stack::OnThread => Frames::Running,
                 Stack::Changed => Frames::Unsteady,
-                Stack::Unmapped | Stack::Broken | Stack::Unread | Stack::Same => Frames::Unreadable,
+                Stack::Unmapped | Stack::Broken | Stack::Unread => Frames::Unreadable,
             },
             labels: observation.labels.cloned().unwrap_or_default(),
         }

@@ -2,9 +2,11 @@
 
 use std::hash::Hasher;
 
+use fgspy_gobin::layout::Layout;
 use rustc_hash::FxHasher;
 
-use crate::{G, Status, status};
+use crate::bytes::{u32_at, u64_at};
+use crate::{Status, status};
 
 /// Everything in a g that changes when its goroutine runs or its stack moves, as one number.
 ///
@@ -19,27 +21,31 @@ pub struct Fingerprint(u64);
 const NO_PROOF: u64 = 1;
 
 impl Fingerprint {
-    /// The fingerprint of a g as it was read.
-    pub(crate) fn of(g: &G, status: Status) -> Fingerprint {
-        // Whatever `G::same_as` compares.
-        let G { goid, raw_status, wait_reason, sequence, bounds, sched, syscall, .. } = *g;
+    /// The fingerprint of a copy of a g, without decoding all of it: this is done for every goroutine that is read.
+    /// `None` when it is no live goroutine, or cut short.
+    pub(crate) fn of(layout: &Layout, copy: &[u8]) -> Option<Fingerprint> {
+        let (g, gobuf) = (&layout.g, &layout.gobuf);
+        let raw_status = u32_at(copy, g.atomicstatus as usize)?;
+        let status = Status::of(raw_status)?;
+        let sequence = match g.tracking_seq {
+            Some(offset) => Some(*copy.get(offset as usize)?),
+            None => None,
+        };
         let small = u64::from(status::without_scan(raw_status))
-            | u64::from(wait_reason) << 32
+            | u64::from(*copy.get(g.waitreason as usize)?) << 32
             | u64::from(sequence.unwrap_or(0)) << 40;
         let mut hasher = FxHasher::default();
-        for word in [goid, small, bounds.lo, bounds.hi, g.m, g.locked_m, g.start_pc, g.go_pc, g.labels] {
-            hasher.write_u64(word);
-        }
-        for context in [sched, syscall] {
-            for word in [context.pc, context.sp, context.fp.unwrap_or(0), context.link.unwrap_or(0)] {
-                hasher.write_u64(word);
-            }
+        hasher.write_u64(small);
+        // Whatever else changes when it runs, or is another goroutine. (What is fixed at its birth comes with `goid`.)
+        let (pc, sp, bp) = (g.sched + gobuf.pc, g.sched + gobuf.sp, g.sched + gobuf.bp);
+        for offset in [g.goid, g.stack_lo, g.stack_hi, g.m, g.lockedm, g.labels, pc, sp, bp, g.syscallpc, g.syscallsp] {
+            hasher.write_u64(u64_at(copy, offset as usize)?);
         }
         // `casgstatus` counts each time one stops running (`runtime/proc.go`; Go 1.17 on). System calls are left out: from
         // Go 1.26 on they change the status without `casgstatus`.
         let counted = matches!(status, Status::Waiting | Status::Leaked | Status::Runnable | Status::Preempted);
         let proof = counted && sequence.is_some();
-        Fingerprint(hasher.finish() & !NO_PROOF | if proof { 0 } else { NO_PROOF })
+        Some(Fingerprint(hasher.finish() & !NO_PROOF | if proof { 0 } else { NO_PROOF }))
     }
 
     /// Whether a goroutine cannot run without this changing: it is parked or queued, and its runtime counts.

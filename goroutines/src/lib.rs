@@ -30,7 +30,7 @@ pub use attach::{AttachError, GoroutineList, attach, attach_by_measuring};
 pub use census::{Frames, Goroutine, census};
 pub use fingerprint::Fingerprint;
 pub use gstruct::G;
-pub use reader::{Look, Observation, Reader, Sink, Stack, Wanted};
+pub use reader::{Look, Observation, Reader, Sight, Sink, Stack, Wanted};
 pub use runtime::{Owner, Runtime, Trust};
 pub use scheduler::{ActiveFinder, Scheduler};
 pub use status::Status;

@@ -44,8 +44,6 @@ pub enum Look {
 pub enum Stack<'a> {
     /// It was not asked for.
     Unread,
-    /// As it was when the fingerprint that [`Look::Since`] names was taken, and so is everything else about it.
-    Same,
     /// Its program counters, leaf first, down to `runtime.goexit`: all return addresses (or the entry of a function that
     /// has not started), except below a frame that a signal injected.
     Whole(&'a [u64]),
@@ -66,7 +64,7 @@ impl<'a> Stack<'a> {
     pub fn pcs(&self) -> &'a [u64] {
         match *self {
             Stack::Whole(pcs) | Stack::Cut(pcs) => pcs,
-            Stack::Unread | Stack::Same | Stack::OnThread | Stack::Changed | Stack::Unmapped | Stack::Broken => &[],
+            Stack::Unread | Stack::OnThread | Stack::Changed | Stack::Unmapped | Stack::Broken => &[],
         }
     }
 }
@@ -126,7 +124,6 @@ struct Job {
 #[derive(Clone, Copy)]
 enum Outcome {
     Unread,
-    Same,
     /// So many bytes of the stack are to be read.
     Wanted(u64),
     Whole(usize, usize),
@@ -137,8 +134,19 @@ enum Outcome {
     Broken,
 }
 
-/// Takes what was read: the place in what was asked for, and the goroutine; `None` where there is none now.
-pub type Sink<'a> = dyn FnMut(usize, Option<Observation<'_>>) + 'a;
+/// What became of looking at a goroutine.
+#[derive(Clone, Copy, Debug)]
+pub enum Sight<'a> {
+    /// There is none there now.
+    Gone,
+    /// It is as it was when the fingerprint that [`Look::Since`] names was taken.
+    Same,
+    /// It was read.
+    Seen(Observation<'a>),
+}
+
+/// Takes what was read: the place in what was asked for, and what was there.
+pub type Sink<'a> = dyn FnMut(usize, Sight<'_>) + 'a;
 
 impl Reader {
     /// A reader that has read nothing yet.
@@ -173,8 +181,8 @@ impl Reader {
         let len = memory.read_u64(runtime.list.len)?.unwrap_or(0);
         self.refresh(runtime, memory, len)?;
         let wanted: Vec<Wanted> = self.all.runs().flatten().map(|&index| Wanted { index, look: Look::Stack }).collect();
-        self.read(runtime, memory, &wanted, &mut |_, observation| {
-            if let Some(observation) = observation {
+        self.read(runtime, memory, &wanted, &mut |_, sight| {
+            if let Sight::Seen(observation) = sight {
                 sink(observation);
             }
         })
@@ -201,7 +209,7 @@ impl Reader {
             read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
             self.confirm(runtime, memory, &mut jobs)?;
-            jobs.iter().for_each(|job| sink(job.asked, Some(job.observation(&self.arena, &self.all))));
+            jobs.iter().for_each(|job| sink(job.asked, Sight::Seen(job.observation(&self.arena, &self.all))));
         }
         Ok(())
     }
@@ -220,14 +228,23 @@ impl Reader {
         self.copies.read(memory, runtime.layout.g.size as usize, addresses)?;
         let mut jobs = Vec::new();
         for (i, wanted) in batch.iter().enumerate() {
-            let g = self.g(runtime, memory, i)?;
+            let copy = self.copies.get(memory, runtime.layout.g.size as usize, i)?.unwrap_or(&[]);
+            let fingerprint = Fingerprint::of(&runtime.layout, copy);
+            if let (Look::Since(known), Some(fingerprint)) = (wanted.look, fingerprint)
+                && known == fingerprint
+                && known.is_proof()
+            {
+                sink(first + i, Sight::Same);
+                continue;
+            }
+            let g = fingerprint.zip(G::decode(&runtime.layout, copy));
             let address = self.all.address(wanted.index).unwrap_or(0);
-            match g.and_then(|g| Job::new(runtime, wanted, first + i, address, g)) {
-                Some(job) if matches!(job.outcome, Outcome::Same | Outcome::Unread) => {
-                    sink(job.asked, Some(job.observation(&[], &self.all)));
+            match g.and_then(|(fingerprint, g)| Job::new(runtime, wanted, first + i, address, (fingerprint, g))) {
+                Some(job) if matches!(job.outcome, Outcome::Unread) => {
+                    sink(job.asked, Sight::Seen(job.observation(&[], &self.all)));
                 }
                 Some(job) => jobs.push(job),
-                None => sink(first + i, None),
+                None => sink(first + i, Sight::Gone),
             }
         }
         Ok(jobs)
@@ -348,12 +365,16 @@ impl Reader {
 
 impl Job {
     /// `None` when `g` is no live goroutine.
-    fn new(runtime: &Runtime, wanted: &Wanted, asked: usize, address: u64, g: G) -> Option<Job> {
+    fn new(
+        runtime: &Runtime,
+        wanted: &Wanted,
+        asked: usize,
+        address: u64,
+        (fingerprint, g): (Fingerprint, G),
+    ) -> Option<Job> {
         let status = g.status()?;
-        let fingerprint = Fingerprint::of(&g, status);
         let outcome = match wanted.look {
             Look::G => Outcome::Unread,
-            Look::Since(known) if known == fingerprint && fingerprint.is_proof() => Outcome::Same,
             Look::Since(_) | Look::Stack => Job::first_outcome(runtime, status, &g),
         };
         let stack = Range { addr: 0, len: 0 };
@@ -409,7 +430,6 @@ impl Job {
             tid: self.tid,
             stack: match self.outcome {
                 Outcome::Unread => Stack::Unread,
-                Outcome::Same => Stack::Same,
                 Outcome::Whole(start, end) => Stack::Whole(frames(start, end)),
                 Outcome::Cut(start, end) => Stack::Cut(frames(start, end)),
                 Outcome::OnThread => Stack::OnThread,

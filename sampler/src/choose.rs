@@ -64,7 +64,7 @@ pub(crate) struct Choice {
 /// Chooses.
 pub(crate) struct Chooser {
     reading: Reading,
-    budget: Option<Budget>,
+    pub(crate) budget: Option<Budget>,
     rng: Rng,
 }
 
@@ -75,11 +75,6 @@ impl Chooser {
             Reading::Everything | Reading::Share { .. } => None,
         };
         Chooser { reading, budget, rng }
-    }
-
-    /// What is learned of the cost.
-    pub(crate) fn budget(&mut self) -> Option<&mut Budget> {
-        self.budget.as_mut()
     }
 
     /// Chooses what to read at tick number `tick` (from 1 on). `active` are the numbers of those that run or are queued;
@@ -129,8 +124,14 @@ impl Chooser {
         let left = (reads - picker.choice.picked.len() as f64).max(0.0);
         let walks = if slots.unwalked.is_empty() { 0.0 } else { left * UNWALKED_SHARE };
         for _ in 0..(walks / UNWALKED_COST + self.rng.f64()) as usize {
-            let Some(index) = slots.unwalked.pop() else { break };
-            picker.pick(index, CERTAIN, |_| Look::Stack);
+            // In any order: those that were read are to stand for those that are not read to the end.
+            while !slots.unwalked.is_empty() {
+                let index = slots.unwalked.swap_remove(self.rng.usize(..slots.unwalked.len()));
+                if picker.slots.get(index as usize).is_some_and(|slot| !slot.walked) {
+                    picker.pick(index, CERTAIN, |_| Look::Stack);
+                    break;
+                }
+            }
         }
         let cold = (picker.slots.len() as f64 - hot).max(1.0);
         let odds = match self.reading {

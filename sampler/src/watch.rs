@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use fgspy_goroutines::{Observation, Owner, Runtime, Stack, Status};
+use fgspy_goroutines::{Observation, Owner, Runtime, Sight, Stack, Status};
 use fgspy_kernel::State as ThreadState;
 use fgspy_profile::{Accounting, State, Weight};
 
@@ -74,26 +74,30 @@ impl Watch {
         }
     }
 
-    /// Takes g number `index` as it was read; `None` when it is no goroutine now.
+    /// Takes g number `index` as it was read.
     pub(crate) fn observe(
         &mut self,
         runtime: &Runtime,
         interval: &Interval,
         now: Now,
         (index, odds): (u32, Odds),
-        observation: Option<Observation<'_>>,
+        sight: Sight<'_>,
     ) {
-        let Some(observation) = observation else {
-            let gone = Slot { fingerprint: Default::default(), goid: 0, cell: None, walked: false, ..self.slot(index) };
-            return self.change(index, gone, now, odds);
+        let observation = match sight {
+            Sight::Same => {
+                self.accounting.accepted += 1;
+                self.accounting.proven += 1;
+                return;
+            }
+            Sight::Gone => {
+                let gone =
+                    Slot { fingerprint: Default::default(), goid: 0, cell: None, walked: false, ..self.slot(index) };
+                return self.change(index, gone, now, odds);
+            }
+            Sight::Seen(observation) => observation,
         };
         let accounting = &mut self.accounting;
         match observation.stack {
-            Stack::Same => {
-                accounting.accepted += 1;
-                accounting.proven += 1;
-                return;
-            }
             Stack::Unread => self.slots.unwalked.push(index),
             Stack::Whole(_) | Stack::Cut(_) | Stack::OnThread => accounting.accepted += 1,
             Stack::Changed => accounting.changed += 1,

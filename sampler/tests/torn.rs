@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Result, bail, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, skip, toolchains};
 use fgspy_goroutines::symbolize::lookup_addresses;
-use fgspy_goroutines::{Fingerprint, Look, Observation, Reader, Runtime, Stack, Status, Wanted};
+use fgspy_goroutines::{Fingerprint, Look, Observation, Reader, Runtime, Sight, Stack, Status, Wanted};
 use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -81,17 +81,15 @@ fn what_is_said_to_stand_still_does(target: &GoProcess, reader: &mut Reader) -> 
         let all: Vec<u32> = reader.all().runs().flatten().copied().collect();
         let wanted: Vec<Wanted> = all.iter().map(|&index| Wanted { index, look: look(index) }).collect();
         let (mut same, mut seen) = (Vec::new(), HashMap::new());
-        reader.read(runtime, memory, &wanted, &mut |_, observation| match observation {
-            Some(Observation { index, stack: Stack::Same, .. }) => {
-                same.push(Wanted { index, look: Look::Stack });
-            }
-            Some(Observation { index, fingerprint, stack: Stack::Whole(pcs), .. }) => {
+        reader.read(runtime, memory, &wanted, &mut |asked, sight| match sight {
+            Sight::Same => same.push(Wanted { index: wanted[asked].index, look: Look::Stack }),
+            Sight::Seen(Observation { index, fingerprint, stack: Stack::Whole(pcs), .. }) => {
                 seen.insert(index, (fingerprint, pcs.to_vec()));
             }
             _ => {}
         })?;
-        reader.read(runtime, memory, &same, &mut |_, observation| {
-            let Some(Observation { index, fingerprint, stack: Stack::Whole(pcs), .. }) = observation else { return };
+        reader.read(runtime, memory, &same, &mut |_, sight| {
+            let Sight::Seen(Observation { index, fingerprint, stack: Stack::Whole(pcs), .. }) = sight else { return };
             if let Some((before, stack)) = known.get(&index).filter(|(before, _)| *before == fingerprint) {
                 claims += 1;
                 refuted += u64::from(stack != pcs);
@@ -125,7 +123,7 @@ impl Count {
                 self.switched += u64::from(observation.status.is_on_thread());
             }
             Stack::Cut(_) => self.cut += 1,
-            Stack::OnThread | Stack::Unread | Stack::Same => {}
+            Stack::OnThread | Stack::Unread => {}
             Stack::Changed => self.changed += 1,
             Stack::Unmapped => self.unmapped += 1,
             Stack::Broken => self.broken += 1,

@@ -1,0 +1,26 @@
+//! The recording loop on a memory that stands still, without a clock: what a tick costs, counted instead of timed.
+
+use fgspy_goroutines::Runtime;
+use fgspy_memory::{Memory, ReadError};
+use fgspy_profile::Accounting;
+
+use crate::record::Options;
+use crate::round::Round;
+use crate::watch::Now;
+
+/// Makes `ticks` ticks, 10 ms of the recording apart, and says what came of them. With the same seed (and no budget, which
+/// looks at the clock) it does exactly the same each time.
+///
+/// # Errors
+/// When the memory cannot be read.
+pub fn replay(runtime: &Runtime, memory: &dyn Memory, ticks: u32, options: Options) -> Result<Accounting, ReadError> {
+    const PERIOD_NS: u64 = 10_000_000;
+    let mut round = Round::new(options);
+    for tick in 1..=ticks {
+        let now_ns = round.now_ns + PERIOD_NS;
+        let now = Now { tick, previous_ns: round.now_ns, now_ns, due_ns: now_ns };
+        round.read(runtime, memory, now, PERIOD_NS)?;
+        round.commit(now);
+    }
+    Ok(round.watch.finish(round.now_ns, round.ticks).1)
+}
