@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Rounds of runs; without it, as many as each part needs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     runs: Option<u32>,
+    /// Only targets with so many goroutines in `scale`; the report goes to target/bench
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    sizes: Vec<u32>,
     /// Measure this fgspy; without it, one is built from what is here
     #[arg(long, value_name = "FILE")]
     fgspy: Option<PathBuf>,
@@ -64,6 +67,7 @@ struct Bench {
     oldest: Toolchain,
     quick: bool,
     runs: Option<u32>,
+    sizes: Vec<u32>,
     /// What is said about fgspy.
     version: String,
 }
@@ -90,10 +94,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         oldest: toolchains::get(OLDEST)?,
         quick: options.quick,
         runs: options.runs,
+        sizes: options.sizes.clone(),
         version: if options.fgspy.is_some() { "not built from here".to_owned() } else { machine::commit() },
     };
     go::download(&bench.newest)?;
-    let folder = workspace::root().join(if options.quick { "target/bench" } else { "bench" });
+    let draft = options.quick || !options.sizes.is_empty();
+    let folder = workspace::root().join(if draft { "target/bench" } else { "bench" });
     if wants(Part::Seed) {
         part(&bench, &folder, "seed", seed::measure)?;
     }
@@ -127,6 +133,9 @@ fn part<D: Serialize>(
     }
     if let Some(runs) = bench.runs {
         command += &format!(" --runs {runs}");
+    }
+    if !bench.sizes.is_empty() {
+        command += &format!(" --sizes {}", bench.sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
     }
     let seconds = began.elapsed().as_secs_f64();
     eprintln!("{name}: measured in {seconds:.0} s");

@@ -35,10 +35,11 @@ pub(super) fn keep<D: Serialize>(folder: &Path, name: &str, measured: &Measured<
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// The section of a part, from what is kept of it; nothing if nothing is.
+/// The section of a part, from what is kept of it; nothing if nothing is. What an older version of this program kept and
+/// this one does not understand has to be measured again: the section says so.
 ///
 /// # Errors
-/// When the file is there and cannot be read: what an older version of this program measured has to be measured again.
+/// When what is kept cannot be read.
 pub(super) fn section<D: DeserializeOwned>(
     folder: &Path,
     name: &str,
@@ -49,8 +50,10 @@ pub(super) fn section<D: DeserializeOwned>(
     if !file.exists() {
         return Ok(String::new());
     }
-    let again = || format!("{} is not understood: measure again with cargo xtask bench {name}", file.display());
-    let measured: Measured<D> = serde_json::from_slice(&fs::read(&file)?).with_context(again)?;
+    let kept = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let Ok(measured) = serde_json::from_slice::<Measured<D>>(&kept) else {
+        return Ok(format!("\n## {title}\n\nTo be measured again: `cargo xtask bench {name}`.\n"));
+    };
     let quick = if measured.quick {
         "\n**A quick run: it shows that everything works. Nothing can be concluded from its numbers.**\n"
     } else {
@@ -90,3 +93,31 @@ world, walk all stacks by frame pointers, start the world; through `go:linkname`
 
 All profilers sample at 99 Hz as far as they get. Parked goroutines are nine calls deep and wait for a channel.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_reported_and_what_is_not_understood_is_to_be_measured_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let circumstances = Circumstances::now("of test", &["go1.27.3", "go1.19.8"]);
+        let of = |quick| Measured {
+            circumstances: circumstances.clone(),
+            command: "c".into(),
+            quick,
+            seconds: 61.0,
+            data: 7,
+        };
+        let section = || section(folder, "part", "A part", |seven: &u32| format!("The number {seven}.\n")).unwrap();
+        assert_eq!(section(), "");
+        keep(folder, "part", &of(false)).unwrap();
+        assert!(section().starts_with("\n## A part\n\nMeasured with `c` in 2 min, "), "{}", section());
+        assert!(section().ends_with("\n\nThe number 7.\n") && !section().contains("quick"), "{}", section());
+        keep(folder, "part", &of(true)).unwrap();
+        assert!(section().contains("**A quick run: it shows that everything works."), "{}", section());
+        fs::write(folder.join("data/part.json"), "{}").unwrap();
+        assert_eq!(section(), "\n## A part\n\nTo be measured again: `cargo xtask bench part`.\n");
+    }
+}

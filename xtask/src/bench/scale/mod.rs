@@ -81,15 +81,14 @@ impl Cell {
         if quick {
             return vec![Cell::new(10, 0), Cell::new(10_000, 0), Cell::new(10_000, 100)];
         }
-        let mut cells = Vec::new();
-        for goroutines in [1, 10, 100, 1000, 10_000, 100_000, 1_000_000] {
-            cells.push(Cell::new(goroutines, 0));
-            if goroutines >= 100 {
-                cells.push(Cell::new(goroutines, goroutines / 100));
-            }
-            cells.push(Cell::new(goroutines, goroutines));
-        }
-        cells
+        [1, 10, 100, 1000, 10_000, 100_000, 1_000_000].into_iter().flat_map(Cell::of_size).collect()
+    }
+
+    /// Idle, one percent active, all active.
+    fn of_size(goroutines: usize) -> Vec<Cell> {
+        let mut active = vec![0, goroutines / 100, goroutines];
+        active.dedup();
+        active.into_iter().map(|active| Cell::new(goroutines, active)).collect()
     }
 }
 
@@ -100,9 +99,12 @@ impl Cell {
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let target = go::program(&bench.newest, "scale")?;
     let fgspy = ways(&bench.fgspy)?;
-    let lengths = if bench.quick { Lengths::QUICK } else { Lengths::FULL };
     let (mut runs, mut skipped) = (Vec::new(), Vec::new());
-    for cell in Cell::all(bench.quick) {
+    let cells = match &bench.sizes[..] {
+        [] => Cell::all(bench.quick),
+        sizes => sizes.iter().flat_map(|size| Cell::of_size(*size as usize)).collect(),
+    };
+    for cell in cells {
         let Cell { goroutines, active, .. } = cell;
         let wanted = goroutines as u64 * MEMORY_EACH;
         if proc::available_memory().is_some_and(|available| available < wanted) {
@@ -111,7 +113,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
         }
         eprintln!("scale: {goroutines} goroutines, {active} active");
         let context = || format!("{goroutines} goroutines, {active} active");
-        runs.extend(cell_runs(bench, &target, cell, &fgspy, &lengths).with_context(context)?);
+        runs.extend(cell_runs(bench, &target, cell, &fgspy).with_context(context)?);
     }
     Ok(Data { go: bench.newest.version.clone(), fgspy, skipped, runs })
 }
@@ -128,13 +130,7 @@ fn ways(fgspy: &Path) -> Result<Vec<(String, Vec<String>)>> {
 }
 
 /// Starts one target and measures it with every profiler in turn.
-fn cell_runs(
-    bench: &Bench,
-    target: &Path,
-    cell: Cell,
-    fgspy: &[(String, Vec<String>)],
-    lengths: &Lengths,
-) -> Result<Vec<Run>> {
+fn cell_runs(bench: &Bench, target: &Path, cell: Cell, fgspy: &[(String, Vec<String>)]) -> Result<Vec<Run>> {
     let Cell { goroutines, active, period_ms } = cell;
     let parked = goroutines - active;
     let mut command = go::command(target);
@@ -149,8 +145,9 @@ fn cell_runs(
     let mut target = Fixture::start(&mut command, |line| line == "ready")?;
     // Goroutines that were just started all wake up for the first time within a period.
     std::thread::sleep(Duration::from_millis(period_ms.max(100)));
+    let lengths = &Lengths::of(cell, bench.quick);
     let mut runs = Vec::new();
-    for repetition in 0..bench.rounds(if bench.quick { 1 } else { 2 }) {
+    for repetition in 0..bench.rounds(lengths.repetitions) {
         for profiler in shuffled(fgspy.len() + 2, repetition) {
             let mut run = match fgspy.get(profiler) {
                 Some((name, arguments)) => windows::outside(bench, &target, cell, name, arguments, lengths)?,

@@ -6,14 +6,14 @@ use crate::bench::statistics::median;
 
 /// The section as Markdown.
 pub(in crate::bench) fn render(data: &Data) -> String {
-    let repetitions = data.runs.iter().map(|run| run.repetition + 1).max().unwrap_or(0);
     let mut text = format!(
         "One target ({}) for each row; of its goroutines so many are parked and the others wake up ten times a second, or \
          less often where that would be more than 200,000 wake-ups a second. Each profiler samples it in turn, after it has \
-         settled; medians of {repetitions} windows. All CPU times are shares of one core. fgspy's are by the kernel's account \
+         settled; medians where it had \
+         several turns. All CPU times are shares of one core. fgspy's are by the kernel's account \
          (schedstat), its own account over the whole recording is beside it. What a profiler costs inside the target is the \
          target's CPU time with it less that without it. A goroutine-tick is one goroutine at one tick.\n",
-        data.go
+        data.go,
     );
     for reason in &data.skipped {
         text += &format!("\nNot measured: {reason}.\n");

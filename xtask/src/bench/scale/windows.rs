@@ -17,26 +17,19 @@ pub(super) struct Lengths {
     settle: Duration,
     /// The window.
     window: Duration,
-    /// The window where a single sample can take seconds.
-    long_window: Duration,
+    /// How often each profiler has its turn.
+    pub(super) repetitions: usize,
 }
 
 impl Lengths {
-    /// Those of a quick run.
-    pub(super) const QUICK: Lengths = Lengths {
-        settle: Duration::from_millis(200),
-        window: Duration::from_millis(1000),
-        long_window: Duration::from_millis(1000),
-    };
-    /// Those of a full run.
-    pub(super) const FULL: Lengths = Lengths {
-        settle: Duration::from_millis(500),
-        window: Duration::from_millis(2000),
-        long_window: Duration::from_millis(6000),
-    };
-
-    fn window(&self, cell: Cell) -> Duration {
-        if cell.goroutines >= 1_000_000 { self.long_window } else { self.window }
+    /// Those for a target; of a million goroutines, a single sample can take seconds.
+    pub(super) fn of(cell: Cell, quick: bool) -> Lengths {
+        let (settle, window, repetitions) = match (quick, cell.goroutines) {
+            (true, _) => (200, 1000, 1),
+            (false, 1_000_000..) => (2000, 4000, 1),
+            (false, _) => (500, 1500, 2),
+        };
+        Lengths { settle: Duration::from_millis(settle), window: Duration::from_millis(window), repetitions }
     }
 }
 
@@ -49,7 +42,7 @@ struct Report {
 
 /// Watches the target alone.
 pub(super) fn without(target: &Fixture, cell: Cell, lengths: &Lengths) -> Result<Run> {
-    let (seconds, target_cpu_s, ()) = watch(target, lengths.window(cell), || Ok(()))?;
+    let (seconds, target_cpu_s, ()) = watch(target, lengths.window, || Ok(()))?;
     Ok(Run { cell, repetition: 0, profiler: "none".to_owned(), seconds, target_cpu_s, ticks_per_s: None, fgspy: None })
 }
 
@@ -58,7 +51,7 @@ pub(super) fn inside(target: &mut Fixture, cell: Cell, profiler: &str, lengths: 
     target.tell(&format!("start {profiler}"))?;
     target.line()?;
     sleep(lengths.settle);
-    let (seconds, target_cpu_s, ()) = watch(target, lengths.window(cell), || Ok(()))?;
+    let (seconds, target_cpu_s, ()) = watch(target, lengths.window, || Ok(()))?;
     target.tell("stop")?;
     let report: Report = serde_json::from_str(&target.line()?).context("the target reported nothing")?;
     let ticks_per_s = (report.ticks > 0).then(|| report.ticks as f64 / report.seconds);
@@ -78,7 +71,7 @@ pub(super) fn outside(
     let fgspy = Attached::attach(&bench.fgspy, target.pid(), &arguments)?;
     sleep(lengths.settle);
     let before = fgspy.cpu_time()?;
-    let (seconds, target_cpu_s, after) = watch(target, lengths.window(cell), || fgspy.cpu_time())?;
+    let (seconds, target_cpu_s, after) = watch(target, lengths.window, || fgspy.cpu_time())?;
     let peak_bytes = fgspy.peak_memory();
     let recorded = fgspy.finish()?;
     Ok(Run {

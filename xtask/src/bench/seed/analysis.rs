@@ -51,7 +51,7 @@ mod tests {
 
     fn run(round: usize, arm: &str, times: &[(&str, f64)]) -> Run {
         let ns_per_op = times.iter().map(|(name, time)| ((*name).to_owned(), *time)).collect();
-        Run { round, parked: 10, arm: arm.to_owned(), ns_per_op, ticks_per_s: None, fgspy: None }
+        Run { round, parked: 10, arm: arm.to_owned(), seconds: 1.0, ns_per_op, ticks_per_s: None, fgspy: None }
     }
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
             run(2, "fgspy", &[("a", 1.0)]),
             run(1, "fgspy", &[("b", 18.0)]),
         ];
-        let data = Data { go: Default::default(), benchtime: String::new(), levels: vec![10], runs };
+        let data = Data { go: Default::default(), benchtime_ms: 0, levels: vec![10], runs };
         let arm = ARMS.iter().find(|arm| arm.id == "fgspy").unwrap();
         let pairs = data.pairs(arm, 10);
         assert_eq!(pairs.len(), 2);

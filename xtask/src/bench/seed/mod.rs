@@ -4,14 +4,16 @@ mod analysis;
 mod tables;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::Fixture;
 use serde::{Deserialize, Serialize};
 
 use super::arms::{ARMS, ARMS_OLDEST, Arm, shuffled};
 use super::fgspy::Recorded;
 use super::go::{self, JsonBenchmarks};
+use super::statistics::median;
 use super::{Bench, gobench};
 
 pub(super) use tables::render;
@@ -19,13 +21,16 @@ pub(super) use tables::render;
 /// All benchmarks that both Go versions have but those of an internal cache, of which only the older one has benchmarks.
 const BENCHMARKS: &str = "^Benchmark[^T]";
 
+/// An arm that takes so many times as long as its base is slow and takes part in one round only.
+const SLOW: f64 = 3.0;
+
 /// What was measured.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Data {
     /// The Go versions of the arms: the newest and the oldest.
     go: [String; 2],
-    /// `-test.benchtime`.
-    benchtime: String,
+    /// About how long a benchmark ran in each run, in milliseconds.
+    benchtime_ms: u64,
     /// How many goroutines were parked, in each series of runs.
     levels: Vec<usize>,
     runs: Vec<Run>,
@@ -37,6 +42,8 @@ struct Run {
     round: usize,
     parked: usize,
     arm: String,
+    /// How long all benchmarks took.
+    seconds: f64,
     /// For each benchmark, nanoseconds for one operation.
     ns_per_op: BTreeMap<String, f64>,
     /// How often a second the profiler sampled the program.
@@ -56,69 +63,152 @@ struct Report {
 /// # Errors
 /// When a program does not build or a run fails.
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
-    let newest = go::json_benchmarks(&bench.newest)?;
-    let oldest = go::json_benchmarks(&bench.oldest)?;
-    let (levels, benchtime, rounds): (&[usize], _, _) = if bench.quick {
-        (&[10, 10_000], "10ms", bench.rounds(2))
+    // With 100,000 goroutines each collection of garbage takes long, and Go's benchmarks ask for many.
+    let (levels, benchtime_ms): (&[(usize, usize)], _) = if bench.quick {
+        (&[(10, 2), (10_000, 2)], 15)
     } else {
-        (&[10, 1000, 10_000, 100_000], "40ms", bench.rounds(10))
+        (&[(10, 8), (1000, 8), (10_000, 8), (100_000, 6)], 40)
     };
-    let mut runs = Vec::new();
-    for round in 0..rounds {
-        for &parked in levels {
-            eprintln!("seed: round {} of {rounds}, {parked} goroutines parked", round + 1);
+    let rounds = |(parked, rounds): &(usize, usize)| (*parked, bench.rounds(*rounds));
+    let levels: Vec<(usize, usize)> = levels.iter().map(rounds).collect();
+    let most = levels.iter().map(|(_, rounds)| *rounds).max().unwrap_or(0);
+    eprintln!("seed: building, and finding out how often to run each benchmark");
+    let newest = Planned::new(go::json_benchmarks(&bench.newest)?, benchtime_ms)?;
+    let oldest = Planned::new(go::json_benchmarks(&bench.oldest)?, benchtime_ms)?;
+    let mut runs: Vec<Run> = Vec::new();
+    for round in 0..most {
+        for &(parked, rounds) in levels.iter().filter(|(_, rounds)| round < *rounds) {
+            eprint!("seed: round {} of {rounds}, {parked} goroutines parked:", round + 1);
             // The arms with the oldest Go are compared with each other only, so they stay together.
             for arms in [&ARMS[..], &ARMS_OLDEST] {
                 for index in shuffled(arms.len(), round) {
                     let arm = &arms[index];
+                    if !is_wanted(&runs, arms, arm, parked) {
+                        continue;
+                    }
                     let program = if arm.oldest_go { &oldest } else { &newest };
-                    let run = run(bench, program, arm, (round, parked), benchtime);
-                    runs.push(run.with_context(|| format!("{}, {parked} goroutines parked", arm.id))?);
+                    let run = run(bench, program, arm, round, parked);
+                    let run = run.with_context(|| format!("{}, {parked} goroutines parked", arm.id))?;
+                    eprint!(" {} {:.1} s,", arm.id, run.seconds);
+                    runs.push(run);
                 }
             }
+            eprintln!();
         }
     }
     Ok(Data {
         go: [bench.newest.version.clone(), bench.oldest.version.clone()],
-        benchtime: benchtime.to_owned(),
-        levels: levels.to_vec(),
+        benchtime_ms,
+        levels: levels.into_iter().map(|(parked, _)| parked).collect(),
         runs,
     })
 }
 
-fn run(
-    bench: &Bench,
-    program: &JsonBenchmarks,
-    arm: &Arm,
-    (round, parked): (usize, usize),
-    benchtime: &str,
-) -> Result<Run> {
-    let mut command = go::command(&program.binary);
-    command.current_dir(&program.folder).args([
-        "-test.run=^$",
-        "-test.bench",
-        BENCHMARKS,
-        "-test.benchtime",
-        benchtime,
-    ]);
-    command.env("FGSPY_BENCH_PARKED", parked.to_string()).env("FGSPY_BENCH_PROFILER", arm.inside);
-    let mut fixture = Fixture::start(&mut command, |line| line == "ready")?;
+/// Whether there is something to find out by running an arm once more: it is not slow, and if it is a base, not all that
+/// are compared with it are.
+fn is_wanted(runs: &[Run], arms: &[Arm], arm: &Arm, parked: usize) -> bool {
+    let compared = arms.iter().filter(|other| other.id != arm.id && other.base == arm.id);
+    let slow: Vec<bool> = compared.map(|other| is_slow(runs, other, parked)).collect();
+    !is_slow(runs, arm, parked) && (slow.is_empty() || slow.contains(&false))
+}
+
+/// Whether it was seen that an arm takes so long that there is no point in finding out more exactly how long.
+fn is_slow(runs: &[Run], arm: &Arm, parked: usize) -> bool {
+    let seconds = |id: &str| {
+        let runs = runs.iter().filter(|run| run.arm == id && run.parked == parked);
+        median(&runs.map(|run| run.seconds).collect::<Vec<_>>())
+    };
+    seconds(arm.id).zip(seconds(arm.base)).is_some_and(|(arm, base)| arm > SLOW * base)
+}
+
+/// A program with the number of times that each benchmark is to run: the same work in every arm.
+struct Planned {
+    program: JsonBenchmarks,
+    plan: String,
+}
+
+impl Planned {
+    /// Finds the numbers with which a benchmark takes about `benchtime_ms` here when nothing else runs.
+    fn new(program: JsonBenchmarks, benchtime_ms: u64) -> Result<Planned> {
+        let mut command = start(&program, 0, "none");
+        let (times, _) =
+            finish(Fixture::start(command.args(["-test.bench", BENCHMARKS, "-test.benchtime=15ms"]), ready)?)?;
+        let plan =
+            times.iter().map(|(name, ns)| format!("{name}={} ", (benchtime_ms as f64 * 1e6 / ns).ceil())).collect();
+        Ok(Planned { program, plan })
+    }
+}
+
+fn run(bench: &Bench, planned: &Planned, arm: &Arm, round: usize, parked: usize) -> Result<Run> {
+    let mut command = start(&planned.program, parked, arm.inside);
+    let fixture = Fixture::start(command.env("FGSPY_BENCH_PLAN", &planned.plan), ready)?;
     let fgspy = arm.attach(&bench.fgspy, fixture.pid())?;
+    let (ns_per_op, report) = finish(fixture)?;
+    let fgspy = fgspy.map(|fgspy| fgspy.finish()).transpose()?;
+    let ticks_per_s = match &fgspy {
+        Some(recorded) => Some(recorded.ticks as f64 / recorded.seconds),
+        None => (report.ticks > 0).then(|| report.ticks as f64 / report.seconds),
+    };
+    Ok(Run { round, parked, arm: arm.id.to_owned(), seconds: report.seconds, ns_per_op, ticks_per_s, fgspy })
+}
+
+fn start(program: &JsonBenchmarks, parked: usize, profiler: &str) -> Command {
+    let mut command = go::command(&program.binary);
+    command.current_dir(&program.folder).arg("-test.run=^$");
+    command.env("FGSPY_BENCH_PARKED", parked.to_string()).env("FGSPY_BENCH_PROFILER", profiler);
+    command
+}
+
+fn ready(line: &str) -> bool {
+    line == "ready"
+}
+
+/// Lets the benchmarks run: gives nanoseconds for one operation of each, and what the profiler in the program did.
+fn finish(mut fixture: Fixture) -> Result<(BTreeMap<String, f64>, Report)> {
     fixture.tell("go")?;
     let mut ns_per_op = BTreeMap::new();
-    let report: Report = loop {
+    let report = loop {
         let line = fixture.line()?;
         ns_per_op.extend(gobench::parse(&line));
         if line.starts_with('{') {
             break serde_json::from_str(&line)?;
         }
     };
-    anyhow::ensure!(!ns_per_op.is_empty(), "no benchmark ran");
-    fixture.wait()?;
-    let fgspy = fgspy.map(|fgspy| fgspy.finish()).transpose()?;
-    let ticks_per_s = match &fgspy {
-        Some(recorded) => Some(recorded.ticks as f64 / recorded.seconds),
-        None => (report.ticks > 0).then(|| report.ticks as f64 / report.seconds),
-    };
-    Ok(Run { round, parked, arm: arm.id.to_owned(), ns_per_op, ticks_per_s, fgspy })
+    let (status, errors) = fixture.wait()?;
+    ensure!(status.success(), "the benchmarks failed ({status}):\n{errors}");
+    ensure!(!ns_per_op.is_empty(), "no benchmark ran");
+    Ok((ns_per_op, report))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_arms_and_what_only_they_are_compared_with_run_once() {
+        let run = |arm: &str, seconds| Run {
+            round: 0,
+            parked: 10,
+            arm: arm.to_owned(),
+            seconds,
+            ns_per_op: BTreeMap::new(),
+            ticks_per_s: None,
+            fgspy: None,
+        };
+        let runs = [
+            run("none", 1.0),
+            run("fgspy", 1.1),
+            run("stw", 3.1),
+            run("fgprof", 2.9),
+            run("none-oldest", 1.0),
+            run("stw-oldest", 4.0),
+        ];
+        let wanted = |runs: &[Run], arms: &[Arm], parked| -> Vec<&str> {
+            arms.iter().filter(|arm| is_wanted(runs, arms, arm, parked)).map(|arm| arm.id).collect()
+        };
+        assert_eq!(wanted(&runs, &ARMS, 10), ["none", "control", "fgspy", "fgprof"]);
+        assert_eq!(wanted(&runs, &ARMS_OLDEST, 10), [""; 0]);
+        assert_eq!(wanted(&runs, &ARMS_OLDEST, 1000), ["none-oldest", "stw-oldest"]);
+        assert_eq!(wanted(&runs[..4], &ARMS_OLDEST, 10), ["none-oldest", "stw-oldest"]);
+    }
 }

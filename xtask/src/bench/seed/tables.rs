@@ -5,36 +5,25 @@ use std::fmt::Write;
 use super::Data;
 use crate::bench::arms::{ARMS, ARMS_OLDEST, Arm};
 use crate::bench::markdown::{Table, change, interval, probability, share, thousands, time};
-use crate::bench::statistics::{self, median};
-use crate::bench::words::conclusion;
+use crate::bench::statistics::{detectable_ratio, log_ratios, mann_whitney, median};
+use crate::bench::words::{Line, conclusions};
 
 /// Below this probability a difference between two medians is shown, as benchstat does.
 const SIGNIFICANT: f64 = 0.05;
 
 /// The section as Markdown.
 pub(in crate::bench) fn render(data: &Data) -> String {
-    let rounds = data.runs.iter().map(|run| run.round + 1).max().unwrap_or(0);
     let mut text = format!(
-        "Go's own benchmarks of `encoding/json`, unchanged, all of them in each run (`-test.benchtime={}`), with a profiler \
-         at 99 Hz and so many goroutines parked. {rounds} rounds; in each, every arm runs once, in an order that changes. \
-         The change is that of the geometric mean over all benchmarks to A of the same round: Hodges-Lehmann estimate, \
-         95 % interval and p of Wilcoxon's signed-rank test over the rounds. The benchmarks that run in parallel keep all \
-         cores busy, so what fgspy computes outside is missing inside.\n\n",
-        data.benchtime
+        "Go's own benchmarks of `encoding/json`, unchanged, all of them in each run, each as many times as take about {} ms \
+         without a profiler (the same number in every arm), with a profiler at 99 Hz and so many goroutines parked. In each \
+         round every arm runs once, in an order that changes, but an arm that takes more than three times as long as A takes \
+         part in one round only. The change is that of the geometric mean over all benchmarks to A of the same round: \
+         Hodges-Lehmann estimate, 95 % interval and p of Wilcoxon's signed-rank test over the rounds. The benchmarks that \
+         run in parallel keep all cores busy, so what fgspy computes outside is missing inside.\n\n",
+        data.benchtime_ms
     );
     text += &summary(data);
-    text += "\nWhat can be concluded:\n\n";
-    for &parked in &data.levels {
-        let control = ARMS.iter().find(|arm| arm.id == "control");
-        let detectable =
-            control.and_then(|arm| statistics::detectable_ratio(&statistics::log_ratios(&data.pairs(arm, parked))));
-        for arm in ARMS.iter().chain(&ARMS_OLDEST).filter(|arm| arm.id != arm.base) {
-            let Some(comparison) = data.compare(arm, parked) else { continue };
-            let detectable = detectable.filter(|_| !arm.oldest_go);
-            let said = conclusion(&comparison, "slower", "faster", detectable);
-            let _ = writeln!(text, "- {} parked, {}: {said}.", thousands(parked), title(data, arm));
-        }
-    }
+    text += &conclusions(&lines(data), "slower", "faster");
     for &parked in &data.levels {
         let _ =
             write!(text, "\n<details><summary>Each benchmark, {} goroutines parked</summary>\n\n", thousands(parked));
@@ -49,20 +38,36 @@ pub(in crate::bench) fn render(data: &Data) -> String {
     text
 }
 
+/// What there is to conclude from.
+fn lines(data: &Data) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for &parked in &data.levels {
+        let control = ARMS.iter().find(|arm| arm.id == "control");
+        let detectable = control.and_then(|arm| detectable_ratio(&log_ratios(&data.pairs(arm, parked))));
+        for arm in ARMS.iter().chain(&ARMS_OLDEST).filter(|arm| arm.id != arm.base) {
+            let Some(comparison) = data.compare(arm, parked) else { continue };
+            let title = format!("{} parked, {}", thousands(parked), title(data, arm));
+            lines.push(Line { title, comparison, detectable: detectable.filter(|_| !arm.oldest_go) });
+        }
+    }
+    lines
+}
+
 fn title(data: &Data, arm: &Arm) -> String {
     let go = &data.go[usize::from(arm.oldest_go)];
     format!("{} ({go})", arm.title)
 }
 
 fn summary(data: &Data) -> String {
-    let mut table = Table::new(&["arm", "parked", "change", "95 % interval", "p", "ticks/s", "fgspy's CPU, of a core"]);
+    let mut table =
+        Table::new(&["arm", "parked", "rounds", "change", "95 % interval", "p", "ticks/s", "fgspy's CPU, of a core"]);
     for arm in ARMS.iter().chain(&ARMS_OLDEST) {
         for &parked in &data.levels {
             let runs = data.of(arm.id, parked);
             let ticks: Vec<f64> = runs.iter().filter_map(|run| run.ticks_per_s).collect();
             let cpu: Vec<f64> =
                 runs.iter().filter_map(|run| run.fgspy.as_ref()).map(|fgspy| fgspy.own_cpu_s / fgspy.seconds).collect();
-            let mut cells = vec![title(data, arm), thousands(parked)];
+            let mut cells = vec![title(data, arm), thousands(parked), runs.len().to_string()];
             match data.compare(arm, parked).filter(|_| arm.id != arm.base) {
                 Some(comparison) => {
                     cells.extend([change(comparison.ratio), interval(&comparison), probability(comparison.p)]);
@@ -90,7 +95,7 @@ fn benchmarks(data: &Data, arms: &[Arm], parked: usize) -> String {
             let others = data.times(arm.id, parked, name);
             cells.push(match median(&others) {
                 None => String::new(),
-                Some(_) if statistics::mann_whitney(&others, &times) >= SIGNIFICANT => "~".to_owned(),
+                Some(_) if mann_whitney(&others, &times) >= SIGNIFICANT => "~".to_owned(),
                 Some(other) => change(other / middle),
             });
         }

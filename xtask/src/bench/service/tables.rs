@@ -1,12 +1,10 @@
 //! The section of the report.
 
-use std::fmt::Write;
-
 use super::{Data, Run};
 use crate::bench::arms::{ARMS, Arm};
 use crate::bench::markdown::{Table, change, interval, number, probability, share, thousands, time};
 use crate::bench::statistics::{compare, detectable_ratio, log_ratios, median};
-use crate::bench::words::conclusion;
+use crate::bench::words::{Line, conclusions};
 
 /// Something of a run.
 type Value = fn(&Run) -> f64;
@@ -87,14 +85,14 @@ pub(in crate::bench) fn render(data: &Data) -> String {
     }
     text += &table.finish();
     text += "\nAgainst A of the same round:\n\n";
-    let (table, words) = compared(data);
-    text + &table + "\nWhat can be concluded:\n\n" + &words
+    let (table, lines) = compared(data);
+    text + &table + &conclusions(&lines, "longer", "shorter")
 }
 
-/// How the arms compare, in a table and in words.
-fn compared(data: &Data) -> (String, String) {
+/// How the arms compare, in a table and for words.
+fn compared(data: &Data) -> (String, Vec<Line>) {
     let mut table = Table::new(&["", "arm", "change", "95 % interval", "p"]);
-    let mut words = String::new();
+    let mut lines = Vec::new();
     for (title, of) in COMPARED {
         let control = ARMS.iter().find(|arm| arm.id == "control");
         let detectable = control.and_then(|arm| detectable_ratio(&log_ratios(&data.pairs(arm, of))));
@@ -107,11 +105,10 @@ fn compared(data: &Data) -> (String, String) {
                 interval(&comparison),
                 probability(comparison.p),
             ]);
-            let said = conclusion(&comparison, "longer", "shorter", detectable);
-            let _ = writeln!(words, "- {title}, {}: {said}.", arm.title);
+            lines.push(Line { title: format!("{title}, {}", arm.title), comparison, detectable });
         }
     }
-    (table.finish(), words)
+    (table.finish(), lines)
 }
 
 impl Data {
