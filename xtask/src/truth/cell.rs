@@ -17,7 +17,7 @@ pub(super) struct Outcome {
 }
 
 /// To which part of it the truth is known: clocks are read before and after what they time.
-const RESOLUTION: f64 = 1e-6;
+const RESOLUTION: f64 = 1e-4;
 
 /// Fewer observations than this have no normal distribution, which the intervals suppose.
 const FEW: f64 = 10.0;
@@ -111,7 +111,7 @@ pub(super) mod tests {
         assert_eq!(covered(0.803, 0.1), 0);
         // Where the profile is sure, it must be right.
         assert_eq!(covered(1.0, 0.0), 1);
-        assert_eq!(covered(1.00001, 0.0), 0);
+        assert_eq!(covered(1.001, 0.0), 0);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Compared {
     pub(super) cpu: f64,
     /// Late ticks, in parts of all ticks.
     pub(super) late: f64,
+    /// Time that the profiles say they have no place for, in parts of all goroutine time: it is missing in every cell.
+    pub(super) unplaced: f64,
 }
 
 impl Compared {
@@ -93,12 +95,23 @@ struct Sum {
     duration_ns: u64,
     late_ticks: u64,
     ticks: u64,
+    unplaced_ns: u64,
+    total_ns: u64,
 }
 
 impl Sum {
     fn new(keeper: &Timekeeper) -> Sum {
         let cells = keeper.legend.iter().map(|entry| Cell { name: entry.name(), outcomes: Vec::new() }).collect();
-        Sum { cells, not_added_up: 0, own_cpu_ns: 0, duration_ns: 0, late_ticks: 0, ticks: 0 }
+        Sum {
+            cells,
+            not_added_up: 0,
+            own_cpu_ns: 0,
+            duration_ns: 0,
+            late_ticks: 0,
+            ticks: 0,
+            unplaced_ns: 0,
+            total_ns: 0,
+        }
     }
 
     fn add(&mut self, keeper: &Timekeeper, profile: &Profile, totals: &[Totals]) -> Result<()> {
@@ -121,6 +134,8 @@ impl Sum {
         self.duration_ns += profile.duration_ns;
         self.late_ticks += accounting.late_ticks;
         self.ticks += accounting.ticks;
+        self.unplaced_ns += accounting.unplaced_ns;
+        self.total_ns += profile.total_time();
         Ok(())
     }
 
@@ -132,6 +147,7 @@ impl Sum {
             not_added_up: self.not_added_up,
             cpu: self.own_cpu_ns as f64 / self.duration_ns as f64,
             late: self.late_ticks as f64 / self.ticks as f64,
+            unplaced: self.unplaced_ns as f64 / self.total_ns as f64,
         }
     }
 }

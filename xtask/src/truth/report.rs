@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::comparison::Compared;
+use super::timekeeper::PROGRAMS;
 use super::tracing::Traced;
 use super::verdict::{Coverage, coverage};
 use super::{Plan, machine, table};
@@ -46,7 +47,8 @@ const EXPLANATION: &str = "
 the share and its own 95 % interval (Wilson). *Rare* cells, of which a recording can see only a few observations, are not
 judged: there an interval of this kind says nothing. *Bias*: (estimate − truth) ÷ standard error, the mean over recordings and
 its 95 % interval (Student). *Worst cell*: the one that is farthest off in standard errors, with how far its estimates are off
-in parts of the truth, on average. Samples add up to goroutines × time in every recording, to the nanosecond";
+in parts of the truth, on average. *Without a place*: goroutine time whose stack fgspy says it does not know, and which is
+therefore missing in the cells. Samples add up to goroutines × time in every recording, to the nanosecond";
 
 const CELLS: &str = "
 ## Every cell
@@ -71,16 +73,12 @@ call, also one that computes in the kernel.
 fn text(results: &Results<'_>) -> Result<String> {
     let Results { plan, go, compared, traced } = results;
     let mut text = INTRODUCTION.to_owned();
-    let programs: Vec<&str> = traced.iter().map(|traced| traced.program.as_str()).collect();
-    writeln!(
-        text,
-        "\n{}. `cargo xtask truth --runs {} --seconds {} {}`.\n\n{}",
-        machine::describe(go),
-        plan.runs,
-        plan.duration.as_secs_f64(),
-        programs.join(" "),
-        table::HEAD
-    )?;
+    let command = format!("cargo xtask truth --runs {} --seconds {}", plan.runs, plan.duration.as_secs_f64());
+    let programs = match traced.len() {
+        all if all == PROGRAMS.len() => String::new(),
+        _ => traced.iter().map(|traced| format!(" {}", traced.program)).collect(),
+    };
+    writeln!(text, "\n{}. `{command}{programs}`.\n\n{}", machine::describe(go), table::HEAD)?;
     for row in *compared {
         writeln!(text, "{}", table::line(row))?;
     }

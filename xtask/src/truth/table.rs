@@ -6,10 +6,10 @@ use super::statistics::{Mean, Z_95, wilson};
 use super::tracing::TracedState;
 use super::verdict::{self, Coverage};
 
-/// Heads of [`line`].
+/// Heads of [`line()`].
 pub(super) const HEAD: &str = "\
-| program | reading | cells | of them rare | intervals with the truth | bias in standard errors | worst cell | fgspy's CPU | late ticks |
-|---|---|--:|--:|---|--:|---|--:|--:|";
+| program | reading | cells | of them rare | intervals with the truth | bias in standard errors | worst cell | without a place | fgspy's CPU | late ticks |
+|---|---|--:|--:|---|--:|---|--:|--:|--:|";
 
 /// A program in one mode.
 pub(super) fn line(compared: &Compared) -> String {
@@ -19,13 +19,14 @@ pub(super) fn line(compared: &Compared) -> String {
         None => cell.name.clone(),
     });
     format!(
-        "| {} | {} | {} | {rare} | {} | {} | {worst} | {:.1} % | {:.1} % |",
+        "| {} | {} | {} | {rare} | {} | {} | {worst} | {:.2} % | {:.1} % | {:.1} % |",
         compared.program,
         compared.mode.name(),
         compared.cells.len(),
         covered(verdict::coverage(compared.cells.iter())),
         verdict::bias(&compared.cells)
             .map_or("-".to_owned(), |bias| { format!("{:+.2} ± {:.2}", bias.mean, bias.half_width) }),
+        100.0 * compared.unplaced,
         100.0 * compared.cpu,
         100.0 * compared.late,
     )
@@ -89,10 +90,11 @@ mod tests {
             not_added_up: 0,
             cpu: 0.0123,
             late: 0.0,
+            unplaced: 0.0004,
         };
         assert_eq!(
             line(&compared),
-            "| sleeps | everything | 3 | 1 | 3 of 4: 75.0 % (30.1–95.4) | +2.00 ± 12.71 | cell: +20.00 ± 127.06 % | 1.2 % | 0.0 % |"
+            "| sleeps | everything | 3 | 1 | 3 of 4: 75.0 % (30.1–95.4) | +2.00 ± 12.71 | cell: +20.00 ± 127.06 % | 0.04 % | 1.2 % | 0.0 % |"
         );
         assert_eq!(
             super::cell(&compared, &compared.cells[0]),
