@@ -6,7 +6,6 @@
 
 use fgspy_gobin::GoBinary;
 
-use crate::Observation;
 use crate::unwind::{MAX_FRAMES, StackBytes, Unwinder};
 
 /// A kernel's sample of a thread in user mode, as plain words.
@@ -81,13 +80,4 @@ fn classify(unwinder: &Unwinder, bias: u64, pcs: &[u64]) -> Doing {
     } else {
         Doing::Partial
     }
-}
-
-/// Whether `sample` was taken while the thread ran the observed goroutine. `None` when the sample does not say: the thread
-/// was on its system stack.
-pub fn belongs_to(sample: ThreadSample<'_>, observation: &Observation<'_>) -> Option<bool> {
-    if observation.g.bounds.holds(sample.sp, 8) || sample.g == observation.address {
-        return Some(true);
-    }
-    observation.all.find(sample.g).map(|_| false)
 }

@@ -79,6 +79,16 @@ impl CellId {
     }
 }
 
+/// Where the kernel saw a goroutine compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct OnCpuPlace {
+    /// 0 when it is not known which goroutine it was.
+    pub(crate) goid: u64,
+    /// Entry of the function that it was started with.
+    pub(crate) start_pc: u64,
+    pub(crate) stack: RawStackId,
+}
+
 /// Pairs of key and value.
 pub type Labels = Vec<(String, String)>;
 
@@ -98,6 +108,7 @@ pub(crate) struct Aggregate {
     labels: IndexSet<Labels, Hasher>,
     cells: IndexMap<Cell, Estimate, Hasher>,
     times: IndexMap<(u64, CellId), Weight, Hasher>,
+    on_cpu: IndexMap<OnCpuPlace, u64, Hasher>,
     bytes: usize,
 }
 
@@ -146,6 +157,12 @@ impl Aggregate {
         *self.times.entry((goid, cell)).or_default() += Weight { count, time_ns, variance_us2: 0 };
     }
 
+    /// Counts a sample of a goroutine on a CPU.
+    pub(crate) fn saw_on_cpu(&mut self, goid: u64, start_pc: u64, stack: RawStack) {
+        let stack = self.stack_id(stack);
+        *self.on_cpu.entry(OnCpuPlace { goid, start_pc, stack }).or_default() += 1;
+    }
+
     /// Changes a cell's time by an estimate, whose variance is `variance` square nanoseconds.
     pub(crate) fn correct(&mut self, cell: CellId, ns: f64, variance: f64) {
         if let Some((_, estimate)) = self.cells.get_index_mut(cell.0 as usize) {
@@ -154,9 +171,16 @@ impl Aggregate {
         }
     }
 
+    /// A cell by its id.
+    pub(crate) fn at(&self, id: CellId) -> Option<Cell> {
+        self.cells.get_index(id.index()).map(|(cell, _)| *cell)
+    }
+
     /// About how many bytes of memory this takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.times.capacity() * size_of::<((u64, CellId), Weight, [usize; 2])>()
+        self.bytes
+            + self.times.capacity() * size_of::<((u64, CellId), Weight, [usize; 2])>()
+            + self.on_cpu.capacity() * size_of::<(OnCpuPlace, u64, [usize; 2])>()
     }
 
     /// Forgets which goroutine spent which time, but not the time: frees memory where goroutines come and go.
@@ -164,16 +188,28 @@ impl Aggregate {
         for ((_, cell), weight) in std::mem::take(&mut self.times) {
             *self.times.entry((0, cell)).or_default() += weight;
         }
+        for (place, count) in std::mem::take(&mut self.on_cpu) {
+            *self.on_cpu.entry(OnCpuPlace { goid: 0, ..place }).or_default() += count;
+        }
     }
 
     /// Everything that was observed, with what the goroutines that stood still at the end have yet to be credited. The
     /// second is by how many nanoseconds the corrections change the total.
     pub(crate) fn finish(self, standing: impl Iterator<Item = (u64, CellId, Weight)>) -> (Samples, i64) {
-        let Aggregate { stacks, labels, cells, times, .. } = self;
+        let Aggregate { stacks, labels, cells, times, on_cpu, .. } = self;
         let mut samples: Vec<_> = times.into_iter().map(|((goid, cell), weight)| (goid, cell, weight)).collect();
         samples.extend(standing);
         let (cells, estimates): (Vec<Cell>, Vec<Estimate>) = cells.into_iter().unzip();
         let added = correct(&mut samples, &estimates);
-        (Samples { stacks, labels, cells: cells.into_iter().collect(), all: samples }, added)
+        (
+            Samples {
+                stacks,
+                labels,
+                cells: cells.into_iter().collect(),
+                all: samples,
+                on_cpu: on_cpu.into_iter().collect(),
+            },
+            added,
+        )
     }
 }

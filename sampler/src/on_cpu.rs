@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
-use fgspy_goroutines::{Observation, Runtime, Stack};
+use fgspy_goroutines::{AllGs, Observation, Runtime, Stack};
 use fgspy_kernel::{CpuSample, OnCpu, Presence, Record, State as ThreadState};
 
 use crate::aggregate::RawStack;
@@ -51,50 +51,83 @@ impl Interval {
         self.presence.state_at(tid, time_ns)
     }
 
-    /// The stacks that the kernel saw of the observed goroutine in this interval, mended.
-    pub(crate) fn stacks_of(&self, runtime: &Runtime, observation: &Observation<'_>) -> Vec<RawStack> {
+    /// Whether the kernel saw the thread on a CPU in this interval.
+    pub(crate) fn has_seen(&self, tid: u32) -> bool {
+        self.samples.contains_key(&tid)
+    }
+
+    /// The stacks that the kernel saw in this interval of goroutines that its samples name: by number, with the entry of
+    /// the function that it was started with if the stack reaches back to that.
+    pub(crate) fn named<'a>(
+        &'a self,
+        runtime: &'a Runtime,
+        all: &'a AllGs,
+    ) -> impl Iterator<Item = (u32, Option<u64>, RawStack)> + 'a {
+        self.samples.values().flatten().filter_map(|sample| {
+            let thread = thread_sample(sample)?;
+            let index = all.find(thread.g)?;
+            let (doing, user) = mend(runtime, thread);
+            let cut = match doing {
+                Doing::Goroutine => false,
+                // Deeper than the kernel follows. In C code it may be anything.
+                Doing::Partial => runtime.function_at(thread.pc).map(|_| true)?,
+                Doing::OnSystemStack | Doing::Scheduler | Doing::Signal => return None,
+            };
+            let start = runtime.starts_at(&user).filter(|_| !cut);
+            Some((index, start, RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, cut }))
+        })
+    }
+
+    /// The stacks that the kernel saw in this interval of the observed goroutine, which computes at this tick, where its
+    /// samples do not name it: it was on its thread's own stack, or in C.
+    pub(crate) fn unnamed(&self, runtime: &Runtime, observation: &Observation<'_>) -> Vec<RawStack> {
         let samples = observation.tid.and_then(|tid| self.samples.get(&tid));
         samples.into_iter().flatten().filter_map(|sample| stack_of(runtime, observation, sample)).collect()
     }
 }
 
-/// The stack in `sample`, if it is provably the observed goroutine's.
-///
-/// A thread may have run several goroutines since the previous tick. While it runs a goroutine's own code its stack
-/// pointer or its g register say which. On its system stack neither does; then the chain must reach back to the function
-/// that this goroutine was started with, or the goroutine must be off its own stack at this very tick.
-fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample) -> Option<RawStack> {
+fn thread_sample(sample: &CpuSample) -> Option<ThreadSample<'_>> {
     let registers = sample.registers?;
-    let thread = ThreadSample {
-        pc: registers.pc,
-        sp: registers.sp,
-        g: registers.g,
-        chain: &sample.user_chain,
-        stack: &sample.stack,
-    };
-    let belongs = thread_stack::belongs_to(thread, observation);
-    if belongs == Some(false) {
-        return None;
-    }
-    let belongs = belongs == Some(true);
+    let (chain, stack) = (&sample.user_chain, &sample.stack);
+    Some(ThreadSample { pc: registers.pc, sp: registers.sp, g: registers.g, chain, stack })
+}
+
+fn mend(runtime: &Runtime, thread: ThreadSample<'_>) -> (Doing, Vec<u64>) {
     let mut user = Vec::new();
     let doing = thread_stack::mend(&runtime.unwinder, &runtime.binary, runtime.bias, thread, &mut user);
+    (doing, user)
+}
+
+/// The stack in `sample`, if it is provably the observed goroutine's.
+///
+/// A thread may have run several goroutines since the previous tick. On its system stack its registers do not say which;
+/// then the chain must reach back to the function that this goroutine was started with, or the goroutine must be off its
+/// own stack at this very tick.
+fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample) -> Option<RawStack> {
+    let thread = thread_sample(sample)?;
+    if observation.all.find(thread.g).is_some() {
+        return None;
+    }
+    let (doing, mut user) = mend(runtime, thread);
     let saved = match observation.stack {
         Stack::Whole(saved) | Stack::Cut(saved) => Some(saved),
         _ => None,
     };
     let mut cut = matches!(observation.stack, Stack::Cut(_));
+    let on_its_stack = observation.g.bounds.holds(thread.sp, 8);
     match (doing, saved) {
-        (Doing::Goroutine, _) if belongs || runtime.starts_at(&user) == Some(observation.g.start_pc) => cut = false,
+        (Doing::Goroutine, _) if on_its_stack || runtime.starts_at(&user) == Some(observation.g.start_pc) => {
+            cut = false
+        }
         // The goroutine's own frames are those it left behind when its thread switched stacks.
         (Doing::OnSystemStack, Some(saved)) => user.extend_from_slice(saved),
         // In C code, called by the goroutine: it left its frames behind when it called.
-        (Doing::Partial, Some(saved)) if runtime.function_at(registers.pc).is_none() => {
+        (Doing::Partial, Some(saved)) if runtime.function_at(thread.pc).is_none() => {
             user.retain(|&pc| runtime.function_at(pc).is_none());
             user.extend_from_slice(saved);
         }
         // On its own stack, but deeper than the kernel follows.
-        (Doing::Partial, _) if belongs => cut = true,
+        (Doing::Partial, _) if on_its_stack => cut = true,
         _ => return None,
     }
     Some(RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, cut })

@@ -123,7 +123,9 @@ impl Round {
             if let (Some(wanted), Some(odds)) = (choice.wanted.get(asked), choice.odds.get(asked)) {
                 watch.observe(runtime, interval, now, (wanted.index, *odds), sight);
             }
-        })
+        })?;
+        watch.see_on_cpu(runtime, interval, reader.all());
+        Ok(())
     }
 
     /// Looks at the g's of goroutines that are new, so that they count from now on. A part at a time: this may be all there

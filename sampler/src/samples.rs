@@ -3,7 +3,7 @@
 use fgspy_profile::Weight;
 use indexmap::IndexSet;
 
-use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, RawLabelsId, RawStack, RawStackId};
+use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId};
 
 /// Who spent how much time where.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub struct Samples {
     pub(crate) cells: IndexSet<Cell, Hasher>,
     /// Goroutine, cell and weight; the same goroutine and cell may be there several times.
     pub(crate) all: Vec<(u64, CellId, Weight)>,
+    /// Where the kernel saw goroutines compute, and how often.
+    pub(crate) on_cpu: Vec<(OnCpuPlace, u64)>,
 }
 
 impl Samples {

@@ -1,18 +1,19 @@
-//! Gives a place to time whose stack could not be read when it was observed.
+//! Gives a place to time whose stack was not read when it was observed.
 //!
-//! Two kinds of observations have a state but no stack: a running goroutine in whose interval the kernel took no sample
-//! of its thread (samples and ticks are independent, and a goroutine may run for less than either's period), and a
-//! goroutine that moved while it was read. The state was seen, so the time counts; only where is unknown. It is spread
-//! over the places where the same goroutine was seen in the same state, in proportion to the time seen there: the seen
+//! Two kinds of observations have a state but no stack. A goroutine that computes has its stack on its thread: the kernel's
+//! samples of threads say where goroutines compute, and how often where. And a goroutine may have moved while it was read,
+//! or not been chosen to have its stack read. The state was seen, so the time counts; only where is unknown. It is spread
+//! over the places where the same goroutine was seen in the same state, in proportion to what was seen there: the seen
 //! places are a sample of the unseen ones. Failing that, over those of goroutines started with the same function; failing
-//! that, it stays without a stack and is shown as such. How much was spread is counted.
+//! that, it stays without a stack and is shown as such. How much was inferred from other moments than those that the
+//! kernel sampled is counted.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use fgspy_profile::{State, Weight};
 
-use crate::aggregate::{Cell, CellId, RawStackId};
+use crate::aggregate::{Cell, CellId, OnCpuPlace, RawStackId};
 use crate::samples::Samples;
 
 /// What became of time without a stack.
@@ -50,17 +51,21 @@ pub fn settle(samples: &mut Samples) -> Settled {
             *places.entry(peers).or_default().entry(stack).or_default() += weight;
         }
     }
-    let places: HashMap<Peers, Vec<(RawStackId, Weight)>> =
-        places.into_iter().map(|(peers, seen)| (peers, sorted(seen))).collect();
+    let places = sorted(places);
+    let on_cpu = on_cpu(samples, &wanted);
     for (goid, id, weight) in unplaced {
         let Some(cell) = samples.at(id) else { continue };
-        match peers_of(goid, cell).iter().find_map(|peers| places.get(peers)) {
+        let peers = peers_of(goid, cell);
+        let seen = peers.iter().find_map(|peers| on_cpu.get(peers));
+        match seen.or_else(|| peers.iter().find_map(|peers| places.get(peers))) {
             Some(seen) => {
                 for (stack, part) in spread(weight, seen) {
                     let id = samples.cell(Cell { stack: Some(stack), ..cell });
                     samples.all.push((goid, id, part));
                 }
-                settled.spread_ns = settled.spread_ns.saturating_add(weight.time_ns);
+                // Where the kernel saw the very goroutine compute is no guess.
+                let inferred = if on_cpu.contains_key(&peers[0]) { 0 } else { weight.time_ns };
+                settled.spread_ns = settled.spread_ns.saturating_add(inferred);
             }
             None => {
                 samples.all.push((goid, id, weight));
@@ -71,18 +76,43 @@ pub fn settle(samples: &mut Samples) -> Settled {
     settled
 }
 
+/// Where the kernel saw computing goroutines.
+///
+/// Its samples come at even spaces of CPU time, whatever the goroutine does at our ticks. Taking only those near a tick
+/// would favour what comes early in a burst that is shorter than a tick: they are all from before it.
+fn on_cpu(samples: &Samples, wanted: &HashSet<Peers>) -> Places {
+    let mut places: HashMap<Peers, HashMap<RawStackId, Weight>> = HashMap::new();
+    for &(OnCpuPlace { goid, start_pc, stack }, count) in &samples.on_cpu {
+        for peers in peers(goid, start_pc, State::Running, None).into_iter().filter(|peers| wanted.contains(peers)) {
+            let weight = Weight { count, time_ns: count, variance_us2: 0 };
+            *places.entry(peers).or_default().entry(stack).or_default() += weight;
+        }
+    }
+    sorted(places)
+}
+
+type Places = HashMap<Peers, Vec<(RawStackId, Weight)>>;
+
 /// In an order that does not depend on hashes, so that one recording always gives one profile.
-fn sorted(seen: HashMap<RawStackId, Weight>) -> Vec<(RawStackId, Weight)> {
-    let mut seen: Vec<_> = seen.into_iter().collect();
-    seen.sort_unstable_by_key(|(stack, _)| *stack);
-    seen
+fn sorted(places: HashMap<Peers, HashMap<RawStackId, Weight>>) -> Places {
+    let in_order = |seen: HashMap<RawStackId, Weight>| {
+        let mut seen: Vec<_> = seen.into_iter().collect();
+        seen.sort_unstable_by_key(|(stack, _)| *stack);
+        seen
+    };
+    places.into_iter().map(|(peers, seen)| (peers, in_order(seen))).collect()
 }
 
 fn peers_of(goid: u64, cell: Cell) -> [Peers; 2] {
-    let Cell { start_pc, wait_reason, .. } = cell;
     // A thread that the kernel took off its CPU stands where the goroutine runs.
     let state = if cell.state == State::RunningOffCpu { State::Running } else { cell.state };
-    [Peers::Goroutine { goid, state, wait_reason }, Peers::Start { start_pc, state, wait_reason }]
+    peers(goid, cell.start_pc, state, cell.wait_reason)
+}
+
+fn peers(goid: u64, start_pc: u64, state: State, wait_reason: Option<u8>) -> [Peers; 2] {
+    let start = Peers::Start { start_pc, state, wait_reason };
+    // Number 0 stands for any goroutine.
+    [if goid == 0 { start } else { Peers::Goroutine { goid, state, wait_reason } }, start]
 }
 
 /// Splits `weight` over `places` in proportion to the time seen there, exactly: the parts add up to the whole.

@@ -5,11 +5,11 @@
 
 use std::collections::HashMap;
 
-use fgspy_goroutines::{Observation, Owner, Runtime, Sight, Stack, Status};
+use fgspy_goroutines::{AllGs, Observation, Owner, Runtime, Sight, Stack, Status};
 use fgspy_kernel::State as ThreadState;
 use fgspy_profile::{Accounting, State, Weight};
 
-use crate::aggregate::{Aggregate, Cell, CellId, RawStack};
+use crate::aggregate::{Aggregate, Cell, RawStack};
 use crate::choose::Odds;
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
@@ -41,8 +41,6 @@ pub(crate) struct Watch {
     pub(crate) aggregate: Aggregate,
     pub(crate) accounting: Accounting,
     corrections: Corrections,
-    /// Goroutines on a CPU, and where: credited when the tick is over.
-    on_cpu: Vec<(u64, CellId, u64, u64)>,
     /// Slots in a cell.
     pub(crate) live: u64,
     /// Goroutines known to be there, × the time: what all credits must add up to.
@@ -65,7 +63,6 @@ impl Watch {
             aggregate: Aggregate::new(),
             accounting,
             corrections: Corrections::default(),
-            on_cpu: Vec::new(),
             live: 0,
             expected_ns: 0,
             skip_system: !system,
@@ -116,13 +113,13 @@ impl Watch {
             labels: observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default(),
             stack: None,
         };
-        let places = match state {
-            State::Running => interval.stacks_of(runtime, &observation),
-            _ => Vec::new(),
-        };
-        let walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));
-        if !places.is_empty() {
-            return self.change_on_cpu(&observation, cell, places, now, odds);
+        let mut walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));
+        if state == State::Running {
+            for stack in interval.unnamed(runtime, &observation) {
+                self.aggregate.saw_on_cpu(if self.anonymous { 0 } else { g.goid }, g.start_pc, stack);
+            }
+            // The kernel saw where it computes; what it left on its stack when it went over to its thread's is less.
+            walked &= !observation.tid.is_some_and(|tid| interval.has_seen(tid));
         }
         let stack = walked.then(|| {
             let (user, cut) = (observation.stack.pcs().to_vec(), matches!(observation.stack, Stack::Cut(_)));
@@ -168,37 +165,17 @@ impl Watch {
         self.slots.heat(index, now.tick);
     }
 
-    /// One that computes, seen by the kernel in several places: each has its part of the interval, and is credited when
-    /// the tick is over. Until it is read again it is taken to compute somewhere.
-    fn change_on_cpu(
-        &mut self,
-        observation: &Observation<'_>,
-        cell: Cell,
-        places: Vec<RawStack>,
-        now: Now,
-        odds: Odds,
-    ) {
-        let index = observation.index;
-        let known = self.slot(index);
-        self.credit(known, now.previous_ns, now.tick - 1);
-        let goid = observation.g.goid;
-        let somewhere = Some(self.aggregate.cell(cell));
-        let seen = Slot { fingerprint: observation.fingerprint, goid, cell: somewhere, walked: false, ..known };
-        self.put(index, Slot { since_ns: now.now_ns, since_tick: now.tick, ..seen });
-        self.live += u64::from(known.cell.is_none());
-        let interval_ns = now.interval_ns();
-        known.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, -(interval_ns as f64)));
-        let parts = places.len() as u64;
-        let part = interval_ns / parts.max(1);
-        for (i, stack) in places.into_iter().enumerate() {
-            // The first takes what does not divide.
-            let time_ns = if i == 0 { interval_ns - part * (parts - 1) } else { part };
-            let stack = Some(self.aggregate.stack_id(stack));
-            let place = self.aggregate.cell(Cell { stack, ..cell });
-            self.on_cpu.push((goid, place, u64::from(i == 0), time_ns));
-            self.corrections.note(odds, place, time_ns as f64);
+    /// Takes what the kernel saw in this interval of goroutines that its samples name.
+    pub(crate) fn see_on_cpu(&mut self, runtime: &Runtime, interval: &Interval, all: &AllGs) {
+        for (index, start_pc, stack) in interval.named(runtime, all) {
+            let slot = self.slot(index);
+            let known = slot.cell.and_then(|cell| self.aggregate.at(cell)).map(|cell| cell.start_pc);
+            // The g may be another goroutine's by now, or none's.
+            let is_known = known.is_some() && (start_pc.is_none() || start_pc == known) && !self.anonymous;
+            if let Some(start_pc) = start_pc.or(known) {
+                self.aggregate.saw_on_cpu(if is_known { slot.goid } else { 0 }, start_pc, stack);
+            }
         }
-        self.slots.heat(index, now.tick);
     }
 
     fn credit(&mut self, slot: Slot, until_ns: u64, until_tick: u32) {
@@ -212,9 +189,6 @@ impl Watch {
 
     /// The tick is over, and the target was there until its end.
     pub(crate) fn commit(&mut self, now: Now) {
-        for (goid, cell, count, time_ns) in self.on_cpu.drain(..) {
-            self.aggregate.credit(if self.anonymous { 0 } else { goid }, cell, count, time_ns);
-        }
         self.corrections.apply(&mut self.aggregate);
         self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
         self.accounting.goroutine_ticks = self.accounting.goroutine_ticks.saturating_add(self.live);
@@ -222,7 +196,6 @@ impl Watch {
 
     /// The recording ended with the tick before the one that was just begun.
     pub(crate) fn abandon(&mut self) {
-        self.on_cpu.clear();
         self.corrections.clear();
     }
 
