@@ -14,11 +14,12 @@ import (
 	"fgspy.bench/arm"
 )
 
-// TestMain parks $FGSPY_BENCH_PARKED goroutines, prints "ready", waits for a line on standard input, runs the benchmarks
-// with the profiler $FGSPY_BENCH_PROFILER and prints what that did.
+// TestMain parks $FGSPY_BENCH_PARKED goroutines, prints "ready" and obeys the lines of standard input until it closes:
 //
-// $FGSPY_BENCH_PLAN says how often each benchmark is to run, as in "CodeMarshal=12 MarshalBytes/32=9000": the same work in
-// every arm, and without the attempts that find such a number. Without a plan, the flags say what runs.
+//	pass PROFILER CodeMarshal=12 MarshalBytes/32=9000 ...
+//
+// runs each benchmark that many times, so that every arm does the same work, with a profiler, and ends with a line of JSON
+// that says what the profiler did. Without a list, the flags say what runs.
 func TestMain(m *testing.M) {
 	parked, err := strconv.Atoi(os.Getenv("FGSPY_BENCH_PARKED"))
 	if err != nil {
@@ -27,21 +28,32 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	arm.Park(parked)
 	fmt.Println("ready")
-	bufio.NewReader(os.Stdin).ReadString('\n')
-	profiler := arm.Start(os.Getenv("FGSPY_BENCH_PROFILER"), parked)
-	plan := strings.Fields(os.Getenv("FGSPY_BENCH_PLAN"))
-	code := 0
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if len(words) < 2 || words[0] != "pass" {
+			arm.Fail(fmt.Errorf("no such command: %s", lines.Text()))
+		}
+		pass(m, parked, words[1], words[2:])
+	}
+}
+
+func pass(m *testing.M, parked int, profiler string, plan []string) {
+	running := arm.Start(profiler, parked)
+	failed := 0
 	for _, step := range plan {
 		name, count, _ := strings.Cut(step, "=")
 		set("test.bench", "^Benchmark"+strings.ReplaceAll(name, "/", "$/^")+"$")
 		set("test.benchtime", count+"x")
-		code |= m.Run()
+		failed |= m.Run()
 	}
 	if len(plan) == 0 {
-		code = m.Run()
+		failed = m.Run()
 	}
-	arm.Print(profiler.Stop())
-	os.Exit(code)
+	if failed != 0 {
+		arm.Fail(fmt.Errorf("the benchmarks failed"))
+	}
+	arm.Print(running.Stop())
 }
 
 func set(name, value string) {

@@ -49,6 +49,13 @@ impl Circumstances {
         }
     }
 
+    /// Tells the user when others were using the machine.
+    pub(super) fn warn_of_load(&self) {
+        if self.load.parse::<f64>().is_ok_and(|load| load > 0.5) {
+            eprintln!("The load average is {}: whatever else runs now is in what is measured. Better wait.", self.load);
+        }
+    }
+
     /// In a sentence or two.
     pub(super) fn describe(&self) -> String {
         format!(

@@ -98,6 +98,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         version: if options.fgspy.is_some() { "not built from here".to_owned() } else { machine::commit() },
     };
     go::download(&bench.newest)?;
+    circumstances(&bench).warn_of_load();
     let draft = options.quick || !options.sizes.is_empty();
     let folder = workspace::root().join(if draft { "target/bench" } else { "bench" });
     if wants(Part::Seed) {
@@ -117,6 +118,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report::write(&folder, &sections)
 }
 
+fn circumstances(bench: &Bench) -> Circumstances {
+    Circumstances::now(&bench.version, &[&bench.newest.version, &bench.oldest.version])
+}
+
 /// Measures one part and keeps it.
 fn part<D: Serialize>(
     bench: &Bench,
@@ -124,7 +129,7 @@ fn part<D: Serialize>(
     name: &str,
     measure: impl FnOnce(&Bench) -> Result<D>,
 ) -> Result<()> {
-    let circumstances = Circumstances::now(&bench.version, &[&bench.newest.version, &bench.oldest.version]);
+    let circumstances = circumstances(bench);
     let began = Instant::now();
     let data = measure(bench)?;
     let mut command = format!("cargo xtask bench {name}");

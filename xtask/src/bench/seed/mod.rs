@@ -79,19 +79,11 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
     for round in 0..most {
         for &(parked, rounds) in levels.iter().filter(|(_, rounds)| round < *rounds) {
             eprint!("seed: round {} of {rounds}, {parked} goroutines parked:", round + 1);
-            // The arms with the oldest Go are compared with each other only, so they stay together.
-            for arms in [&ARMS[..], &ARMS_OLDEST] {
-                for index in shuffled(arms.len(), round) {
-                    let arm = &arms[index];
-                    if !is_wanted(&runs, arms, arm, parked) {
-                        continue;
-                    }
-                    let program = if arm.oldest_go { &oldest } else { &newest };
-                    let run = run(bench, program, arm, round, parked);
-                    let run = run.with_context(|| format!("{}, {parked} goroutines parked", arm.id))?;
-                    eprint!(" {} {:.1} s,", arm.id, run.seconds);
-                    runs.push(run);
-                }
+            // The arms with the oldest Go are compared with each other only: they have a process of their own.
+            for (arms, program) in [(&ARMS[..], &newest), (&ARMS_OLDEST, &oldest)] {
+                let wanted: Vec<&Arm> = arms.iter().filter(|arm| is_wanted(&runs, arms, arm, parked)).collect();
+                let context = || format!("round {round}, {parked} goroutines parked");
+                runs.extend(process(bench, program, &wanted, round, parked).with_context(context)?);
             }
             eprintln!();
         }
@@ -125,37 +117,53 @@ fn is_slow(runs: &[Run], arm: &Arm, parked: usize) -> bool {
 struct Planned {
     program: JsonBenchmarks,
     plan: String,
+    /// Each benchmark once: what is done once in a process is done by then, and the heap is as large as it will be.
+    warm: String,
 }
 
 impl Planned {
     /// Finds the numbers with which a benchmark takes about `benchtime_ms` here when nothing else runs.
     fn new(program: JsonBenchmarks, benchtime_ms: u64) -> Result<Planned> {
-        let mut command = start(&program, 0, "none");
-        let (times, _) =
-            finish(Fixture::start(command.args(["-test.bench", BENCHMARKS, "-test.benchtime=15ms"]), ready)?)?;
-        let plan =
-            times.iter().map(|(name, ns)| format!("{name}={} ", (benchtime_ms as f64 * 1e6 / ns).ceil())).collect();
-        Ok(Planned { program, plan })
+        let mut command = command(&program, 0);
+        let mut fixture = Fixture::start(command.args(["-test.bench", BENCHMARKS, "-test.benchtime=15ms"]), ready)?;
+        let (times, _) = pass(&mut fixture, "none", "")?;
+        let count = |ns: &f64| (benchtime_ms as f64 * 1e6 / ns).ceil();
+        let plan = times.iter().map(|(name, ns)| format!(" {name}={}", count(ns))).collect();
+        let warm = times.keys().map(|name| format!(" {name}=1")).collect();
+        Ok(Planned { program, plan, warm })
     }
 }
 
-fn run(bench: &Bench, planned: &Planned, arm: &Arm, round: usize, parked: usize) -> Result<Run> {
-    let mut command = start(&planned.program, parked, arm.inside);
-    let fixture = Fixture::start(command.env("FGSPY_BENCH_PLAN", &planned.plan), ready)?;
-    let fgspy = arm.attach(&bench.fgspy, fixture.pid())?;
-    let (ns_per_op, report) = finish(fixture)?;
-    let fgspy = fgspy.map(|fgspy| fgspy.finish()).transpose()?;
-    let ticks_per_s = match &fgspy {
-        Some(recorded) => Some(recorded.ticks as f64 / recorded.seconds),
-        None => (report.ticks > 0).then(|| report.ticks as f64 / report.seconds),
-    };
-    Ok(Run { round, parked, arm: arm.id.to_owned(), seconds: report.seconds, ns_per_op, ticks_per_s, fgspy })
+/// Starts one process and lets each arm have its turn in it. What differs between processes, such as where things are in
+/// memory, is the same for all arms.
+fn process(bench: &Bench, planned: &Planned, arms: &[&Arm], round: usize, parked: usize) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    if arms.is_empty() {
+        return Ok(runs);
+    }
+    let mut fixture = Fixture::start(&mut command(&planned.program, parked), ready)?;
+    pass(&mut fixture, "none", &planned.warm)?;
+    for index in shuffled(arms.len(), round) {
+        let arm = arms[index];
+        let fgspy = arm.attach(&bench.fgspy, fixture.pid()).with_context(|| arm.id)?;
+        let (ns_per_op, report) = pass(&mut fixture, arm.inside, &planned.plan).with_context(|| arm.id)?;
+        let fgspy = fgspy.map(|fgspy| fgspy.finish()).transpose()?;
+        let ticks_per_s = match &fgspy {
+            Some(recorded) => Some(recorded.ticks as f64 / recorded.seconds),
+            None => (report.ticks > 0).then(|| report.ticks as f64 / report.seconds),
+        };
+        eprint!(" {} {:.1} s,", arm.id, report.seconds);
+        let seconds = report.seconds;
+        runs.push(Run { round, parked, arm: arm.id.to_owned(), seconds, ns_per_op, ticks_per_s, fgspy });
+    }
+    let (status, errors) = fixture.end()?;
+    ensure!(status.success(), "the benchmarks failed ({status}):\n{errors}");
+    Ok(runs)
 }
 
-fn start(program: &JsonBenchmarks, parked: usize, profiler: &str) -> Command {
+fn command(program: &JsonBenchmarks, parked: usize) -> Command {
     let mut command = go::command(&program.binary);
-    command.current_dir(&program.folder).arg("-test.run=^$");
-    command.env("FGSPY_BENCH_PARKED", parked.to_string()).env("FGSPY_BENCH_PROFILER", profiler);
+    command.current_dir(&program.folder).arg("-test.run=^$").env("FGSPY_BENCH_PARKED", parked.to_string());
     command
 }
 
@@ -163,21 +171,19 @@ fn ready(line: &str) -> bool {
     line == "ready"
 }
 
-/// Lets the benchmarks run: gives nanoseconds for one operation of each, and what the profiler in the program did.
-fn finish(mut fixture: Fixture) -> Result<(BTreeMap<String, f64>, Report)> {
-    fixture.tell("go")?;
+/// Runs the benchmarks once with a profiler in the program: gives nanoseconds for one operation of each, and what the
+/// profiler did.
+fn pass(fixture: &mut Fixture, profiler: &str, plan: &str) -> Result<(BTreeMap<String, f64>, Report)> {
+    fixture.tell(&format!("pass {profiler}{plan}"))?;
     let mut ns_per_op = BTreeMap::new();
-    let report = loop {
+    loop {
         let line = fixture.line()?;
         ns_per_op.extend(gobench::parse(&line));
         if line.starts_with('{') {
-            break serde_json::from_str(&line)?;
+            ensure!(!ns_per_op.is_empty(), "no benchmark ran");
+            return Ok((ns_per_op, serde_json::from_str(&line)?));
         }
-    };
-    let (status, errors) = fixture.wait()?;
-    ensure!(status.success(), "the benchmarks failed ({status}):\n{errors}");
-    ensure!(!ns_per_op.is_empty(), "no benchmark ran");
-    Ok((ns_per_op, report))
+    }
 }
 
 #[cfg(test)]

@@ -16,8 +16,9 @@ pub(in crate::bench) fn render(data: &Data) -> String {
     let mut text = format!(
         "Go's own benchmarks of `encoding/json`, unchanged, all of them in each run, each as many times as take about {} ms \
          without a profiler (the same number in every arm), with a profiler at 99 Hz and so many goroutines parked. In each \
-         round every arm runs once, in an order that changes, but an arm that takes more than three times as long as A takes \
-         part in one round only. The change is that of the geometric mean over all benchmarks to A of the same round: \
+         round one process is started, and every arm has its turn in it once, in an order that changes; an arm that takes \
+         more than three times as long as A takes part in one round only. The change is that of the geometric mean over all \
+         benchmarks to A of the same round: \
          Hodges-Lehmann estimate, 95 % interval and p of Wilcoxon's signed-rank test over the rounds. The benchmarks that \
          run in parallel keep all cores busy, so what fgspy computes outside is missing inside.\n\n",
         data.benchtime_ms
