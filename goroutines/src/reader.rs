@@ -35,7 +35,7 @@ pub enum Look {
     G,
     /// At its stack too.
     Stack,
-    /// At its stack too, unless this fingerprint, taken earlier, proves that it has not run since: [`Stack::Same`].
+    /// At its stack too, unless this fingerprint, taken earlier, proves that it has not run since: [`Sight::Same`].
     Since(Fingerprint),
 }
 
