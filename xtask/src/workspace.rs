@@ -40,12 +40,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// When it does not build.
 pub(crate) fn release_fgspy() -> Result<PathBuf> {
+    release(&["--package", "fgspy"])
+}
+
+/// Builds an executable, optimised, and gives its path.
+///
+/// # Errors
+/// When it does not build.
+pub(crate) fn release(what: &[&str]) -> Result<PathBuf> {
     let output = cargo()
-        .args(["build", "--locked", "--release", "--package", "fgspy", "--message-format", "json-render-diagnostics"])
+        .args(["build", "--locked", "--release", "--message-format", "json-render-diagnostics"])
+        .args(what)
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
-    ensure!(output.status.success(), "fgspy does not build ({})", output.status);
+    ensure!(output.status.success(), "{} does not build ({})", what.join(" "), output.status);
     let messages = String::from_utf8_lossy(&output.stdout);
     let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;

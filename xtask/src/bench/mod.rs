@@ -7,6 +7,7 @@ mod arms;
 mod fgspy;
 mod go;
 mod gobench;
+mod instructions;
 mod machine;
 mod markdown;
 mod proc;
@@ -58,6 +59,8 @@ enum Part {
     Service,
     /// CPU and memory for 1 to 1,000,000 goroutines
     Scale,
+    /// Instructions of the recording loop, counted by valgrind
+    Instructions,
 }
 
 /// What the parts need.
@@ -110,10 +113,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if wants(Part::Scale) {
         part(&bench, &folder, "scale", scale::measure)?;
     }
+    if wants(Part::Instructions) {
+        part(&bench, &folder, "instructions", instructions::measure)?;
+    }
     let sections = [
         report::section(&folder, "seed", "The seed: encoding/json", seed::render)?,
         report::section(&folder, "service", "A service at half load", service::render)?,
         report::section(&folder, "scale", "Scale", scale::render)?,
+        report::section(&folder, "instructions", "Instructions", instructions::render)?,
     ];
     report::write(&folder, &sections)
 }

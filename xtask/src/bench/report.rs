@@ -35,6 +35,12 @@ pub(super) fn keep<D: Serialize>(folder: &Path, name: &str, measured: &Measured<
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// What is kept of a part; nothing where nothing is, or where this program does not understand it.
+pub(super) fn kept<D: DeserializeOwned>(folder: &Path, name: &str) -> Option<D> {
+    let kept = fs::read(folder.join(format!("data/{name}.json"))).ok()?;
+    serde_json::from_slice::<Measured<D>>(&kept).ok().map(|measured| measured.data)
+}
+
 /// The section of a part, from what is kept of it; nothing if nothing is. What an older version of this program kept and
 /// this one does not understand has to be measured again: the section says so.
 ///
