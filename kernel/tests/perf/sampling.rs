@@ -20,12 +20,15 @@ pub(crate) fn samples_add_up_to_cpu_time() {
     let by_thread = watch.samples_by_thread();
     let expected = cpu_ns.iter().sum::<u64>() as f64 * 99e-9;
     let got = watch.sampler.counts().samples as f64;
-    // Each thread may miss one period between its first sample and its next one.
+    // Each thread may miss one period between its first sample and its next one. On a virtual machine a thread may miss
+    // more: several periods that end while its CPU is away are one sample, but CPU time goes on. That is far from the two
+    // fifths that are lost by an event for each CPU.
     assert!(got < expected * 1.02 + 4.0, "{got} samples, {expected} expected");
-    assert!(got > expected * 0.96 - 4.0, "{got} samples, {expected} expected");
+    assert!(got > expected * 0.9 - 4.0, "{got} samples, {expected} expected");
     for (tid, ns) in threads.iter().zip(&cpu_ns) {
         let (got, expected) = (by_thread.get(tid).copied().unwrap_or(0) as f64, *ns as f64 * 99e-9);
-        assert!((got - expected).abs() < expected * 0.05 + 3.0, "thread {tid}: {got} samples, {expected} expected");
+        assert!(got < expected * 1.05 + 3.0, "thread {tid}: {got} samples, {expected} expected");
+        assert!(got > expected * 0.75 - 3.0, "thread {tid}: {got} samples, {expected} expected");
     }
     let strangers: Vec<_> = by_thread.keys().filter(|tid| !target.all_threads().contains(tid)).collect();
     assert!(strangers.is_empty(), "samples of threads that the target does not have: {strangers:?}");
