@@ -36,18 +36,28 @@ thread_local! {
 pub struct Live {
     pid: i32,
     space: Arc<AddressSpace>,
+    /// Whether each batch ends with the check.
+    is_checked: bool,
 }
 
 impl Live {
     pub(crate) fn new(pid: i32, space: Arc<AddressSpace>) -> Self {
-        Live { pid, space }
+        Live { pid, space, is_checked: true }
+    }
+
+    /// The same memory without the check at the end of each read, for who makes many reads at a time:
+    /// [`Process::still_same`](crate::Process::still_same) must be asked after the last of them, and vouches for all that
+    /// were made before. Until then what was read may be another program's.
+    #[must_use]
+    pub fn unchecked(&self) -> Live {
+        Live { is_checked: false, ..self.clone() }
     }
 
     fn copy(&self, ranges: &[Range], buf: &mut [u8], got: &mut [usize]) -> Result<(), ReadError> {
         let read = |iovecs: &[iovec], out: &mut [u8]| sys::read_remote(self.pid, iovecs, out);
         RANGES.with_borrow_mut(|iovecs| Batch::new(ranges, buf, got).run(iovecs, read))?;
         // Must follow the copying, not precede it: it vouches for everything that was copied before.
-        if self.space.is_alive() { Ok(()) } else { Err(ReadError::TargetGone) }
+        if !self.is_checked || self.space.is_alive() { Ok(()) } else { Err(ReadError::TargetGone) }
     }
 }
 

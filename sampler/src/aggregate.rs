@@ -171,6 +171,20 @@ impl Aggregate {
         }
     }
 
+    /// Whether both may be the same cell: one of them may lack the stack, and the labels that are read with it. Then the
+    /// one has not been found wrong by the other.
+    pub(crate) fn agree(&self, a: Option<CellId>, b: Option<CellId>) -> bool {
+        match (a.and_then(|a| self.at(a)), b.and_then(|b| self.at(b))) {
+            (Some(a), Some(b)) => {
+                let is_open = a.stack.is_none() || b.stack.is_none();
+                let bare = |cell| Cell { stack: None, labels: RawLabelsId::default(), ..cell };
+                a == b || is_open && bare(a) == bare(b)
+            }
+            (None, None) => true,
+            _ => false,
+        }
+    }
+
     /// A cell by its id.
     pub(crate) fn at(&self, id: CellId) -> Option<Cell> {
         self.cells.get_index(id.index()).map(|(cell, _)| *cell)
@@ -211,5 +225,26 @@ impl Aggregate {
             },
             added,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_without_its_stack_agrees_with_what_it_may_be() {
+        let mut aggregate = Aggregate::new();
+        let mut cell = |state, pc: u64| {
+            let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
+            let stack = (pc != 0).then(|| aggregate.stack_id(stack));
+            let labels = RawLabelsId::default();
+            Some(aggregate.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, stack }))
+        };
+        let (open, here, there) = (cell(State::Syscall, 0), cell(State::Syscall, 7), cell(State::Syscall, 8));
+        let other = cell(State::Waiting, 0);
+        assert!(aggregate.agree(open, here) && aggregate.agree(there, open) && aggregate.agree(here, here));
+        assert!(!aggregate.agree(here, there) && !aggregate.agree(open, other) && !aggregate.agree(here, other));
+        assert!(aggregate.agree(None, None) && !aggregate.agree(None, open) && !aggregate.agree(here, None));
     }
 }

@@ -30,8 +30,8 @@ pub(crate) struct Budget {
 pub(crate) struct Spent {
     /// CPU time of the whole tick since the end of the one before, in nanoseconds.
     pub(crate) whole_ns: u64,
-    /// Of that, for reading goroutines.
-    pub(crate) reading_ns: u64,
+    /// Of that, for reading goroutines, if it was measured.
+    pub(crate) reading_ns: Option<u64>,
     /// Goroutines read.
     pub(crate) reads: u64,
     /// Length of the tick by the clock.
@@ -57,6 +57,7 @@ impl Budget {
         let earned = self.max_cpu * interval_ns as f64;
         self.balance_ns = (self.balance_ns + earned - whole_ns as f64).clamp(-memory_ns, memory_ns);
         let towards = |mean: f64, new: f64| mean + NEWEST * (new - mean);
+        let Some(reading_ns) = reading_ns else { return };
         self.fixed_ns = towards(self.fixed_ns, whole_ns.saturating_sub(reading_ns) as f64);
         if reads > 0 {
             self.read_ns = towards(self.read_ns, reading_ns as f64 / reads as f64);
@@ -82,7 +83,7 @@ mod tests {
             }
             budget.settle(Spent {
                 whole_ns: 20_000 + reading as u64,
-                reading_ns: reading as u64,
+                reading_ns: Some(reading as u64),
                 reads: reads as u64,
                 interval_ns: 10_000_000,
             });

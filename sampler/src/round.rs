@@ -18,6 +18,9 @@ use crate::watch::{Now, Watch};
 /// Goroutines of a first look that are read together.
 const FIRST_LOOK: usize = 8192;
 
+/// The cost of reads is measured at one in so many ticks.
+const MEASURED: u32 = 8;
+
 /// What is kept from tick to tick.
 pub(crate) struct Round {
     reader: Reader,
@@ -71,9 +74,12 @@ impl Round {
         }
         let now_ns = self.now_ns.saturating_add(tick.interval_ns);
         let now = Now { tick: self.ticks + 1, previous_ns: self.now_ns, now_ns, due_ns: tick.due_ns };
-        let before = spent(&self.chooser);
-        let read = self.read(runtime, &*memory, now, tick.period_ns);
-        let reading = spent(&self.chooser).saturating_sub(before);
+        // What reads cost is measured now and then: asking for the time is a system call too.
+        let is_measured = self.ticks.is_multiple_of(MEASURED);
+        let before = is_measured.then(|| spent(&self.chooser));
+        // `still_same` below vouches for all reads of the tick.
+        let read = self.read(runtime, &memory.unchecked(), now, tick.period_ns);
+        let reading = before.map(|before| spent(&self.chooser).saturating_sub(before));
         let fate = match read {
             Err(ReadError::TargetGone) => process.fate_after_loss(),
             _ => process.still_same(),
@@ -162,7 +168,7 @@ impl Round {
 
     /// Tells the budget what the tick cost. The first look at all goroutines is not held against it: it would be paid
     /// for by reading nothing for a long time.
-    fn account(&mut self, tick: Tick, reading: Duration) {
+    fn account(&mut self, tick: Tick, reading: Option<Duration>) {
         let spent = spent(&self.chooser);
         let whole_ns = spent.saturating_sub(self.spent).as_nanos() as u64;
         self.spent = spent;
@@ -170,7 +176,7 @@ impl Round {
             self.watch.accounting.first_look_ns = whole_ns;
         } else if let Some(budget) = self.chooser.budget.as_mut() {
             let reads = self.choice.wanted.len() as u64;
-            let reading_ns = reading.as_nanos() as u64;
+            let reading_ns = reading.map(|reading| reading.as_nanos() as u64);
             budget.settle(Spent { whole_ns, reading_ns, reads, interval_ns: tick.interval_ns });
         }
     }

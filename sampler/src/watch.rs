@@ -157,7 +157,7 @@ impl Watch {
         self.credit(known, now.previous_ns, now.tick - 1);
         self.put(index, Slot { since_ns: now.previous_ns, since_tick: now.tick - 1, ..seen });
         self.live = self.live + u64::from(seen.cell.is_some()) - u64::from(known.cell.is_some());
-        if known.cell != seen.cell {
+        if !self.aggregate.agree(known.cell, seen.cell) {
             let interval_ns = now.interval_ns() as f64;
             known.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, -interval_ns));
             seen.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, interval_ns));
