@@ -237,9 +237,12 @@ impl Reader {
                 sink(first + i, Sight::Same);
                 continue;
             }
-            let g = fingerprint.zip(G::decode(&runtime.layout, copy));
             let address = self.all.address(wanted.index).unwrap_or(0);
-            match g.and_then(|(fingerprint, g)| Job::new(runtime, wanted, first + i, address, (fingerprint, g))) {
+            let job = fingerprint.and_then(|fingerprint| {
+                let g = G::decode(&runtime.layout, copy)?;
+                Job::new(runtime, wanted, first + i, address, (fingerprint, g))
+            });
+            match job {
                 Some(job) if matches!(job.outcome, Outcome::Unread) => {
                     sink(job.asked, Sight::Seen(job.observation(&[], &self.all)));
                 }

@@ -153,8 +153,8 @@ impl Aggregate {
     }
 
     /// Adds time that a goroutine spent in a cell.
-    pub(crate) fn credit(&mut self, goid: u64, cell: CellId, count: u64, time_ns: u64) {
-        *self.times.entry((goid, cell)).or_default() += Weight { count, time_ns, variance_us2: 0 };
+    pub(crate) fn credit(&mut self, goid: u64, cell: CellId, weight: Weight) {
+        *self.times.entry((goid, cell)).or_default() += weight;
     }
 
     /// Counts a sample of a goroutine on a CPU.

@@ -1,6 +1,7 @@
 //! What is known of each g, and since when.
 
 use fgspy_goroutines::Fingerprint;
+use fgspy_profile::Weight;
 
 use crate::aggregate::CellId;
 
@@ -27,6 +28,15 @@ pub(crate) struct Slot {
     pub(crate) chosen: u32,
     /// Its stack was read, so that an unchanged fingerprint says all there is to say.
     pub(crate) walked: bool,
+}
+
+impl Slot {
+    /// What the goroutine is to be credited for until then: its number, where it was, and for how long.
+    pub(crate) fn due(&self, until_ns: u64, until_tick: u32) -> Option<(u64, CellId, Weight)> {
+        let time_ns = until_ns.saturating_sub(self.since_ns);
+        let count = until_tick.saturating_sub(self.since_tick).into();
+        Some((self.goid, self.cell?, Weight { count, time_ns, variance_us2: 0 })).filter(|_| time_ns > 0)
+    }
 }
 
 /// All g's, by their number in the runtime's list, and which of them are hot.

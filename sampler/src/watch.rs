@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use fgspy_goroutines::{AllGs, Observation, Owner, Runtime, Sight, Stack, Status};
 use fgspy_kernel::State as ThreadState;
-use fgspy_profile::{Accounting, State, Weight};
+use fgspy_profile::{Accounting, State};
 
 use crate::aggregate::{Aggregate, Cell, RawStack};
 use crate::choose::Odds;
@@ -116,7 +116,7 @@ impl Watch {
         let mut walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));
         if state == State::Running {
             for stack in interval.unnamed(runtime, &observation) {
-                self.aggregate.saw_on_cpu(if self.anonymous { 0 } else { g.goid }, g.start_pc, stack);
+                self.aggregate.saw_on_cpu(self.shown(g.goid), g.start_pc, stack);
             }
             // The kernel saw where it computes; what it left on its stack when it went over to its thread's is less.
             walked &= !observation.tid.is_some_and(|tid| interval.has_seen(tid));
@@ -171,20 +171,22 @@ impl Watch {
             let slot = self.slot(index);
             let known = slot.cell.and_then(|cell| self.aggregate.at(cell)).map(|cell| cell.start_pc);
             // The g may be another goroutine's by now, or none's.
-            let is_known = known.is_some() && (start_pc.is_none() || start_pc == known) && !self.anonymous;
+            let is_known = known.is_some() && (start_pc.is_none() || start_pc == known);
             if let Some(start_pc) = start_pc.or(known) {
-                self.aggregate.saw_on_cpu(if is_known { slot.goid } else { 0 }, start_pc, stack);
+                self.aggregate.saw_on_cpu(if is_known { self.shown(slot.goid) } else { 0 }, start_pc, stack);
             }
         }
     }
 
     fn credit(&mut self, slot: Slot, until_ns: u64, until_tick: u32) {
-        let Some(cell) = slot.cell else { return };
-        let time_ns = until_ns.saturating_sub(slot.since_ns);
-        if time_ns > 0 {
-            let goid = if self.anonymous { 0 } else { slot.goid };
-            self.aggregate.credit(goid, cell, until_tick.saturating_sub(slot.since_tick).into(), time_ns);
+        if let Some((goid, cell, weight)) = slot.due(until_ns, until_tick) {
+            self.aggregate.credit(self.shown(goid), cell, weight);
         }
+    }
+
+    /// The goroutine's number as the profile is to have it: 0 where they are not kept apart.
+    fn shown(&self, goid: u64) -> u64 {
+        if self.anonymous { 0 } else { goid }
     }
 
     /// The tick is over, and the target was there until its end.
@@ -215,17 +217,13 @@ impl Watch {
     }
 
     /// Credits everything up to the end of the recording.
-    pub(crate) fn finish(self, end_ns: u64, ticks: u32) -> (Samples, Accounting) {
-        let Watch { slots, aggregate, mut accounting, expected_ns, anonymous, .. } = self;
-        let standing = slots.all.into_iter().filter_map(|slot| {
-            let time_ns = end_ns.saturating_sub(slot.since_ns);
-            let count = ticks.saturating_sub(slot.since_tick).into();
-            let goid = if anonymous { 0 } else { slot.goid };
-            Some((goid, slot.cell?, Weight { count, time_ns, variance_us2: 0 })).filter(|_| time_ns > 0)
-        });
-        let (samples, added_ns) = aggregate.finish(standing);
-        accounting.expected_ns = expected_ns.saturating_add_signed(added_ns);
-        (samples, accounting)
+    pub(crate) fn finish(mut self, end_ns: u64, ticks: u32) -> (Samples, Accounting) {
+        let slots = std::mem::take(&mut self.slots.all);
+        let aggregate = std::mem::take(&mut self.aggregate);
+        let due = slots.into_iter().filter_map(|slot| slot.due(end_ns, ticks));
+        let (samples, added_ns) = aggregate.finish(due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight)));
+        self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
+        (samples, self.accounting)
     }
 
     /// Whether it is one of the runtime's own goroutines, which do not count while they wait.
