@@ -1,8 +1,10 @@
 //! Reading goroutines: read, check that nothing moved meanwhile, walk the stacks.
 
 mod confirm;
+mod job;
 
 use fgspy_memory::{Memory, Range, ReadError};
+use job::{Job, Outcome};
 
 use crate::allgs::AllGs;
 use crate::copies::Copies;
@@ -14,8 +16,6 @@ use crate::{G, Runtime, Status, bytes};
 /// Goroutines read together. A longer batch costs fewer system calls, but leaves more time between the two reads of a g
 /// in which it may run; most of the saving is had at this size.
 const BATCH: usize = 256;
-/// First bytes read of each stack, from its stack pointer up; enough for nearly all.
-const FIRST_CHUNK: u64 = 2 << 10;
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
 
@@ -102,36 +102,6 @@ pub struct Reader {
     ranges: Vec<Range>,
     pcs: Vec<u64>,
     arena: Vec<u64>,
-}
-
-/// A goroutine of the current batch.
-struct Job {
-    /// Where it is in what was asked for.
-    asked: usize,
-    index: u32,
-    address: u64,
-    g: G,
-    fingerprint: Fingerprint,
-    status: Status,
-    tid: Option<u32>,
-    /// The part of its stack that was last read.
-    stack: Range,
-    outcome: Outcome,
-    labels: Option<Labels>,
-}
-
-/// [`Stack`], with its frames in the arena.
-#[derive(Clone, Copy)]
-enum Outcome {
-    Unread,
-    /// So many bytes of the stack are to be read.
-    Wanted(u64),
-    Whole(usize, usize),
-    Cut(usize, usize),
-    OnThread,
-    Changed,
-    Unmapped,
-    Broken,
 }
 
 /// What became of looking at a goroutine.
@@ -363,86 +333,6 @@ impl Reader {
         let start = self.arena.len();
         self.arena.extend_from_slice(&self.pcs);
         outcome(start, self.arena.len())
-    }
-}
-
-impl Job {
-    /// `None` when `g` is no live goroutine.
-    fn new(
-        runtime: &Runtime,
-        wanted: &Wanted,
-        asked: usize,
-        address: u64,
-        (fingerprint, g): (Fingerprint, G),
-    ) -> Option<Job> {
-        let status = g.status()?;
-        let outcome = match wanted.look {
-            Look::G => Outcome::Unread,
-            Look::Since(_) | Look::Stack => Job::first_outcome(runtime, status, &g),
-        };
-        let stack = Range { addr: 0, len: 0 };
-        let Wanted { index, .. } = *wanted;
-        Some(Job { asked, index, address, g, fingerprint, status, tid: None, stack, outcome, labels: None })
-    }
-
-    fn first_outcome(runtime: &Runtime, status: Status, g: &G) -> Outcome {
-        match g.context() {
-            Some(context)
-                if status.is_on_thread()
-                    && !runtime.unwinder.has_left_stack(&runtime.binary, runtime.bias, context) =>
-            {
-                Outcome::OnThread
-            }
-            Some(context) if g.bounds.holds(context.sp, 8) => Outcome::Wanted(FIRST_CHUNK),
-            // The stack pointer is set before the status and cleared after it: the g was copied in between.
-            Some(_) if status == Status::Syscall => Outcome::Changed,
-            // Most likely it moved while its g was copied: another look will tell.
-            Some(_) => Outcome::Wanted(0),
-            None => Outcome::OnThread,
-        }
-    }
-
-    /// Whether there is something to read or to confirm: a stack, or (once) the labels of a running goroutine.
-    fn is_unread(&self, first: bool) -> bool {
-        matches!(self.outcome, Outcome::Wanted(_)) || (first && self.labels.is_some())
-    }
-
-    fn stack_range(&self) -> Range {
-        let (Outcome::Wanted(len), Some(context)) = (self.outcome, self.g.context()) else {
-            return Range { addr: 0, len: 0 };
-        };
-        let above = self.g.bounds.hi.saturating_sub(context.sp);
-        Range { addr: context.sp, len: len.min(above) as usize }
-    }
-
-    /// The goroutine moved while it was read. A running one keeps what its first read said, but for its labels.
-    fn reject(&mut self) {
-        self.labels = None;
-        self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed };
-    }
-
-    fn observation<'a>(&'a self, arena: &'a [u64], all: &'a AllGs) -> Observation<'a> {
-        const NO_LABELS: &Labels = &Labels::new();
-        let frames = |start, end| arena.get(start..end).unwrap_or(&[]);
-        Observation {
-            index: self.index,
-            address: self.address,
-            g: &self.g,
-            fingerprint: self.fingerprint,
-            status: self.status,
-            tid: self.tid,
-            stack: match self.outcome {
-                Outcome::Unread => Stack::Unread,
-                Outcome::Whole(start, end) => Stack::Whole(frames(start, end)),
-                Outcome::Cut(start, end) => Stack::Cut(frames(start, end)),
-                Outcome::OnThread => Stack::OnThread,
-                Outcome::Changed => Stack::Changed,
-                Outcome::Unmapped => Stack::Unmapped,
-                Outcome::Broken | Outcome::Wanted(_) => Stack::Broken,
-            },
-            labels: if self.g.labels == 0 { Some(NO_LABELS) } else { self.labels.as_ref() },
-            all,
-        }
     }
 }
 
