@@ -10,6 +10,7 @@ use crate::allgs::AllGs;
 use crate::copies::Copies;
 use crate::fingerprint::Fingerprint;
 use crate::labels::{self, Labels};
+use crate::request::{RequestCounts, RequestOptions, Served};
 use crate::unwind::{End, StackBytes};
 use crate::{G, Runtime, Status, bytes};
 
@@ -88,6 +89,8 @@ pub struct Observation<'a> {
     pub stack: Stack<'a>,
     /// Its `runtime/pprof` labels; `None` when they could not be read consistently, or were not read.
     pub labels: Option<&'a Labels>,
+    /// The request it serves, if the reader was made by [`Reader::with_requests`].
+    pub request: Served<'a>,
     /// All g's that the runtime has.
     pub all: &'a AllGs,
 }
@@ -102,6 +105,8 @@ pub struct Reader {
     ranges: Vec<Range>,
     pcs: Vec<u64>,
     arena: Vec<u64>,
+    requests: Option<RequestOptions>,
+    counts: RequestCounts,
 }
 
 /// What became of looking at a goroutine.
@@ -122,6 +127,16 @@ impl Reader {
     /// A reader that has read nothing yet.
     pub fn new() -> Reader {
         Reader::default()
+    }
+
+    /// A reader that also says which request a goroutine serves, wherever it reads a stack.
+    pub fn with_requests(_runtime: &Runtime, options: RequestOptions) -> Reader {
+        Reader { requests: Some(options), ..Reader::default() }
+    }
+
+    /// What became of looking for requests, since this reader was made.
+    pub fn request_counts(&self) -> RequestCounts {
+        self.counts
     }
 
     /// All g's, as of the last [`Reader::refresh`].

@@ -6,6 +6,7 @@ use super::{Look, Observation, Stack, Wanted};
 use crate::allgs::AllGs;
 use crate::fingerprint::Fingerprint;
 use crate::labels::Labels;
+use crate::request::Served;
 use crate::{G, Runtime, Status};
 
 /// First bytes read of each stack, from its stack pointer up; enough for nearly all.
@@ -116,6 +117,7 @@ impl Job {
                 Outcome::Broken | Outcome::Wanted(_) => Stack::Broken,
             },
             labels: if self.g.labels == 0 { Some(NO_LABELS) } else { self.labels.as_ref() },
+            request: Served::NotAsked,
             all,
         }
     }
