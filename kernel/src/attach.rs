@@ -65,6 +65,9 @@ pub(crate) fn attach(config: &Config) -> Result<Attached, OpenError> {
     let cpus = proc::online_cpus();
     let threads = proc::threads(config.pid);
     let allowed = settle(config, &threads)?;
+    if let Some(attached) = Attached::of_cpus(config, allowed, &cpus) {
+        return Ok(attached);
+    }
     let wanted = threads.len().saturating_add(1).saturating_mul(cpus.len().saturating_add(1));
     if wanted <= config.max_events && make_room(wanted) {
         let mut attached = Attached::new(Mode::Inherited, allowed);
@@ -121,7 +124,7 @@ fn errno_in<T>(result: &io::Result<T>, errnos: &[i32]) -> bool {
 }
 
 impl Attached {
-    fn new(mode: Mode, allowed: Allowed) -> Attached {
+    pub(crate) fn new(mode: Mode, allowed: Allowed) -> Attached {
         Attached {
             mode,
             allowed,
@@ -203,6 +206,23 @@ pub(crate) fn open_ring(
     bytes: &mut usize,
 ) -> Result<(OwnedFd, Ring), RingError> {
     let event = sys::perf_event_open(attr, tid, cpu).map_err(RingError::Open)?;
+    with_ring(event, bytes)
+}
+
+/// Opens an event for whatever runs on `cpu`, with a ring. `None` when the CPU has gone offline, or never was one.
+pub(crate) fn open_cpu_ring(
+    attr: &perf_event_attr,
+    cpu: i32,
+    bytes: &mut usize,
+) -> Result<Option<(OwnedFd, Ring)>, RingError> {
+    match sys::perf_event_open_cpu(attr, cpu) {
+        Ok(event) => with_ring(event, bytes).map(Some),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => Ok(None),
+        Err(error) => Err(RingError::Open(error)),
+    }
+}
+
+fn with_ring(event: OwnedFd, bytes: &mut usize) -> Result<(OwnedFd, Ring), RingError> {
     loop {
         match Mapping::of_event(event.as_fd(), *bytes) {
             Ok(mapping) => return Ok((event, Ring::new(mapping))),

@@ -45,6 +45,15 @@ pub(crate) fn sampler(config: &Config, kernel: bool, first_period_ns: u64) -> pe
     attr
 }
 
+/// The event that samples a CPU, idle time excepted, and records threads and programs that begin and end.
+pub(crate) fn cpu_sampler(config: &Config, period_ns: u64) -> perf_event_attr {
+    let mut attr = sampler(config, true, period_ns);
+    attr.set_disabled(0);
+    attr.set_exclude_idle(1);
+    track(&mut attr, &Config { switches: false, ..config.clone() });
+    attr
+}
+
 /// The event that follows a thread and, being inherited, all threads it creates: it records context switches, forks,
 /// exits and exec.
 pub(crate) fn tracker(config: &Config, threads_only: bool) -> perf_event_attr {

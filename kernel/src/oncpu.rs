@@ -120,8 +120,11 @@ impl OnCpu {
         match body {
             Body::Lost { count } => {
                 self.counts.lost = self.counts.lost.saturating_add(count);
-                let only_samples = self.attached.mode == Mode::Inherited
-                    && matches!(self.attached.lanes.get(lane)?.source, Source::Thread { .. });
+                let only_samples = match self.attached.mode {
+                    Mode::Cpus => true,
+                    Mode::Inherited => matches!(self.attached.lanes.get(lane)?.source, Source::Thread { .. }),
+                    Mode::PerThread => false,
+                };
                 let lost = Lost { count, since_ns: before_ns.min(time_ns), until_ns: time_ns, switches: !only_samples };
                 self.relist |= lost.switches; // a fork may be among them
                 return Some(Record::Lost(lost));
@@ -212,6 +215,9 @@ impl OnCpu {
     /// Permission was settled at the start. What can fail here is a limit, and that is counted as left out.
     fn sample_new_threads(&mut self) {
         let started = std::mem::take(&mut self.started);
+        if self.attached.mode == Mode::Cpus {
+            return;
+        }
         // Without inherited events, threads that a new thread has created meanwhile are found only by listing.
         self.relist |= self.attached.mode == Mode::PerThread && !started.is_empty();
         let now = monotonic_ns();

@@ -26,6 +26,11 @@ pub(crate) fn own_tid(pid: u32, tid: u32) -> Option<u32> {
     }
 }
 
+/// The id that we know a thread by, of which the innermost namespace's is given. `None` when there is none.
+pub(crate) fn our_tid(pid: u32, own: u32) -> Option<u32> {
+    threads(pid).into_iter().find(|tid| own_tid(pid, *tid) == Some(own))
+}
+
 /// Whether a process sees the same thread ids as we do.
 pub(crate) fn shares_our_pid_namespace(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

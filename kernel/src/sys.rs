@@ -34,7 +34,16 @@ pub(crate) fn configured_cpus() -> u32 {
 
 /// Opens one event on thread `tid` (0: the calling thread) and `cpu`. The descriptor is closed on exec.
 pub(crate) fn perf_event_open(attr: &perf_event_attr, tid: u32, cpu: i32) -> io::Result<OwnedFd> {
-    let tid = i32::try_from(tid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+    open(attr, i32::try_from(tid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?, cpu)
+}
+
+/// Opens one event on `cpu`, whatever runs there. The descriptor is closed on exec.
+pub(crate) fn perf_event_open_cpu(attr: &perf_event_attr, cpu: i32) -> io::Result<OwnedFd> {
+    const ANYBODY: i32 = -1;
+    open(attr, ANYBODY, cpu)
+}
+
+fn open(attr: &perf_event_attr, tid: i32, cpu: i32) -> io::Result<OwnedFd> {
     // The kernel writes the size it would have liked into the attribute when it refuses one.
     let mut attr = *attr;
     // SAFETY: `attr` is fully initialised and `attr.size` is its size; no group; the kernel keeps no pointer to it.

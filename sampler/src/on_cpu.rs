@@ -2,31 +2,52 @@
 
 use std::collections::HashMap;
 
+use fastrand::Rng;
 use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
-use fgspy_goroutines::{AllGs, Observation, Runtime, Stack};
-use fgspy_kernel::{CpuSample, OnCpu, Presence, Record, State as ThreadState};
+use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, Status};
+use fgspy_kernel::{CpuSample, Mode, OnCpu, Presence, Record, State as ThreadState, Waits};
 
 use crate::aggregate::RawStack;
 
 /// What the kernel recorded about the target's threads since the previous tick.
-#[derive(Default)]
 pub(crate) struct Interval {
     samples: HashMap<u32, Vec<CpuSample>>,
-    presence: Presence,
+    whereabouts: Whereabouts,
     pub(crate) exec: bool,
     pub(crate) sample_count: u64,
+}
+
+/// What tells whether a thread is on a CPU.
+enum Whereabouts {
+    /// Each of its context switches.
+    Switches(Presence),
+    /// How much of its time it has to wait for a CPU, and whether it was sampled: right on average, with a lot drawn.
+    Shares(Waits, Rng),
 }
 
 /// Samples of one thread kept of one interval: a late tick must not make the next one later still.
 const MAX_SAMPLES: usize = 256;
 
 impl Interval {
+    /// Nothing yet. `rng` draws the lots that are needed where whole CPUs are sampled.
+    pub(crate) fn new(on_cpu: Option<&OnCpu>, rng: Rng) -> Interval {
+        let whereabouts = match on_cpu {
+            Some(on_cpu) if on_cpu.coverage().mode == Mode::Cpus => {
+                Whereabouts::Shares(Waits::new(on_cpu.config().pid), rng)
+            }
+            _ => Whereabouts::Switches(Presence::new()),
+        };
+        Interval { samples: HashMap::new(), whereabouts, exec: false, sample_count: 0 }
+    }
+
     /// Takes over what was recorded since the last call.
     pub(crate) fn refill(&mut self, on_cpu: &mut OnCpu) {
         self.samples.clear();
-        let Interval { samples, presence, exec, sample_count } = self;
+        let Interval { samples, whereabouts, exec, sample_count } = self;
         on_cpu.drain(&mut |record| {
-            presence.observe(&record);
+            if let Whereabouts::Switches(presence) = whereabouts {
+                presence.observe(&record);
+            }
             match record {
                 Record::Sample(sample) => {
                     *sample_count += 1;
@@ -43,12 +64,26 @@ impl Interval {
 
     /// Forgets what happened before `time_ns`.
     pub(crate) fn forget_before(&mut self, time_ns: u64) {
-        self.presence.forget_before(time_ns);
+        if let Whereabouts::Switches(presence) = &mut self.whereabouts {
+            presence.forget_before(time_ns);
+        }
     }
 
-    /// Where the kernel had thread `tid` at `time_ns`.
-    pub(crate) fn thread_state(&self, tid: u32, time_ns: u64) -> ThreadState {
-        self.presence.state_at(tid, time_ns)
+    /// Where the kernel had thread `tid`, whose goroutine has `status`, at `time_ns`.
+    pub(crate) fn thread_state(&mut self, tid: u32, status: Status, time_ns: u64) -> ThreadState {
+        let sampled = self.has_seen(tid);
+        match &mut self.whereabouts {
+            Whereabouts::Switches(presence) => presence.state_at(tid, time_ns),
+            // In a system call it computes for as many ticks as there are samples.
+            Whereabouts::Shares(..) if status == Status::Syscall && sampled => ThreadState::OnCpu,
+            Whereabouts::Shares(..) if status == Status::Syscall => ThreadState::Blocked,
+            Whereabouts::Shares(waits, rng) => match waits.share(tid) {
+                // A lot, so that the sum over many ticks is right.
+                Some(share) if rng.f64() < share => ThreadState::Preempted,
+                Some(_) => ThreadState::OnCpu,
+                None => ThreadState::Unknown,
+            },
+        }
     }
 
     /// Whether the kernel saw the thread on a CPU in this interval.

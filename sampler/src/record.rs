@@ -110,7 +110,7 @@ pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &m
     let start_ns = monotonic_ns();
     let period = Duration::from_secs_f64(1.0 / options.rate_hz);
     let mut ticker = Ticker::new(start_ns, period, options.duration);
-    let mut round = Round::new(options);
+    let mut round = Round::new(options, session.on_cpu.as_ref());
     let mut covered_ns = 0;
     let ended = loop {
         let stopped = stop.sleep(ticker.until_due(monotonic_ns()));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use fgspy_goroutines::{ActiveFinder, Look, Reader, Runtime, Wanted};
+use fgspy_kernel::OnCpu;
 use fgspy_memory::{Fate, Memory, ReadError, own_thread_cpu_time};
 use fgspy_profile::Accounting;
 
@@ -38,8 +39,10 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    pub(crate) fn new(options: Options) -> Round {
-        let chooser = Chooser::new(options.reading, options.seed.map_or_else(Rng::new, Rng::with_seed));
+    pub(crate) fn new(options: Options, on_cpu: Option<&OnCpu>) -> Round {
+        let mut rng = options.seed.map_or_else(Rng::new, Rng::with_seed);
+        let interval = Interval::new(on_cpu, rng.fork());
+        let chooser = Chooser::new(options.reading, rng);
         let max_cpu = match options.reading {
             Reading::Budget { max_cpu } => Some(max_cpu),
             Reading::Everything | Reading::Share { .. } => None,
@@ -53,7 +56,7 @@ impl Round {
             chooser,
             choice: Choice::default(),
             active: Vec::new(),
-            interval: Interval::default(),
+            interval,
             watch: Watch::new(accounting, options.system),
             max_memory: options.max_memory,
             ticks: 0,

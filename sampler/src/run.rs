@@ -36,7 +36,7 @@ pub fn record_profile(
 
 /// Opens the kernel's view of the target's threads. Without permission there is none, and a remark for the user.
 pub fn open_on_cpu(pid: u32) -> (Option<OnCpu>, Vec<String>) {
-    let config = Config::new(pid);
+    let config = Config { whole_cpus: true, ..Config::new(pid) };
     match OnCpu::open(config.clone()) {
         Ok(on_cpu) => {
             let notes = on_cpu.coverage().notes(&config);

@@ -75,7 +75,7 @@ impl Watch {
     pub(crate) fn observe(
         &mut self,
         runtime: &Runtime,
-        interval: &Interval,
+        interval: &mut Interval,
         now: Now,
         (index, odds): (u32, Odds),
         sight: Sight<'_>,
@@ -101,7 +101,9 @@ impl Watch {
             Stack::Broken => accounting.broken += 1,
             Stack::Unmapped => accounting.unmapped += 1,
         }
-        let thread = observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, now.due_ns));
+        let thread = observation
+            .tid
+            .map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, observation.status, now.due_ns));
         let state = state(observation.status, thread);
         let hidden = self.skip_system && self.is_hidden(runtime, &observation);
         let g = observation.g;

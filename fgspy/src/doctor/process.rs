@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fgspy_goroutines::{Frames, Goroutine, Reader, Status, Trust, census};
-use fgspy_kernel::{Config, OnCpu, OpenError, diagnose};
+use fgspy_kernel::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
 use fgspy_memory::Process;
 use fgspy_sampler::GoProcess;
 
@@ -162,12 +162,11 @@ fn cost_of(look: Duration, goroutines: usize) -> Check {
 /// Sampling its threads, by beginning to.
 fn on_cpu(pid: u32) -> Vec<Check> {
     const TOPIC: &str = "on-CPU stacks";
-    let config = Config::new(pid);
+    let config = Config { whole_cpus: true, ..Config::new(pid) };
     match OnCpu::open(config.clone()) {
         Ok(on_cpu) => {
             let coverage = on_cpu.coverage();
-            let threads = count(coverage.threads as u64, "thread");
-            let mut checks = vec![Check::ok(TOPIC, format!("{threads} can be sampled by perf_event_open"))];
+            let mut checks = vec![Check::ok(TOPIC, sampled(&coverage))];
             // Kernel frames have a line of their own.
             let notes = coverage.notes(&Config { kernel: false, ..config });
             checks.extend(notes.into_iter().map(|note| Check::warn(TOPIC, note)));
@@ -179,6 +178,18 @@ fn on_cpu(pid: u32) -> Vec<Check> {
             checks
         }
         Err(error) => vec![machine::refused(TOPIC, &error).so(OpenError::CONSEQUENCE)],
+    }
+}
+
+/// What is sampled, and what that costs the target.
+fn sampled(coverage: &Coverage) -> String {
+    match coverage.mode {
+        Mode::Cpus => format!("{} can be sampled by perf_event_open", count(coverage.cpus as u64, "CPU")),
+        Mode::Inherited | Mode::PerThread => format!(
+            "{} can be sampled by perf_event_open, which adds about 4 µs to each of their context switches \
+             (nothing with CAP_PERFMON, which lets whole CPUs be sampled)",
+            count(coverage.threads as u64, "thread")
+        ),
     }
 }
 

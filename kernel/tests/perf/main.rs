@@ -4,6 +4,7 @@
 
 mod attaching;
 mod child;
+mod cpus;
 mod limits;
 mod rights;
 mod sampling;
@@ -71,6 +72,13 @@ fn tests() -> Vec<(&'static str, Needs, fn())> {
         ("new_threads_are_followed_once", Needs::Perf, attaching::new_threads_are_followed_once),
         ("child_processes_are_not_sampled", Needs::Perf, attaching::child_processes_are_not_sampled),
         ("the_end_of_the_target_is_quiet", Needs::Perf, attaching::the_end_of_the_target_is_quiet),
+        ("whole_cpus_give_the_target_s_samples_only", Needs::Root, cpus::whole_cpus_give_the_target_s_samples_only),
+        (
+            "whole_cpus_tell_of_exec_and_know_who_is_gone",
+            Needs::Root,
+            cpus::whole_cpus_tell_of_exec_and_know_who_is_gone,
+        ),
+        ("waiting_for_a_cpu_is_told", Needs::Perf, cpus::waiting_for_a_cpu_is_told),
         ("exec_is_reported", Needs::Perf, attaching::exec_is_reported),
         ("ids_are_those_of_the_target_s_namespace", Needs::Root, attaching::ids_are_those_of_the_target_s_namespace),
         ("few_events_suffice", Needs::Perf, limits::few_events_suffice),
