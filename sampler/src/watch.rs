@@ -101,11 +101,10 @@ impl Watch {
             Stack::Broken => accounting.broken += 1,
             Stack::Unmapped => accounting.unmapped += 1,
         }
-        let thread = observation
-            .tid
-            .map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, observation.status, now.due_ns));
-        let state = state(observation.status, thread);
-        let hidden = self.skip_system && self.is_hidden(runtime, &observation);
+        let status = effective(&observation);
+        let thread = observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, status, now.due_ns));
+        let state = state(status, thread);
+        let hidden = self.skip_system && self.is_hidden(runtime, status, &observation);
         let g = observation.g;
         let cell = Cell {
             start_pc: g.start_pc,
@@ -229,8 +228,8 @@ impl Watch {
     }
 
     /// Whether it is one of the runtime's own goroutines, which do not count while they wait.
-    fn is_hidden(&mut self, runtime: &Runtime, observation: &Observation<'_>) -> bool {
-        if !matches!(observation.status, Status::Waiting | Status::Syscall) {
+    fn is_hidden(&mut self, runtime: &Runtime, status: Status, observation: &Observation<'_>) -> bool {
+        if !matches!(status, Status::Waiting | Status::Syscall) {
             return false;
         }
         let start_pc = observation.g.start_pc;
@@ -242,6 +241,16 @@ impl Watch {
             Owner::Runtime => true,
             Owner::RuntimeForProgram => runtime.is_system(start_pc, observation.stack.pcs()),
         }
+    }
+}
+
+/// The status of a goroutine, taking the runtime by its deeds: while the garbage collector works on a goroutine's thread, for
+/// itself or as an assistance, it calls that goroutine waiting, so that its stack may be scanned (`runtime/proc.go`,
+/// `casGToWaitingForSuspendG`); but one that really waits has given its thread away (`dropg`).
+fn effective(observation: &Observation<'_>) -> Status {
+    match observation.status {
+        Status::Waiting if observation.g.m != 0 => Status::Running,
+        status => status,
     }
 }
 
