@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fgspy_goroutines::Runtime;
-use fgspy_kernel::{OnCpu, monotonic_ns};
+use fgspy_kernel::{OnCpu, be_prompt, monotonic_ns};
 use fgspy_memory::{Live, Process, own_cpu_time};
 use fgspy_profile::Accounting;
 
@@ -105,6 +105,7 @@ pub struct Recording {
 
 /// Records until the time is over, `stop` is requested or the target ends. Whatever was recorded until then is returned.
 pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Recording {
+    be_prompt();
     let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
     let own_cpu_before = own_cpu_time();
     let start_ns = monotonic_ns();
