@@ -70,13 +70,15 @@ impl Interval {
     }
 
     /// Where the kernel had thread `tid`, whose goroutine has `status`, at `time_ns`.
-    pub(crate) fn thread_state(&mut self, tid: u32, status: Status, time_ns: u64) -> ThreadState {
-        let sampled = self.has_seen(tid);
+    pub(crate) fn thread_state(&mut self, runtime: &Runtime, tid: u32, status: Status, time_ns: u64) -> ThreadState {
         match &mut self.whereabouts {
             Whereabouts::Switches(presence) => presence.state_at(tid, time_ns),
-            // In a system call it computes for as many ticks as there are samples.
-            Whereabouts::Shares(..) if status == Status::Syscall && sampled => ThreadState::OnCpu,
-            Whereabouts::Shares(..) if status == Status::Syscall => ThreadState::Blocked,
+            // It computes in system calls for as many ticks as there are samples of that.
+            Whereabouts::Shares(..) if status == Status::Syscall => {
+                let computes =
+                    self.samples.get(&tid).into_iter().flatten().any(|sample| is_outside_go(runtime, sample));
+                if computes { ThreadState::OnCpu } else { ThreadState::Blocked }
+            }
             Whereabouts::Shares(waits, rng) => match waits.share(tid) {
                 // A lot, so that the sum over many ticks is right.
                 Some(share) if rng.f64() < share => ThreadState::Preempted,
@@ -119,6 +121,12 @@ impl Interval {
         let samples = observation.tid.and_then(|tid| self.samples.get(&tid));
         samples.into_iter().flatten().filter_map(|sample| stack_of(runtime, observation, sample)).collect()
     }
+}
+
+/// Whether a thread was in the kernel or in C code.
+fn is_outside_go(runtime: &Runtime, sample: &CpuSample) -> bool {
+    let in_go = |pc: &u64| runtime.function_at(*pc).is_some();
+    !sample.kernel_chain.is_empty() || !sample.user_chain.first().is_some_and(in_go)
 }
 
 fn thread_sample(sample: &CpuSample) -> Option<ThreadSample<'_>> {

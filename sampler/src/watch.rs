@@ -102,7 +102,8 @@ impl Watch {
             Stack::Unmapped => accounting.unmapped += 1,
         }
         let status = effective(&observation);
-        let thread = observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(tid, status, now.due_ns));
+        let thread =
+            observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(runtime, tid, status, now.due_ns));
         let state = state(status, thread);
         let hidden = self.skip_system && self.is_hidden(runtime, status, &observation);
         let g = observation.g;
