@@ -7,7 +7,7 @@ use crate::image::Image;
 use crate::module::{self, ModuleData};
 use crate::pclntab::{Func, Pclntab, PclntabVersion};
 use crate::symtab::{self, Symbol};
-use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, notes};
+use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, insn, notes};
 
 /// A Go executable, opened.
 ///
@@ -160,5 +160,16 @@ impl GoBinary {
     /// `vaddr` is executed. The address is used as given.
     pub fn sp_delta(&self, vaddr: u64) -> Option<i32> {
         self.pclntab.sp_delta(&self.pclntab.func_at(vaddr)?, vaddr)
+    }
+
+    /// The size of a function's frame: how far the stack pointer is at most below its value at the function's entry, in
+    /// bytes. Code that Go compiled is at that distance from the end of its prologue to its epilogue.
+    pub fn frame_size(&self, func: &Func) -> Option<u32> {
+        self.pclntab.frame_size(func).and_then(|size| u32::try_from(size).ok())
+    }
+
+    /// The link-time address that the call before the return address `vaddr` calls; `None` when that is no direct call.
+    pub fn call_target(&self, vaddr: u64) -> Option<u64> {
+        insn::call_target(self.arch(), vaddr, |at, len| self.image.read(at, len))
     }
 }

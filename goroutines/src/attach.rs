@@ -7,6 +7,7 @@ use fgspy_memory::{Memory, Range, ReadError};
 use thiserror::Error;
 
 use crate::labels::Shape;
+use crate::maps::Maps;
 use crate::self_test::self_test;
 use crate::{Runtime, Scheduler, Unwinder, bytes, layout};
 
@@ -98,6 +99,7 @@ fn attach_by(
         scheduler: Scheduler::of(&anchors, &layout.sched, bias),
         wait_reasons,
         labels: Shape::of(version.minor),
+        maps: Maps::of(&binary, &layout),
         unwinder: Unwinder::new(&binary, version.minor),
         binary,
         version,

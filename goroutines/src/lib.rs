@@ -9,6 +9,7 @@
 
 mod allgs;
 mod attach;
+mod batch;
 mod bytes;
 mod census;
 mod copies;
@@ -16,12 +17,14 @@ mod fingerprint;
 mod gstruct;
 pub mod labels;
 mod layout;
+mod maps;
 mod reader;
 pub mod request;
 mod runtime;
 mod scheduler;
 mod self_test;
 mod status;
+mod strings;
 pub mod symbolize;
 pub mod thread_stack;
 mod unwind;

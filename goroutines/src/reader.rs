@@ -10,7 +10,7 @@ use crate::allgs::AllGs;
 use crate::copies::Copies;
 use crate::fingerprint::Fingerprint;
 use crate::labels::{self, Labels};
-use crate::request::{RequestCounts, RequestOptions, Served};
+use crate::request::{Finder, RequestCounts, RequestOptions, Served, Sought};
 use crate::unwind::{End, StackBytes};
 use crate::{G, Runtime, Status, bytes};
 
@@ -105,8 +105,7 @@ pub struct Reader {
     ranges: Vec<Range>,
     pcs: Vec<u64>,
     arena: Vec<u64>,
-    requests: Option<RequestOptions>,
-    counts: RequestCounts,
+    requests: Option<Finder>,
 }
 
 /// What became of looking at a goroutine.
@@ -130,13 +129,18 @@ impl Reader {
     }
 
     /// A reader that also says which request a goroutine serves, wherever it reads a stack.
-    pub fn with_requests(_runtime: &Runtime, options: RequestOptions) -> Reader {
-        Reader { requests: Some(options), ..Reader::default() }
+    pub fn with_requests(runtime: &Runtime, options: RequestOptions) -> Reader {
+        Reader { requests: Some(Finder::new(runtime, options)), ..Reader::default() }
+    }
+
+    /// Whether the program has any function that serves requests; without, none will ever be found.
+    pub fn finds_requests(&self) -> bool {
+        self.requests.as_ref().is_some_and(Finder::serves_anything)
     }
 
     /// What became of looking for requests, since this reader was made.
     pub fn request_counts(&self) -> RequestCounts {
-        self.counts
+        self.requests.as_ref().map(Finder::counts).unwrap_or_default()
     }
 
     /// All g's, as of the last [`Reader::refresh`].
@@ -190,10 +194,16 @@ impl Reader {
             if jobs.is_empty() {
                 continue;
             }
+            // What runs moves on soon.
+            self.find_requests(runtime, memory, &mut jobs, |job| matches!(job.outcome, Outcome::OnThread))?;
             self.read_threads(runtime, memory, &mut jobs)?;
             read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
             self.confirm(runtime, memory, &mut jobs)?;
+            self.find_requests(runtime, memory, &mut jobs, |_| true)?;
+            if let Some(finder) = &mut self.requests {
+                jobs.iter().for_each(|job| finder.count(&job.request));
+            }
             jobs.iter().for_each(|job| sink(job.asked, Sight::Seen(job.observation(&self.arena, &self.all))));
         }
         Ok(())
@@ -262,6 +272,23 @@ impl Reader {
         Ok(())
     }
 
+    /// Finds the requests of the goroutines that `now` chooses and that were not looked for yet.
+    fn find_requests(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn Memory,
+        jobs: &mut [Job],
+        now: impl Fn(&Job) -> bool,
+    ) -> Result<(), ReadError> {
+        let Some(finder) = &mut self.requests else { return Ok(()) };
+        for job in jobs.iter_mut().filter(|job| job.request.is_new() && now(job)) {
+            job.request = finder.unwalked(runtime, &job.g);
+        }
+        let open = jobs.iter_mut().filter(|job| job.request.is_open() && now(job));
+        let mut sought: Vec<Sought<'_>> = open.map(Job::sought).collect();
+        if sought.is_empty() { Ok(()) } else { finder.look(runtime, memory, &mut sought) }
+    }
+
     /// Reads and walks stacks until every job has its outcome: each time the stacks, then the g's again, and only where
     /// the g is unchanged the bytes in between are believed. Stacks that need more bytes go round again.
     fn read_stacks(&mut self, runtime: &Runtime, memory: &dyn Memory, jobs: &mut [Job]) -> Result<(), ReadError> {
@@ -290,6 +317,7 @@ impl Reader {
                 if matches!(job.outcome, Outcome::Wanted(_)) {
                     let bytes = copied.get(..*got).unwrap_or(copied);
                     job.stack = *range;
+                    let stack = StackBytes { start: range.addr, bytes };
                     job.outcome = match self.walk(runtime, job, bytes) {
                         // It runs on its own stack after all: what was saved is of an earlier time.
                         Outcome::Broken | Outcome::Unmapped if job.status.is_on_thread() => Outcome::OnThread,
@@ -300,6 +328,9 @@ impl Reader {
                         }
                         outcome => outcome,
                     };
+                    if let (Outcome::Whole(..), Some(finder)) = (job.outcome, &mut self.requests) {
+                        job.request = finder.walked(runtime, &job.g, &self.pcs, stack);
+                    }
                 }
             }
             self.ranges = ranges;
@@ -353,8 +384,11 @@ impl Reader {
 
 /// Reads the labels of goroutines that have some. What was read is confirmed with the stack.
 fn read_labels(runtime: &Runtime, memory: &dyn Memory, jobs: &mut [Job]) -> Result<(), ReadError> {
-    for job in jobs.iter_mut().filter(|job| job.g.labels != 0) {
-        job.labels = labels::read(runtime.labels, memory, job.g.labels)?;
+    let mut labelled: Vec<&mut Job> = jobs.iter_mut().filter(|job| job.g.labels != 0).collect();
+    if labelled.is_empty() {
+        return Ok(());
     }
+    let labels = labels::read(runtime, memory, labelled.iter().map(|job| job.g.labels))?;
+    labelled.iter_mut().zip(labels).for_each(|(job, labels)| job.labels = labels);
     Ok(())
 }

@@ -6,6 +6,7 @@ use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{GoBinary, GoVersion};
 
 use crate::labels::Shape;
+use crate::maps::Maps;
 use crate::{GoroutineList, Scheduler, Status, Unwinder};
 
 /// Where the layout of the runtime's structs comes from.
@@ -41,6 +42,8 @@ pub struct Runtime {
     pub wait_reasons: Vec<String>,
     /// How labels are stored.
     pub labels: Shape,
+    /// How maps are laid out; `None` when that is not known.
+    pub(crate) maps: Option<Maps>,
     /// Unwinds saved contexts.
     pub unwinder: Unwinder,
 }

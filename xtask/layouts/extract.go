@@ -66,15 +66,30 @@ func lookup[T types.Object](pkg *types.Package, name string) (T, error) {
 
 // fieldOffset follows a dotted path ("sched.pc") through nested structs.
 func fieldOffset(r *goroot, pkg *types.Package, typ, path string) (int64, error) {
+	offset, _, err := findField(r, pkg, typ, path)
+	return offset, err
+}
+
+// pointerOffset is where the word is that an atomic.Pointer, or the interface in an atomic.Value, points with.
+func pointerOffset(r *goroot, pkg *types.Package, typ, path string) (int64, error) {
+	offset, t, err := findField(r, pkg, typ, path+".v")
+	if _, ok := t.(*types.Interface); ok {
+		offset += r.sizes.Sizeof(types.Typ[types.Uintptr])
+	}
+	return offset, err
+}
+
+// findField gives the offset of a field and the type that its own stands for.
+func findField(r *goroot, pkg *types.Package, typ, path string) (int64, types.Type, error) {
 	name, err := lookup[*types.TypeName](pkg, typ)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	t, offset := name.Type(), int64(0)
 	for _, part := range strings.Split(path, ".") {
 		st, ok := t.Underlying().(*types.Struct)
 		if !ok {
-			return 0, fmt.Errorf("%s.%s: %s is not a struct", typ, path, t)
+			return 0, nil, fmt.Errorf("%s.%s: %s is not a struct", typ, path, t)
 		}
 		fields := make([]*types.Var, st.NumFields())
 		at := -1
@@ -85,12 +100,12 @@ func fieldOffset(r *goroot, pkg *types.Package, typ, path string) (int64, error)
 			}
 		}
 		if at < 0 {
-			return 0, fmt.Errorf("%s.%s: no field %s in this release", typ, path, part)
+			return 0, nil, fmt.Errorf("%s.%s: no field %s in this release", typ, path, part)
 		}
 		offset += r.sizes.Offsetsof(fields)[at]
 		t = fields[at].Type()
 	}
-	return offset, nil
+	return offset, t.Underlying(), nil
 }
 
 func typeSize(r *goroot, pkg *types.Package, typ string) (int64, error) {

@@ -84,6 +84,15 @@ func goCommand(root, arch string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// dir is where a package's sources are: the standard library brings copies of packages that are not its own.
+func (r *goroot) dir(path string) string {
+	src := filepath.Join(r.ctx.GOROOT, "src")
+	if first, _, _ := strings.Cut(path, "/"); strings.Contains(first, ".") {
+		src = filepath.Join(src, "vendor")
+	}
+	return filepath.Join(src, filepath.FromSlash(path))
+}
+
 // Import loads a package of the standard library and, through go/types, all that it imports.
 func (r *goroot) Import(path string) (*types.Package, error) {
 	if path == "unsafe" {
@@ -92,13 +101,16 @@ func (r *goroot) Import(path string) (*types.Package, error) {
 	if p := r.loaded[path]; p != nil {
 		return p, nil
 	}
-	dir := filepath.Join(r.ctx.GOROOT, "src", filepath.FromSlash(path))
+	dir := r.dir(path)
 	found, err := r.ctx.ImportDir(dir, 0)
+	if err == nil && len(found.CgoFiles) > 0 {
+		// What cgo makes cannot be had from source alone; packages such as net do without as well.
+		without := r.ctx
+		without.CgoEnabled = false
+		found, err = without.ImportDir(dir, 0)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if len(found.CgoFiles) > 0 {
-		return nil, fmt.Errorf("package %s uses cgo; its types cannot be had from source alone", path)
 	}
 	var files []*ast.File
 	for _, name := range found.GoFiles {

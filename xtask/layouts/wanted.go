@@ -34,6 +34,16 @@ func field(typ, path string) entry {
 	}}
 }
 
+// of is a field in a table of several structures.
+func of(typ, path string) entry { return field(typ, path).as(typ + "." + path) }
+
+// pointer is where the pointer is in a field of package sync/atomic.
+func pointer(typ, path string) entry {
+	return entry{key: path, eval: func(r *goroot, pkg *types.Package) (int64, error) {
+		return pointerOffset(r, pkg, typ, path)
+	}}
+}
+
 func size(typ string) entry {
 	return entry{key: "size", eval: func(r *goroot, pkg *types.Package) (int64, error) { return typeSize(r, pkg, typ) }}
 }
@@ -85,14 +95,19 @@ var wanted = []table{
 	structure("sudog", []string{"g", "next", "isSelect", "waitlink"},
 		field("sudog", "elem").before(26), field("sudog", "elem.vu").since(26),
 		field("sudog", "c").before(26), field("sudog", "c.maybeTraceablePtr.vu").since(26), size("sudog")),
-	// Labels are a map[string]string up to 1.23; hmap, bmap and their constants are needed for nothing else.
-	before(24, structure("hmap", []string{"count", "flags", "B", "buckets", "oldbuckets"})),
+	// Maps up to 1.23: those of labels and of the headers of requests.
+	before(24, structure("hmap", []string{"count", "flags", "B", "hash0", "buckets", "oldbuckets"})),
 	{name: "bmap", pkg: "runtime", in: releases{0, 24}, entries: []entry{
 		value("dataOffset"), value("emptyOne"), value("minTopHash"), value("sameSizeGrow"),
 		value("bucketCnt").before(22),
 	}},
 	{name: "bmap", pkg: "internal/abi", in: releases{22, 24}, entries: []entry{value("MapBucketCount").as("bucketCnt")}},
-	// Since 1.24 they are a slice of key and value; 1.26 moved the types.
+	// Maps since 1.24.
+	{name: "map", pkg: "internal/runtime/maps", in: releases{from: 24}, entries: []entry{
+		field("Map", "used"), field("Map", "seed"), field("Map", "dirPtr"), field("Map", "dirLen"), field("Map", "writing"),
+		field("table", "groups.data"), field("table", "groups.lengthMask"),
+	}},
+	// Since 1.24 labels are a slice of key and value; 1.26 moved the types.
 	{name: "labels", pkg: "runtime/pprof", in: releases{24, 26}, entries: []entry{
 		field("labelMap", "LabelSet.list").as("list"), field("label", "key"), field("label", "value"), size("label"),
 	}},
@@ -101,6 +116,17 @@ var wanted = []table{
 	}},
 	{name: "labels", pkg: "internal/runtime/pprof/label", in: releases{from: 26}, entries: []entry{
 		field("Label", "Key").as("key"), field("Label", "Value").as("value"), size("Label"),
+	}},
+	// Requests. In an atomic.Value, which curReq was before it was an atomic.Pointer, the pointer is the second word.
+	{name: "http", pkg: "net/http", entries: []entry{
+		pointer("conn", "curReq").as("conn.curReq"), of("conn", "curState"), of("conn", "server"), of("conn", "r"),
+		of("connReader", "conn"), of("response", "conn"), of("response", "req"),
+		of("Request", "Method"), of("Request", "URL"), of("Request", "Proto"), of("Request", "ProtoMajor"),
+		of("Request", "ProtoMinor"), of("Request", "Header"), of("Request", "RequestURI"), of("Request", "ctx"),
+		of("Request", "Pattern").since(23), of("Request", "pat").since(22), of("pattern", "str").since(22),
+	}},
+	{name: "context", pkg: "context", entries: []entry{
+		of("cancelCtx", "err"), of("valueCtx", "key"), of("valueCtx", "val"),
 	}},
 	{name: "status", pkg: "runtime", entries: []entry{
 		value("_Gidle"), value("_Grunnable"), value("_Grunning"), value("_Gsyscall"), value("_Gwaiting"), value("_Gdead"),

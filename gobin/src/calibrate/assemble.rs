@@ -102,7 +102,17 @@ pub fn assemble(arch: Arch, code: &CodeCalibration, startpc: Option<u32>, live: 
         ..newest.g
     };
     let m = m(&newest, code, live, &mut assumed)?;
-    assumed.extend(["p", "schedt", "sudog", "runtime/pprof labels", "internal/abi.FuncID", "number of wait reasons"]);
+    assumed.extend([
+        "p",
+        "schedt",
+        "sudog",
+        "runtime/pprof labels",
+        "maps",
+        "net/http",
+        "context",
+        "internal/abi.FuncID",
+    ]);
+    assumed.push("number of wait reasons");
     Ok(Assembled { layout: Layout { g, gobuf, m, ..newest }, assumed })
 }
 

@@ -6,6 +6,8 @@
 mod amd64;
 mod arm64;
 
+use std::borrow::Cow;
+
 use crate::Arch;
 
 /// The longest piece of code that is looked at, in bytes. The functions of interest have 50 to 1500.
@@ -85,6 +87,27 @@ pub(crate) fn decode(arch: Arch, code: &[u8], vaddr: u64) -> Vec<Op> {
     ops
 }
 
+/// What the direct call calls that ends at `end`; `read` gives code. On amd64 the end of another instruction may look like
+/// such a call: ask for what is known to follow a call, and see that the target is a function.
+pub(crate) fn call_target<'a>(arch: Arch, end: u64, read: impl Fn(u64, usize) -> Option<Cow<'a, [u8]>>) -> Option<u64> {
+    match arch {
+        // `call rel32`.
+        Arch::Amd64 => {
+            let code = read(end.checked_sub(5)?, 5)?;
+            let [0xe8, distance @ ..] = code.as_ref() else { return None };
+            let distance = i32::from_le_bytes(distance.try_into().ok()?);
+            Some(end.wrapping_add_signed(distance.into()))
+        }
+        // `bl`: 26 bits, counting instructions.
+        Arch::Arm64 => {
+            let at = end.checked_sub(4)?;
+            let code = u32::from_le_bytes(read(at, 4)?.as_ref().try_into().ok()?);
+            let distance = i64::from((code << 6) as i32 >> 4);
+            (code >> 26 == 0b10_0101).then(|| at.wrapping_add_signed(distance))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -98,6 +121,25 @@ mod tests {
                 prop_assert!(decode(arch, &code, vaddr).len() <= code.len());
             }
         }
+    }
+
+    #[test]
+    fn calls_lead_to_their_targets() {
+        let target = |arch, code: &'static [u8]| {
+            call_target(arch, 0x1000 + code.len() as u64, move |at, len| {
+                let start = (at as usize).checked_sub(0x1000)?;
+                code.get(start..start + len).map(Cow::Borrowed)
+            })
+        };
+        // call +0x10; call -0x10; call rax
+        assert_eq!(target(Arch::Amd64, &[0xe8, 0x10, 0, 0, 0]), Some(0x1015));
+        assert_eq!(target(Arch::Amd64, &[0x90, 0xe8, 0xf0, 0xff, 0xff, 0xff]), Some(0xff6));
+        assert_eq!(target(Arch::Amd64, &[0x90, 0x90, 0x90, 0xff, 0xd0]), None);
+        assert_eq!(target(Arch::Amd64, &[0xe8, 0x10]), None);
+        // bl .+8; bl .-4; blr x1
+        assert_eq!(target(Arch::Arm64, &[0x02, 0, 0, 0x94]), Some(0x1008));
+        assert_eq!(target(Arch::Arm64, &[0xff, 0xff, 0xff, 0x97]), Some(0xffc));
+        assert_eq!(target(Arch::Arm64, &[0x20, 0, 0x3f, 0xd6]), None);
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! in `runtime/runtime2.go` unless said otherwise. A field that a release does not have is `None`.
 
 mod func_kind;
+mod requests;
 pub mod status;
 mod structs;
 mod table;
 
 pub use func_kind::{FuncIds, FuncKind};
+pub use requests::{ContextLayout, HttpLayout, MapsLayout, TablesLayout};
 pub use structs::{
     BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, ModuleDataLayout, PLayout,
     PStatus, SchedLayout, SudogLayout,
@@ -38,6 +40,12 @@ pub struct Layout {
     pub sudog: SudogLayout,
     /// What `g.labels` points to.
     pub labels: LabelsLayout,
+    /// How maps are laid out, unless the program was built with an experiment that changes that.
+    pub maps: MapsLayout,
+    /// Structures of `net/http`.
+    pub http: HttpLayout,
+    /// Structures of `context`.
+    pub context: ContextLayout,
     /// Number of wait reasons (length of `runtime.waitReasonStrings`). It has grown within a minor release.
     pub wait_reasons: u32,
     /// Numbers of the functions that traceback treats specially.

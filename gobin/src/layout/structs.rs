@@ -300,6 +300,8 @@ pub struct HmapLayout {
     /// `B` (u8): binary logarithm of the number of buckets.
     #[serde(rename = "B")]
     pub b: u32,
+    /// `hash0` (u32): seed of its hash function, drawn for each map.
+    pub hash0: u32,
     /// `buckets` (address).
     pub buckets: u32,
     /// `oldbuckets` (address): what the map is growing out of, or 0.

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use super::requests::{ContextLayout, HttpLayout, MapsLayout, TablesLayout};
 use super::structs::{
     BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, ModuleDataLayout, PLayout,
     PStatus, SchedLayout, SudogLayout,
@@ -56,7 +57,10 @@ struct Entry {
     sudog: SudogLayout,
     hmap: Option<HmapLayout>,
     bmap: Option<BucketLayout>,
+    map: Option<TablesLayout>,
     labels: Option<LabelListLayout>,
+    http: HttpLayout,
+    context: ContextLayout,
     #[serde(rename = "waitReason")]
     wait_reason: WaitReason,
     #[serde(rename = "funcID")]
@@ -70,9 +74,14 @@ struct WaitReason {
 
 impl Entry {
     fn layout(&self) -> Option<Layout> {
-        let labels = match (self.labels, self.hmap, self.bmap) {
-            (Some(list), None, None) => LabelsLayout::List(list),
-            (None, Some(hmap), Some(bucket)) => LabelsLayout::Map(hmap, bucket),
+        let maps = match (self.map, self.hmap, self.bmap) {
+            (Some(tables), None, None) => MapsLayout::Tables(tables),
+            (None, Some(hmap), Some(bucket)) => MapsLayout::Buckets(hmap, bucket),
+            _ => return None,
+        };
+        let labels = match (self.labels, maps) {
+            (Some(list), MapsLayout::Tables(_)) => LabelsLayout::List(list),
+            (None, MapsLayout::Buckets(hmap, bucket)) => LabelsLayout::Map(hmap, bucket),
             _ => return None,
         };
         Some(Layout {
@@ -85,6 +94,9 @@ impl Entry {
             moduledata: self.moduledata,
             sudog: self.sudog,
             labels,
+            maps,
+            http: self.http,
+            context: self.context,
             wait_reasons: self.wait_reason.count,
             func_ids: self.func_ids,
         })
@@ -94,7 +106,7 @@ impl Entry {
 fn parse(text: &str) -> Result<Vec<Known>, String> {
     let mut table = Vec::new();
     for entry in toml::from_str::<File>(text).map_err(|e| e.to_string())?.layout {
-        let layout = entry.layout().ok_or("an entry must have either labels or hmap and bmap")?;
+        let layout = entry.layout().ok_or("an entry must have either map and labels or hmap and bmap")?;
         for version in &entry.go {
             let version = GoVersion::parse(&format!("go{version}")).ok_or_else(|| format!("release {version}"))?;
             for arch in &entry.arch {

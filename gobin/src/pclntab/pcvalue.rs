@@ -38,6 +38,24 @@ pub(super) fn at(table: &[u8], target: u64, quantum: u8, fuel: &mut Fuel) -> Opt
     }
 }
 
+/// The largest value of the table. `None` when there is none.
+pub(super) fn largest(table: &[u8], fuel: &mut Fuel) -> Option<i32> {
+    let mut cursor = 0;
+    let mut value = -1i32;
+    let mut largest = None;
+    loop {
+        fuel.0 = fuel.0.checked_sub(1)?;
+        let is_first = cursor == 0;
+        let delta = varint(table, &mut cursor)?;
+        if delta == 0 && !is_first {
+            return largest;
+        }
+        value = value.wrapping_add(zigzag(delta));
+        varint(table, &mut cursor)?;
+        largest = largest.max(Some(value));
+    }
+}
+
 fn zigzag(delta: u32) -> i32 {
     (delta >> 1) as i32 ^ -((delta & 1) as i32)
 }
@@ -64,6 +82,14 @@ mod tests {
         assert_eq!(value1(314), None);
         assert_eq!(value(&table, 15, 4), Some(0));
         assert_eq!(value(&table, 16, 4), Some(16));
+    }
+
+    #[test]
+    fn the_largest_value_is_found() {
+        assert_eq!(largest(&[2, 4, 32, 10, 15, 0xac, 2, 0, 99], &mut Fuel::full()), Some(16));
+        assert_eq!(largest(&[1, 4, 0], &mut Fuel::full()), Some(-2));
+        assert_eq!(largest(&[2, 4, 32], &mut Fuel::full()), None);
+        assert_eq!(largest(&[2, 0].repeat(1000), &mut Fuel(999)), None);
     }
 
     #[test]

@@ -158,6 +158,13 @@ impl Pclntab {
         self.value(func, func.pcsp, vaddr, &mut Fuel::full())
     }
 
+    /// The largest distance of the stack pointer from its value at the function's entry, in bytes.
+    pub(crate) fn frame_size(&self, func: &Func) -> Option<i32> {
+        let table = Some(func.pcsp).filter(|&table| table != 0)?;
+        let table = self.part(self.header.pc_values).get(usize::try_from(table).ok()?..)?;
+        pcvalue::largest(table, &mut Fuel::full())
+    }
+
     /// The line at `vaddr`; 0 when unknown.
     pub(crate) fn line(&self, func: &Func, vaddr: u64, fuel: &mut Fuel) -> u32 {
         self.value(func, func.pcln, vaddr, fuel).and_then(|line| u32::try_from(line).ok()).unwrap_or(0)

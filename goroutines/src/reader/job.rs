@@ -6,7 +6,7 @@ use super::{Look, Observation, Stack, Wanted};
 use crate::allgs::AllGs;
 use crate::fingerprint::Fingerprint;
 use crate::labels::Labels;
-use crate::request::Served;
+use crate::request::{Answer, Sought};
 use crate::{G, Runtime, Status};
 
 /// First bytes read of each stack, from its stack pointer up; enough for nearly all.
@@ -26,6 +26,7 @@ pub(super) struct Job {
     pub(super) stack: Range,
     pub(super) outcome: Outcome,
     pub(super) labels: Option<Labels>,
+    pub(super) request: Answer,
 }
 
 /// [`Stack`], with its frames in the arena.
@@ -58,7 +59,19 @@ impl Job {
         };
         let stack = Range { addr: 0, len: 0 };
         let Wanted { index, .. } = *wanted;
-        Some(Job { asked, index, address, g, fingerprint, status, tid: None, stack, outcome, labels: None })
+        Some(Job {
+            asked,
+            index,
+            address,
+            g,
+            fingerprint,
+            status,
+            tid: None,
+            stack,
+            outcome,
+            labels: None,
+            request: Answer::default(),
+        })
     }
 
     fn first_outcome(runtime: &Runtime, status: Status, g: &G) -> Outcome {
@@ -94,7 +107,15 @@ impl Job {
     /// The goroutine moved while it was read. A running one keeps what its first read said, but for its labels.
     pub(super) fn reject(&mut self) {
         self.labels = None;
+        // Where its request was is of no use either; one that was found stays.
+        if self.request.is_open() {
+            self.request = Answer::default();
+        }
         self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed };
+    }
+
+    pub(super) fn sought(&mut self) -> Sought<'_> {
+        Sought { index: self.index, address: self.address, g: &self.g, answer: &mut self.request }
     }
 
     pub(super) fn observation<'a>(&'a self, arena: &'a [u64], all: &'a AllGs) -> Observation<'a> {
@@ -117,7 +138,7 @@ impl Job {
                 Outcome::Broken | Outcome::Wanted(_) => Stack::Broken,
             },
             labels: if self.g.labels == 0 { Some(NO_LABELS) } else { self.labels.as_ref() },
-            request: Served::NotAsked,
+            request: self.request.served(),
             all,
         }
     }

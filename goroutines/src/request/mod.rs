@@ -16,10 +16,20 @@
 //! of other headers with as many letters are read as well, their values never. Queries (`?id=7`) are dropped unless
 //! [`RequestOptions::keep_query`] is set. With [`RequestOptions::data`] off, none of it is read.
 
+mod anchors;
 mod counts;
+mod finder;
+mod frames;
+mod grpc;
+mod headers;
+mod http;
+mod look;
+mod plan;
+mod search;
 mod trace;
 
 pub use counts::RequestCounts;
+pub(crate) use finder::{Answer, Finder, Sought};
 pub use trace::{SpanId, Trace, TraceId, TraceSource, span_of_labels, trace_of_labels};
 
 /// What to read of requests.

@@ -1,0 +1,185 @@
+//! The functions by which a goroutine is known to serve requests.
+
+use std::collections::HashMap;
+
+use fgspy_gobin::{Arch, Func, GoBinary};
+
+use super::Idle;
+
+/// What a function near the root of a stack says about a goroutine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// `net/http.(*conn).serve`: has a connection of HTTP/1, or one that HTTP/2 took over.
+    Connection,
+    /// The `runHandler` of HTTP/2: serves one request.
+    RunHandler,
+    /// `net/http.serverHandler.ServeHTTP`: calls the handler.
+    Handler,
+    /// `net/http.(*ServeMux).ServeHTTP`: calls the handler that a pattern names.
+    Mux,
+    /// `google.golang.org/grpc.(*Server).handleStream`: serves one call.
+    Stream,
+    /// Serves nothing, whatever it waits for.
+    Idle(Idle),
+}
+
+/// By role, the functions that have it. Those of HTTP/2 are in `net/http` twice over: as a copy of `golang.org/x/net` up
+/// to Go 1.26, as a package of its own from 1.27 on.
+const ROLES: [(Role, &[&str]); 8] = [
+    (Role::Connection, &["net/http.(*conn).serve"]),
+    (
+        Role::RunHandler,
+        &[
+            "net/http.(*http2serverConn).runHandler",
+            "net/http/internal/http2.(*serverConn).runHandler",
+            "golang.org/x/net/http2.(*serverConn).runHandler",
+        ],
+    ),
+    (Role::Handler, &["net/http.serverHandler.ServeHTTP"]),
+    (Role::Mux, &["net/http.(*ServeMux).ServeHTTP"]),
+    (Role::Stream, &["google.golang.org/grpc.(*Server).handleStream"]),
+    (Role::Idle(Idle::Accepting), &["internal/poll.(*FD).Accept"]),
+    (
+        Role::Idle(Idle::Transport),
+        &[
+            "net/http.(*connReader).backgroundRead",
+            "net/http.(*http2serverConn).readFrames",
+            "net/http.(*http2serverConn).serve",
+            "net/http.(*http2ClientConn).readLoop",
+            "net/http.(*persistConn).readLoop",
+            "net/http.(*persistConn).writeLoop",
+            "net/http/internal/http2.(*serverConn).readFrames",
+            "net/http/internal/http2.(*serverConn).serve",
+            "net/http/internal/http2.(*ClientConn).readLoop",
+            "golang.org/x/net/http2.(*serverConn).readFrames",
+            "golang.org/x/net/http2.(*serverConn).serve",
+            "golang.org/x/net/http2.(*ClientConn).readLoop",
+            "google.golang.org/grpc/internal/transport.(*http2Server).HandleStreams",
+            "google.golang.org/grpc/internal/transport.(*http2Server).keepalive",
+            "google.golang.org/grpc/internal/transport.(*http2Client).reader",
+            "google.golang.org/grpc/internal/transport.(*http2Client).keepalive",
+            "google.golang.org/grpc/internal/transport.(*loopyWriter).run",
+        ],
+    ),
+    (
+        Role::Idle(Idle::Worker),
+        &[
+            "google.golang.org/grpc.(*Server).serverWorker",
+            "database/sql.(*DB).connectionOpener",
+            "database/sql.(*DB).connectionCleaner",
+        ],
+    ),
+];
+
+/// Functions between one with a role and the next, which are called by way of a table or a closure.
+const BETWEEN: [&str; 9] = [
+    "net/http.Handler.ServeHTTP-fm",
+    "net/http.initALPNRequest.ServeHTTP",
+    "net/http.(*initALPNRequest).ServeHTTP",
+    "net/http.(*serverHandler).ServeHTTP",
+    "net/http.http2Handler.ServeHTTP",
+    "net/http.(*http2Handler).ServeHTTP",
+    "net/http/internal/http2.Handler.ServeHTTP-fm",
+    "net/http.HandlerFunc.ServeHTTP",
+    "net/http.(*HandlerFunc).ServeHTTP",
+];
+
+/// A function, and how large its frame is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Framed {
+    pub(super) func: Func,
+    pub(super) size: u64,
+}
+
+impl Framed {
+    pub(super) fn of(binary: &GoBinary, func: Func) -> Option<Framed> {
+        Some(Framed { func, size: binary.frame_size(&func)?.into() })
+    }
+}
+
+/// The functions of one program that have a role.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    /// In order of address.
+    functions: Vec<(Func, Role)>,
+    /// Functions with a role and those between them, with a frame: whose frames are looked for from the root.
+    pub(super) framed: Vec<Framed>,
+}
+
+impl Anchors {
+    /// Looks them up.
+    pub(super) fn find(binary: &GoBinary) -> Anchors {
+        let names: Vec<&str> = ROLES.iter().flat_map(|(_, names)| names.iter().copied()).chain(BETWEEN).collect();
+        let roles = ROLES.iter().flat_map(|(role, names)| names.iter().map(move |_| Some(*role)));
+        let found = binary.funcs_named(&names);
+        let roles = roles.chain(BETWEEN.map(|_| None));
+        let found: Vec<(Func, Option<Role>)> =
+            found.into_iter().zip(roles).filter_map(|(func, role)| Some((func?, role))).collect();
+        let is_passed = |role: &Option<Role>| !matches!(role, Some(Role::Mux | Role::Idle(_)));
+        let framed = found.iter().filter(|(_, role)| is_passed(role));
+        let framed = framed.filter_map(|(func, _)| Framed::of(binary, *func)).collect();
+        let mut functions: Vec<(Func, Role)> =
+            found.iter().filter_map(|(func, role)| Some((*func, (*role)?))).collect();
+        functions.sort_by_key(|(func, _)| func.entry);
+        Anchors { functions, framed }
+    }
+
+    /// Whether the program has any function that serves requests.
+    pub(super) fn serve_anything(&self) -> bool {
+        self.functions.iter().any(|(_, role)| matches!(role, Role::Connection | Role::RunHandler | Role::Stream))
+    }
+
+    /// The role of the function that made the call before the return address `vaddr`.
+    pub(super) fn role(&self, vaddr: u64) -> Option<Role> {
+        let call = vaddr.wrapping_sub(1);
+        let after = self.functions.partition_point(|(func, _)| func.entry <= call);
+        let (func, role) = self.functions.get(after.checked_sub(1)?)?;
+        func.contains(call).then_some(*role)
+    }
+
+    /// The role of the function that starts at `vaddr`.
+    pub(super) fn role_of_entry(&self, vaddr: u64) -> Option<Role> {
+        let at = self.functions.binary_search_by_key(&vaddr, |(func, _)| func.entry).ok()?;
+        self.functions.get(at).map(|(_, role)| *role)
+    }
+}
+
+/// What goroutines with the same start function do, found out once for each.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    known: HashMap<u64, Option<Root>>,
+}
+
+/// A start function that calls one with a role.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Root {
+    pub(super) framed: Framed,
+    pub(super) role: Role,
+}
+
+/// Start functions that are remembered.
+const MAX_ROOTS: usize = 1 << 14;
+/// The most code of a start function that is searched for calls. `go c.serve(ctx)` makes one of about 100 bytes.
+const MAX_CODE: usize = 2048;
+
+impl Roots {
+    /// What goroutines that were started at link-time address `start` do. `None` when nothing is known: they may serve
+    /// requests all the same, by ways that only their stacks show.
+    pub(super) fn root(&mut self, binary: &GoBinary, anchors: &Anchors, start: u64) -> Option<Root> {
+        if self.known.len() >= MAX_ROOTS {
+            self.known.clear();
+        }
+        *self.known.entry(start).or_insert_with(|| {
+            let func = binary.func_at(start).filter(|func| func.entry == start)?;
+            let role = anchors.role_of_entry(start).or_else(|| called(binary, anchors, &func))?;
+            Some(Root { framed: Framed::of(binary, func)?, role })
+        })
+    }
+}
+
+/// The role of a function that `func` calls by its address.
+fn called(binary: &GoBinary, anchors: &Anchors, func: &Func) -> Option<Role> {
+    let step = if binary.arch() == Arch::Amd64 { 1 } else { 4 };
+    let ends = (func.entry..func.end).step_by(step).skip(1).take(MAX_CODE / step);
+    ends.filter_map(|end| binary.call_target(end)).find_map(|target| anchors.role_of_entry(target))
+}

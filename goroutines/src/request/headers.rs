@@ -1,0 +1,104 @@
+//! The few headers that say which request one is.
+
+use super::look::No;
+use super::trace::{b3_multi, b3_single, traceparent, uber_trace_id};
+use super::{MAX_TEXT, Mismatch, Protocol, Trace};
+use crate::batch::Reads;
+use crate::maps::{Entry, Head, Maps};
+use crate::strings::{StringHeader, text};
+
+/// The names of the headers that are read, in lower case: Go's HTTP server writes `X-Request-Id`, gRPC `x-request-id`.
+const WANTED: [&str; 6] = ["traceparent", "b3", "x-b3-traceid", "x-b3-spanid", "uber-trace-id", "x-request-id"];
+/// Read of HTTP/2 besides.
+const CONTENT_TYPE: &str = "content-type";
+/// Headers whose names have the length of a wanted one that are looked at.
+const MAX_LOOKED_AT: usize = 64;
+
+/// What the headers say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Headers {
+    pub(super) trace: Option<Trace>,
+    pub(super) request_id: Option<String>,
+    pub(super) is_grpc: bool,
+}
+
+/// Reads a map from names to slices of values (`net/http.Header`, `google.golang.org/grpc/metadata.MD`).
+pub(super) async fn read(reads: &Reads, maps: &Maps, head: &Head, protocol: Protocol) -> Result<Headers, No> {
+    if head.is_written {
+        return Err(No::Torn);
+    }
+    let unmapped = No::Unknown(Mismatch::Unmapped);
+    let entries = maps.entries(reads, head, 24).await.ok_or(unmapped)?;
+    let is_wanted_len = |len| {
+        let content_type = protocol != Protocol::Http1 && len == CONTENT_TYPE.len() as u64;
+        content_type || WANTED.iter().any(|name| name.len() as u64 == len)
+    };
+    let looked_at = entries.iter().filter(|entry| is_wanted_len(entry.key.len) && entry.value[1] != 0);
+    let looked_at: Vec<&Entry> = looked_at.take(MAX_LOOKED_AT).collect();
+    // The name, and the first of its values: where that is, not what.
+    let ranges = looked_at.iter().flat_map(|entry| {
+        let first = StringHeader { data: entry.value[0], len: 16 };
+        [entry.key.range(MAX_TEXT), first.range(16)]
+    });
+    let copies = reads.get_all(&ranges.collect::<Vec<_>>()).await;
+    let mut values: Vec<(&str, StringHeader)> = Vec::new();
+    for pair in copies.chunks_exact(2) {
+        let [Some(name), Some(first)] = pair else { return Err(unmapped) };
+        let wanted = WANTED.iter().find(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name));
+        let content_type = || Some(&CONTENT_TYPE).filter(|_| protocol != Protocol::Http1);
+        let wanted = wanted.or_else(|| content_type().filter(|name_of| name_of.as_bytes().eq_ignore_ascii_case(name)));
+        if let (Some(wanted), Some(value)) = (wanted, StringHeader::at(first, 0)) {
+            values.push((wanted, value));
+        }
+    }
+    let ranges: Vec<_> = values.iter().map(|(_, value)| value.range(MAX_TEXT)).collect();
+    let copies = reads.get_all(&ranges).await;
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for ((name, value), copy) in values.iter().zip(copies) {
+        found.push((name, text(&copy.ok_or(unmapped)?, value.len)));
+    }
+    Ok(understand(&found))
+}
+
+fn understand(headers: &[(&str, String)]) -> Headers {
+    let value = |name: &str| headers.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str());
+    let trace = value("traceparent")
+        .and_then(traceparent)
+        .or_else(|| value("b3").and_then(b3_single))
+        .or_else(|| value("x-b3-traceid").and_then(|trace| b3_multi(trace, value("x-b3-spanid"))))
+        .or_else(|| value("uber-trace-id").and_then(uber_trace_id));
+    Headers {
+        trace,
+        request_id: value("x-request-id").map(str::to_owned).filter(|id| !id.is_empty()),
+        is_grpc: value(CONTENT_TYPE).is_some_and(|kind| kind.starts_with("application/grpc")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{TraceId, TraceSource};
+    use super::*;
+
+    fn understood(headers: &[(&'static str, &str)]) -> Headers {
+        understand(&headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_first_trace_that_is_one_counts() {
+        let b3 = ("b3", "00000000000000000000000000000abc-00000000000000aa-1");
+        let source = |headers: &[(&'static str, &str)]| understood(headers).trace.map(|trace| trace.source);
+        assert_eq!(source(&[("traceparent", "nonsense"), b3]), Some(TraceSource::B3Single));
+        let parent = ("traceparent", "00-00000000000000000000000000000abc-00000000000000aa-01");
+        assert_eq!(source(&[b3, parent]), Some(TraceSource::Traceparent));
+        assert_eq!(source(&[("b3", "0")]), None);
+        let multi = understood(&[("x-b3-spanid", "00000000000000aa"), ("x-b3-traceid", "0000000000000abc")]);
+        assert_eq!(multi.trace.map(|trace| trace.trace_id), Some(TraceId(0xabc)));
+        assert_eq!(source(&[("uber-trace-id", "abc:aa:0:1")]), Some(TraceSource::UberTraceId));
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_content_type() {
+        assert!(understood(&[("content-type", "application/grpc+proto")]).is_grpc);
+        assert!(!understood(&[("content-type", "application/json")]).is_grpc);
+    }
+}

@@ -1,0 +1,110 @@
+//! What a search for one goroutine's request starts from, and how it may end.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use fgspy_memory::Range;
+
+use super::anchors::{Anchors, Root};
+use super::frames::Frames;
+use super::{Idle, Mismatch, Request, RequestOptions};
+use crate::batch::Reads;
+use crate::{G, Runtime};
+
+/// Where to begin.
+#[derive(Clone, Debug)]
+pub(super) enum Start {
+    /// Words of frames of a stack that was walked while the goroutine did not run.
+    Walked(Slots),
+    /// The upper end of the stack, of which only the start function is known.
+    Top(Root),
+}
+
+/// Words of frames that may lead to a request.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slots {
+    /// The connection: what `(*conn).serve` was called on.
+    pub(super) connection: Option<u64>,
+    /// The frame of `serverHandler.ServeHTTP`, from its upper end down.
+    pub(super) handler: Option<Vec<u64>>,
+    /// The frames from `runHandler` on, where there is no `serverHandler.ServeHTTP`.
+    pub(super) run_handler: Option<Vec<u64>>,
+    /// The frame of `(*ServeMux).ServeHTTP`, which may have a copy of the request.
+    pub(super) mux: Vec<u64>,
+    /// The arguments and the frame of `handleStream`.
+    pub(super) stream: Option<Vec<u64>>,
+    /// Whether these are frames of calls that are being made; else they may have returned.
+    pub(super) certain: bool,
+}
+
+/// Why there is no request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum No {
+    Nothing,
+    Idle(Idle),
+    Torn,
+    Unknown(Mismatch),
+}
+
+/// A request, found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) request: Arc<Request>,
+    /// Whether it was served when the goroutine was first looked at. If not, it may have begun after that; unless it is
+    /// known from before.
+    pub(super) certain: bool,
+}
+
+/// What all searches share.
+pub(super) struct Shared<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) reads: &'a Reads,
+    pub(super) anchors: &'a Anchors,
+    pub(super) frames: &'a RefCell<Frames>,
+    pub(super) options: RequestOptions,
+}
+
+/// A search for the request of one goroutine.
+pub(super) struct Look<'a> {
+    pub(super) shared: &'a Shared<'a>,
+    /// Its g, as first read, and where that is.
+    pub(super) g: G,
+    pub(super) address: u64,
+}
+
+/// How a g that is read again compares with what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Since {
+    /// Another goroutine, or none.
+    Gone,
+    /// The same goroutine, which may have run.
+    Alive,
+    /// It has not run.
+    Same,
+}
+
+impl Look<'_> {
+    /// Where the g is.
+    pub(super) fn g_range(&self) -> Range {
+        Range { addr: self.address, len: self.shared.runtime.layout.g.size as usize }
+    }
+
+    /// What became of the goroutine, by another copy of its g.
+    pub(super) fn since(&self, copy: Option<&[u8]>) -> Since {
+        match copy.and_then(|copy| G::decode(&self.shared.runtime.layout, copy)) {
+            Some(again) if self.g.same_as(&again) => Since::Same,
+            Some(again) if again.goid == self.g.goid && again.status().is_some() => Since::Alive,
+            _ => Since::Gone,
+        }
+    }
+}
+
+/// Whether a word can be the address of an object.
+pub(super) fn is_pointer(word: u64) -> bool {
+    (0x1000..1 << 48).contains(&word) && word.is_multiple_of(8)
+}
+
+/// Whether a word can be the address of the bytes of a string.
+pub(super) fn is_data(word: u64) -> bool {
+    (0x1000..1 << 48).contains(&word)
+}

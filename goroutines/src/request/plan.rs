@@ -1,0 +1,153 @@
+//! What a goroutine's stack says about its request, before anything else is read.
+
+use super::anchors::{Anchors, Role, Root};
+use super::frames::{Frame, Frames};
+use super::look::{No, Slots, Start};
+use super::{Idle, Mismatch};
+use crate::unwind::StackBytes;
+use crate::{Bounds, Runtime};
+
+/// Frames at the root of a walked stack among which functions of servers are looked for.
+const ROOT_FRAMES: usize = 10;
+/// Frames at its leaf among which the function is looked for that waits for new connections.
+const LEAF_FRAMES: usize = 8;
+/// Frames below the handler's among which that of a mux is looked for.
+const MUX_FRAMES: usize = 24;
+/// Frames below that of HTTP/2's `runHandler` that are searched, if there is none of `serverHandler.ServeHTTP`: it may have
+/// been inlined, and programs may serve HTTP/2 without it.
+const RUN_HANDLER_FRAMES: usize = 5;
+/// Words of arguments that may lead to a gRPC stream: a server, an interface, the stream, and more in old versions.
+const STREAM_ARGUMENTS: u64 = 5;
+
+/// The positions in a stack of functions with a role, the outermost of each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Positions {
+    connection: Option<usize>,
+    run_handler: Option<usize>,
+    handler: Option<usize>,
+    stream: Option<usize>,
+    idle: Option<Idle>,
+}
+
+impl Positions {
+    fn find(runtime: &Runtime, anchors: &Anchors, pcs: &[u64]) -> Positions {
+        let mut found = Positions::default();
+        for (i, pc) in pcs.iter().enumerate().rev().skip(1).take(ROOT_FRAMES) {
+            match anchors.role(pc.wrapping_sub(runtime.bias)) {
+                Some(Role::Connection) => found.connection = found.connection.or(Some(i)),
+                Some(Role::RunHandler) => found.run_handler = found.run_handler.or(Some(i)),
+                Some(Role::Handler) => {
+                    found.handler = Some(i);
+                    break;
+                }
+                Some(Role::Stream) => {
+                    found.stream = Some(i);
+                    break;
+                }
+                Some(Role::Idle(idle)) => found.idle = found.idle.or(Some(idle)),
+                Some(Role::Mux) | None => {}
+            }
+        }
+        found
+    }
+}
+
+/// What a stack says that was walked to its root.
+pub(super) fn walked(
+    runtime: &Runtime,
+    anchors: &Anchors,
+    frames: &mut Frames,
+    bounds: Bounds,
+    pcs: &[u64],
+    stack: StackBytes<'_>,
+    wants_route: bool,
+) -> Result<Start, No> {
+    let role = |i: usize| pcs.get(i).and_then(|pc| anchors.role(pc.wrapping_sub(runtime.bias)));
+    let found = Positions::find(runtime, anchors, pcs);
+    let Positions { connection, run_handler, handler, stream, idle } = found;
+    match (found.connection, idle) {
+        _ if handler.is_some() || stream.is_some() || run_handler.is_some() => {}
+        // HTTP/2 took the connection over.
+        (Some(_), Some(_)) => return Err(No::Idle(Idle::Connection)),
+        (Some(_), None) => {}
+        (None, Some(idle)) => return Err(No::Idle(idle)),
+        (None, None) => {
+            let accepts = (0..LEAF_FRAMES).any(|i| role(i) == Some(Role::Idle(Idle::Accepting)));
+            return Err(if accepts { No::Idle(Idle::Accepting) } else { No::Nothing });
+        }
+    }
+    let above = |i: usize, by: usize| i.saturating_sub(by)..i;
+    let mux = handler.filter(|_| wants_route);
+    let mux = mux.and_then(|i| above(i, MUX_FRAMES).rev().find(|&i| role(i) == Some(Role::Mux)));
+    let searched = run_handler.filter(|_| handler.is_none()).map(|i| i.saturating_sub(RUN_HANDLER_FRAMES));
+    let last = [connection, run_handler, handler, stream, mux, searched].into_iter().flatten().min().unwrap_or(0);
+    let frames = frames.of_walked(runtime, bounds, stack, pcs, last);
+    let frame = |i: usize| frames.get(pcs.len().checked_sub(i + 2)?).copied();
+    let words = |i: usize| frame(i).map(|frame| frame.words(stack).collect::<Vec<u64>>());
+    let must = |i: Option<usize>| i.map(|i| words(i).ok_or(No::Unknown(Mismatch::NoFrame))).transpose();
+    let start = Slots {
+        connection: match connection.map(frame) {
+            Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),
+            Some(Some(frame)) => stack.word(frame.arguments(runtime.binary.arch())),
+            None => None,
+        },
+        handler: must(handler)?,
+        run_handler: match (run_handler, searched) {
+            (Some(first), Some(last)) => Some((last..=first).rev().filter_map(words).flatten().collect()),
+            _ => None,
+        },
+        mux: mux.and_then(words).unwrap_or_default(),
+        stream: match stream.map(frame) {
+            Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),
+            Some(Some(frame)) => Some(stream_words(runtime, frame, stack)),
+            None => None,
+        },
+        certain: true,
+    };
+    Ok(Start::Walked(start))
+}
+
+/// What the start function says of a goroutine whose stack was not walked.
+pub(super) fn unwalked(root: Option<Root>) -> Result<Start, No> {
+    match root {
+        Some(root) => match root.role {
+            Role::Connection | Role::RunHandler | Role::Stream => Ok(Start::Top(root)),
+            Role::Idle(idle) => Err(No::Idle(idle)),
+            Role::Handler | Role::Mux => Err(No::Nothing),
+        },
+        None => Err(No::Nothing),
+    }
+}
+
+/// What the upper end of a stack says of a goroutine that was started at `root`.
+pub(super) fn top(
+    runtime: &Runtime,
+    anchors: &Anchors,
+    frames: &mut Frames,
+    bounds: Bounds,
+    stack: StackBytes<'_>,
+    root: Root,
+) -> Result<Slots, No> {
+    let mut slots = Slots::default();
+    for (func, frame) in frames.of_running(runtime, anchors, bounds, stack, root.framed) {
+        let words = || frame.words(stack).collect::<Vec<u64>>();
+        match anchors.role_of_entry(func.entry) {
+            Some(Role::Connection) => slots.connection = stack.word(frame.arguments(runtime.binary.arch())),
+            Some(Role::RunHandler) => slots.run_handler = Some(words()),
+            Some(Role::Handler) => slots.handler = Some(words()),
+            Some(Role::Stream) => slots.stream = Some(stream_words(runtime, frame, stack)),
+            Some(Role::Mux | Role::Idle(_)) | None => {
+                slots.run_handler.iter_mut().for_each(|searched| searched.extend(words()));
+            }
+        }
+    }
+    let is_found = slots.connection.is_some() || slots.run_handler.is_some() || slots.stream.is_some();
+    if is_found { Ok(slots) } else { Err(No::Unknown(Mismatch::NoFrame)) }
+}
+
+/// The arguments of `handleStream`, and its frame.
+fn stream_words(runtime: &Runtime, frame: Frame, stack: StackBytes<'_>) -> Vec<u64> {
+    let arguments = frame.arguments(runtime.binary.arch());
+    let arguments = (0..STREAM_ARGUMENTS).filter_map(|i| stack.word(arguments.checked_add(8 * i)?));
+    arguments.chain(frame.words(stack)).collect()
+}
