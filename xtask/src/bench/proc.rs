@@ -21,6 +21,15 @@ pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(total)
 }
 
+/// The CPU time that the calling thread had used when it last began to run.
+///
+/// # Errors
+/// When the kernel has no schedstat.
+pub(super) fn thread_cpu_time() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").context("no schedstat")?;
+    first_number(&text).map(Duration::from_nanos).with_context(|| format!("schedstat is {text:?}"))
+}
+
 /// The most memory that a process has had so far, in bytes: `VmHWM` in `/proc/PID/status`. `None` when it has ended.
 pub(super) fn peak_memory(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

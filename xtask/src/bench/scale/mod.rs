@@ -33,6 +33,9 @@ pub(super) struct Data {
     /// Sizes that were not measured, with the reason.
     skipped: Vec<String>,
     runs: Vec<Run>,
+    /// For each target, while nobody samples it: what waking up 99 times a second costs by itself, as a share of one core.
+    #[serde(default)]
+    empty_ticks: Vec<(Cell, f64)>,
 }
 
 /// One window of time in which a profiler, or none, sampled a target. Times are in seconds.
@@ -99,7 +102,7 @@ impl Cell {
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let target = go::program(&bench.newest, "scale")?;
     let fgspy = ways(&bench.fgspy)?;
-    let (mut runs, mut skipped) = (Vec::new(), Vec::new());
+    let (mut runs, mut skipped, mut empty_ticks) = (Vec::new(), Vec::new(), Vec::new());
     let cells = match &bench.sizes[..] {
         [] => Cell::all(bench.quick),
         sizes => sizes.iter().flat_map(|size| Cell::of_size(*size as usize)).collect(),
@@ -113,9 +116,11 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
         }
         eprintln!("scale: {goroutines} goroutines, {active} active");
         let context = || format!("{goroutines} goroutines, {active} active");
-        runs.extend(cell_runs(bench, &target, cell, &fgspy).with_context(context)?);
+        let (of_cell, empty) = cell_runs(bench, &target, cell, &fgspy).with_context(context)?;
+        runs.extend(of_cell);
+        empty_ticks.extend(empty.into_iter().map(|share| (cell, share)));
     }
-    Ok(Data { go: bench.newest.version.clone(), fgspy, skipped, runs })
+    Ok(Data { go: bench.newest.version.clone(), fgspy, skipped, runs, empty_ticks })
 }
 
 /// The ways to run fgspy that this fgspy has.
@@ -129,8 +134,13 @@ fn ways(fgspy: &Path) -> Result<Vec<(String, Vec<String>)>> {
     Ok(ways)
 }
 
-/// Starts one target and measures it with every profiler in turn.
-fn cell_runs(bench: &Bench, target: &Path, cell: Cell, fgspy: &[(String, Vec<String>)]) -> Result<Vec<Run>> {
+/// Starts one target and measures it with every profiler in turn, and what empty ticks cost meanwhile.
+fn cell_runs(
+    bench: &Bench,
+    target: &Path,
+    cell: Cell,
+    fgspy: &[(String, Vec<String>)],
+) -> Result<(Vec<Run>, Vec<f64>)> {
     let Cell { goroutines, active, period_ms } = cell;
     let parked = goroutines - active;
     let mut command = go::command(target);
@@ -146,8 +156,9 @@ fn cell_runs(bench: &Bench, target: &Path, cell: Cell, fgspy: &[(String, Vec<Str
     // Goroutines that were just started all wake up for the first time within a period.
     std::thread::sleep(Duration::from_millis(period_ms.max(100)));
     let lengths = &Lengths::of(cell, bench.quick);
-    let mut runs = Vec::new();
+    let (mut runs, mut empty) = (Vec::new(), Vec::new());
     for repetition in 0..bench.rounds(lengths.repetitions) {
+        empty.push(windows::empty_ticks(lengths)?);
         for profiler in shuffled(fgspy.len() + 2, repetition) {
             let mut run = match fgspy.get(profiler) {
                 Some((name, arguments)) => windows::outside(bench, &target, cell, name, arguments, lengths)?,
@@ -159,7 +170,7 @@ fn cell_runs(bench: &Bench, target: &Path, cell: Cell, fgspy: &[(String, Vec<Str
         }
     }
     target.end()?;
-    Ok(runs)
+    Ok((runs, empty))
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ pub(in crate::bench) fn render(data: &Data) -> String {
          less often where that would be more than 200,000 wake-ups a second. Each profiler samples it in turn, after it has \
          settled; medians where it had \
          several turns. All CPU times are shares of one core. fgspy's are by the kernel's account \
-         (schedstat), its own account over the whole recording is beside it. What a profiler costs inside the target is the \
+         (schedstat), its own account over the whole recording is beside it. *Empty ticks* are those of a thread that only wakes \
+         up 99 times a second: no profiler of that rate can cost less here. What a profiler costs inside the target is the \
          target's CPU time with it less that without it. A goroutine-tick is one goroutine at one tick.\n",
         data.go,
     );
@@ -33,6 +34,7 @@ fn outside(data: &Data, name: &str) -> String {
         "wake-ups/s",
         "ticks/s",
         "CPU",
+        "empty ticks",
         "own account",
         "ns per goroutine-tick",
         "late ticks",
@@ -53,6 +55,7 @@ fn outside(data: &Data, name: &str) -> String {
         cells.extend([
             shown(data.ticks(cell, name), |ticks| format!("{ticks:.1}")),
             shown(data.own_cost(cell, name), share),
+            shown(data.empty_ticks(cell), share),
             shown(of(|fgspy| fgspy.recorded.own_cpu_s / fgspy.recorded.seconds), share),
             shown(data.per_goroutine_tick(cell, name), number),
             shown(of(|fgspy| 100.0 * fgspy.recorded.late_ticks as f64 / fgspy.recorded.ticks.max(1) as f64), |late| {
@@ -161,6 +164,11 @@ impl Data {
         median(&costs.collect::<Vec<_>>())
     }
 
+    fn empty_ticks(&self, cell: Cell) -> Option<f64> {
+        let of_cell = self.empty_ticks.iter().filter(|(of, _)| *of == cell);
+        median(&of_cell.map(|(_, share)| *share).collect::<Vec<_>>())
+    }
+
     /// The most memory that fgspy had, in bytes.
     fn peak(&self, cell: Cell, name: &str) -> Option<f64> {
         let runs = self.of(cell, name);
@@ -207,7 +215,7 @@ mod tests {
             run("fgprof", 0.6, Some(50.0), None),
             run("fgspy", 0.21, Some(100.0), Some(0.02)),
         ];
-        let data = Data { go: String::new(), fgspy: vec![], skipped: vec![], runs };
+        let data = Data { go: String::new(), fgspy: vec![], skipped: vec![], runs, empty_ticks: vec![] };
         let cell = Cell::new(1000, 0);
         let near = |value: Option<f64>, expected: f64| assert!((value.unwrap() - expected).abs() < 1e-9, "{value:?}");
         near(data.target(cell, "none"), 0.1);

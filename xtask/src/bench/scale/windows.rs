@@ -46,6 +46,25 @@ pub(super) fn without(target: &Fixture, cell: Cell, lengths: &Lengths) -> Result
     Ok(Run { cell, repetition: 0, profiler: "none".to_owned(), seconds, target_cpu_s, ticks_per_s: None, fgspy: None })
 }
 
+/// The CPU time, as a share of one core, of a thread that wakes up 99 times a second and goes back to sleep: what any
+/// profiler of that rate pays here before it does anything.
+pub(super) fn empty_ticks(lengths: &Lengths) -> Result<f64> {
+    const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 99);
+    let window = lengths.window;
+    std::thread::spawn(move || {
+        let (began, before) = (Instant::now(), proc::thread_cpu_time()?);
+        let mut due = began;
+        while began.elapsed() < window {
+            due += PERIOD;
+            sleep(due.saturating_duration_since(Instant::now()));
+        }
+        let spent = proc::thread_cpu_time()?.saturating_sub(before);
+        Ok(spent.as_secs_f64() / began.elapsed().as_secs_f64())
+    })
+    .join()
+    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// Watches the target while a profiler in it samples.
 pub(super) fn inside(target: &mut Fixture, cell: Cell, profiler: &str, lengths: &Lengths) -> Result<Run> {
     target.tell(&format!("start {profiler}"))?;
