@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::Path;
 
 use fgspy_export::Format;
-use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, State, Target};
+use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, Serving, State, Target};
 
 /// Stacks, root first, with how many goroutines sit there on average and what they do; `run`, `off`, `ready` and `sys` are
 /// states, anything else a wait reason. What stands in braces is one of several.
@@ -125,6 +125,7 @@ fn add(builder: &mut Builder, stack: &str, goid: &mut u64, activity: &str, time_
         wait_reason: reason,
         labels: builder.labels(&[]),
         creator: None,
+        serving: Serving::Unknown,
     };
     builder.add(key, time_ns / 10_101_010 + 1, time_ns);
 }

@@ -144,6 +144,18 @@ pub(crate) struct FilterArgs {
     /// Only goroutines with this runtime/pprof label
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) label: Vec<LabelMatch>,
+
+    /// Only time in requests whose route (`GET /orders/{id}`) or method and path (`GET /orders/17`) matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) request: Option<Regex>,
+
+    /// Only time in requests of this trace: its id, or the first 8 digits or more
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace: Option<String>,
+
+    /// No goroutines of servers that serve no request: accept loops, idle connections and workers
+    #[arg(long)]
+    pub(crate) no_idle: bool,
 }
 
 #[derive(Debug, Args)]

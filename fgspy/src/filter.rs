@@ -6,8 +6,8 @@ use crate::args::FilterArgs;
 
 /// The filter that the arguments describe.
 pub(crate) fn build(args: &FilterArgs) -> Filter {
-    let FilterArgs { state, wait, focus, ignore, goroutine, label } = args.clone();
-    Filter { states: state, wait, focus, ignore, goroutines: goroutine, labels: label }
+    let FilterArgs { state, wait, focus, ignore, goroutine, label, request, trace, no_idle } = args.clone();
+    Filter { states: state, wait, focus, ignore, goroutines: goroutine, labels: label, request, trace, no_idle }
 }
 
 /// The state that a word on the command line stands for.

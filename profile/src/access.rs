@@ -3,7 +3,9 @@
 //! [`crate::Builder`] and [`crate::recording::read`] make only profiles whose indices are all in range. A profile put
 //! together by hand may break that; then these answer with an empty string or nothing rather than panic.
 
-use crate::{Function, FunctionId, LabelSetId, LocationId, Profile, Sample, StackId, State, StringId};
+use crate::{
+    Function, FunctionId, LabelSetId, LocationId, Profile, Request, RequestId, Sample, StackId, State, StringId,
+};
 
 /// One call of a stack. Calls that were inlined have frames of their own, with the address of the frame they are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,16 @@ impl Profile {
                 inlined: index < last,
             }
         })
+    }
+
+    /// A request of the table.
+    pub fn request(&self, id: RequestId) -> Option<&Request> {
+        self.requests.get(id.index())
+    }
+
+    /// The request that a sample's goroutine served.
+    pub fn request_of(&self, sample: &Sample) -> Option<&Request> {
+        sample.serving.request().and_then(|id| self.request(id))
     }
 
     /// The labels of a set as keys and values, sorted by key.

@@ -12,8 +12,8 @@ use hashbrown::hash_table::Entry;
 use indexmap::{Equivalent, IndexSet};
 
 use crate::{
-    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, State,
-    StringId, Target, Weight,
+    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, NewRequest, Profile, Request, RequestId,
+    Sample, Serving, StackId, State, StringId, Target, Weight, route,
 };
 
 /// A table in which equal things are stored once, in order of first appearance.
@@ -34,6 +34,8 @@ pub struct SampleKey {
     pub labels: LabelSetId,
     /// The `go` statement that started the goroutine.
     pub creator: Option<LocationId>,
+    /// The request that it served.
+    pub serving: Serving,
 }
 
 /// Makes a [`Profile`].
@@ -49,6 +51,7 @@ pub struct Builder {
     by_address: HashMap<u64, LocationId, RandomState>,
     stacks: Table<Vec<LocationId>>,
     label_sets: Table<Vec<(StringId, StringId)>>,
+    requests: Vec<Request>,
     samples: Vec<Sample>,
     /// Indices of `samples`, by the hash of their keys: a million samples are not held twice.
     by_key: HashTable<u32>,
@@ -69,6 +72,7 @@ impl Builder {
             by_address: HashMap::default(),
             stacks: Table::default(),
             label_sets: Table::default(),
+            requests: Vec::new(),
             samples: Vec::new(),
             by_key: HashTable::new(),
             hasher: RandomState::default(),
@@ -76,6 +80,10 @@ impl Builder {
         builder.string("");
         builder.labels(&[]);
         builder
+    }
+
+    pub(crate) fn start_unix_ns(&self) -> u64 {
+        self.start_unix_ns
     }
 
     /// The id of a string.
@@ -134,6 +142,37 @@ impl Builder {
         LabelSetId(intern(&mut self.label_sets, set.as_slice(), <[(StringId, StringId)]>::to_vec))
     }
 
+    /// Adds a request, and works out its route: for gRPC the full method, `/shop.Orders/Get`; else the pattern that it
+    /// matched, with the method if the pattern has none, `GET /orders/{id}`; else the method and the path without its
+    /// query, in which numbers, UUIDs, hexadecimal digits and other ids have become `{id}`.
+    ///
+    /// Each call adds one: two requests may agree in everything that is known of them.
+    pub fn request(&mut self, new: NewRequest<'_>) -> RequestId {
+        let route = route::route(new.protocol, new.method, new.path, new.pattern);
+        self.request_of_route(new, &route)
+    }
+
+    /// Adds a request whose route is known.
+    pub(crate) fn request_of_route(&mut self, new: NewRequest<'_>, route: &str) -> RequestId {
+        let request = Request {
+            protocol: new.protocol,
+            method: self.string(new.method),
+            path: self.string(new.path),
+            pattern: self.string(new.pattern),
+            route: self.string(route),
+            trace_id: self.string(new.trace_id),
+            span_id: self.string(new.span_id),
+            request_id: self.string(new.request_id),
+            goid: new.goid,
+            first_ns: new.first_ns,
+            last_ns: new.last_ns,
+            spans: new.spans,
+        };
+        let id = RequestId(self.requests.len() as u32);
+        self.requests.push(request);
+        id
+    }
+
     /// Adds `count` observations that stand for `time_ns` nanoseconds of wall time. Sums saturate.
     pub fn add(&mut self, key: SampleKey, count: u64, time_ns: u64) {
         self.add_weight(key, Weight { count, time_ns, variance_us2: 0 });
@@ -177,6 +216,7 @@ impl Builder {
             locations: self.locations.into_iter().collect(),
             stacks: self.stacks.into_iter().collect(),
             label_sets: self.label_sets.into_iter().collect(),
+            requests: self.requests,
             samples: self.samples,
         }
     }
@@ -185,17 +225,17 @@ impl Builder {
 impl SampleKey {
     /// The sample with this key.
     pub fn sample(self, weight: Weight) -> Sample {
-        let SampleKey { stack, goid, state, wait_reason, labels, creator } = self;
+        let SampleKey { stack, goid, state, wait_reason, labels, creator, serving } = self;
         let Weight { count, time_ns, variance_us2 } = weight;
-        Sample { stack, goid, state, wait_reason, labels, creator, count, time_ns, variance_us2 }
+        Sample { stack, goid, state, wait_reason, labels, creator, serving, count, time_ns, variance_us2 }
     }
 }
 
 impl Sample {
     /// Everything but its weight.
     pub fn key(&self) -> SampleKey {
-        let Sample { stack, goid, state, wait_reason, labels, creator, .. } = *self;
-        SampleKey { stack, goid, state, wait_reason, labels, creator }
+        let Sample { stack, goid, state, wait_reason, labels, creator, serving, .. } = *self;
+        SampleKey { stack, goid, state, wait_reason, labels, creator, serving }
     }
 }
 

@@ -89,7 +89,7 @@ fn of_choice(sample: &Sample) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Builder, Class, Profile, SampleKey, State, Target};
+    use crate::{Builder, Class, Profile, SampleKey, Serving, State, Target};
 
     /// A profile of (goroutine, state, observations, nanoseconds).
     fn profile(samples: &[(u64, State, u64, u64)]) -> Profile {
@@ -97,7 +97,8 @@ mod tests {
         let stack = builder.stack(&[]);
         let labels = builder.labels(&[]);
         for &(goid, state, count, time_ns) in samples {
-            let key = SampleKey { stack, goid, state, wait_reason: None, labels, creator: None };
+            let key =
+                SampleKey { stack, goid, state, wait_reason: None, labels, creator: None, serving: Serving::Unknown };
             builder.add(key, count, time_ns);
         }
         builder.finish(1, Default::default())

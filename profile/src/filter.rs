@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use regex::Regex;
 
-use crate::{Builder, Profile, Sample, State, WaitClass};
+use crate::requested::is_trace;
+use crate::{Builder, Profile, Sample, Serving, State, WaitClass};
 
 /// Which samples to keep: those that every part of it accepts. An empty part accepts everything.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,13 @@ pub struct Filter {
     pub goroutines: Vec<u64>,
     /// All of these labels.
     pub labels: Vec<LabelMatch>,
+    /// Matches the route of the request that was served (`GET /orders/{id}`), or its method and path (`GET /orders/17`).
+    pub request: Option<Regex>,
+    /// The request that was served is part of this trace: its id, or the first eight digits of it or more. Upper and lower
+    /// case are the same.
+    pub trace: Option<String>,
+    /// No goroutines of servers that serve no request: [`Serving::Idle`].
+    pub no_idle: bool,
 }
 
 /// A condition on one label, written `key=value` or, with a regular expression, `key=~regex`.
@@ -105,12 +113,18 @@ pub fn apply<'a>(profile: &'a Profile, filter: &Filter) -> Cow<'a, Profile> {
     let labels: Vec<bool> = (0..profile.label_sets.len())
         .map(|set| filter.labels.iter().all(|wanted| wanted.accepts(profile.labels(crate::LabelSetId(set as u32)))))
         .collect();
+    let requests = accepted_requests(profile, filter);
     let mut builder = Builder::new(profile.target.clone(), profile.start_unix_ns);
     builder.import(profile, |sample| {
         stacks.get(sample.stack.index()).copied().unwrap_or(false)
             && labels.get(sample.labels.index()).copied().unwrap_or(false)
             && (filter.states.is_empty() || filter.states.contains(&sample.state))
             && (filter.goroutines.is_empty() || filter.goroutines.contains(&sample.goid))
+            && requests.as_ref().is_none_or(|requests| {
+                let request = sample.serving.request().and_then(|id| requests.get(id.index()));
+                request.copied().unwrap_or(false)
+            })
+            && !(filter.no_idle && matches!(sample.serving, Serving::Idle(_)))
             && (filter.wait.is_empty() || waits_for(profile, sample, &filter.wait))
     });
     let mut kept = builder.finish(profile.duration_ns, profile.accounting.clone());
@@ -126,6 +140,18 @@ fn waits_for(profile: &Profile, sample: &Sample, wanted: &[String]) -> bool {
     let reason = profile.wait_reason(sample);
     sample.state == State::Waiting
         && wanted.iter().any(|wanted| wanted == reason || wanted == WaitClass::of(reason).word())
+}
+
+/// For each request, whether the filter accepts it; nothing if the filter does not ask for requests.
+fn accepted_requests(profile: &Profile, filter: &Filter) -> Option<Vec<bool>> {
+    if filter.request.is_none() && filter.trace.is_none() {
+        return None;
+    }
+    let accepted = profile.requests.iter().map(|request| {
+        filter.request.as_ref().is_none_or(|regex| profile.matches_request(request, regex))
+            && filter.trace.as_ref().is_none_or(|trace| is_trace(profile.string(request.trace_id), trace))
+    });
+    Some(accepted.collect())
 }
 
 /// For each stack, whether focus and ignore accept it. Each name is matched once.
@@ -165,6 +191,11 @@ impl fmt::Display for Filter {
             parts.push(format!("goroutine={}", ids.join(",")));
         }
         parts.extend(self.labels.iter().map(|label| format!("label {label}")));
+        parts.extend(self.request.iter().map(|regex| format!("request=/{regex}/")));
+        parts.extend(self.trace.iter().map(|trace| format!("trace={trace}")));
+        if self.no_idle {
+            parts.push("no-idle".to_owned());
+        }
         f.write_str(&parts.join(" "))
     }
 }

@@ -1,4 +1,4 @@
-//! The profile: stacks, weighted samples, labels; filter and merge; the recording file.
+//! The profile: stacks, weighted samples, labels, requests; filter and merge; the recording file.
 //!
 //! A [`Profile`] says how much wall time each goroutine spent where, doing what. It does not know where its samples came
 //! from (`fgspy-sampler` makes them with a [`Builder`]) nor what will be drawn of them (`fgspy-export`).
@@ -8,9 +8,13 @@ mod builder;
 mod class;
 mod error;
 mod filter;
+mod group;
 mod merge;
 mod model;
 pub mod recording;
+mod request;
+mod requested;
+mod route;
 mod state;
 mod totals;
 mod tree;
@@ -19,10 +23,13 @@ pub use access::Frame;
 pub use builder::{Builder, SampleKey};
 pub use class::Class;
 pub use filter::{Filter, LabelMatch, LabelMatchError, ValueMatch, apply};
+pub use group::{GroupBy, group};
 pub use merge::merge;
 pub use model::{
-    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, Sample, StackId, StringId,
-    Target, Weight,
+    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, RequestId, Sample, StackId,
+    StringId, Target, Weight,
 };
+pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
+pub use requested::RequestTotals;
 pub use state::{State, WaitClass};
 pub use tree::{Node, Tree, What};

@@ -1,11 +1,14 @@
 //! Samples from one profile into another, and two profiles into one.
 
-use crate::{Accounting, Builder, LabelSetId, LocationId, Profile, Sample, SampleKey, StackId, StringId};
+use crate::{
+    Accounting, Builder, LabelSetId, LocationId, NewRequest, Profile, RequestId, Sample, SampleKey, Serving, Span,
+    StackId, StringId,
+};
 
 /// One profile of two.
 ///
 /// Samples that agree are added up. The duration is the sum of both, so that total time ÷ duration stays an average
-/// number of goroutines, and the start is the earlier one. The target is the one of `a`; a remark names the other if it
+/// number of goroutines, and the start is the earlier one, from which the times of requests count. The target is the one of `a`; a remark names the other if it
 /// was another process.
 pub fn merge(a: &Profile, b: &Profile) -> Profile {
     let mut builder = Builder::new(a.target.clone(), a.start_unix_ns.min(b.start_unix_ns));
@@ -58,7 +61,8 @@ fn mean_rate(a: &Profile, b: &Profile) -> f64 {
 }
 
 impl Builder {
-    /// Adds the samples of `profile` that `keep` accepts, and of its tables only what they use.
+    /// Adds the samples of `profile` that `keep` accepts, and of its tables only what they use. Requests stay apart from
+    /// those that are here already; their times count from the start of this profile.
     pub fn import(&mut self, profile: &Profile, mut keep: impl FnMut(&Sample) -> bool) {
         let mut ids = Ids {
             from: profile,
@@ -66,6 +70,8 @@ impl Builder {
             locations: vec![None; profile.locations.len()],
             stacks: vec![None; profile.stacks.len()],
             labels: vec![None; profile.label_sets.len()],
+            requests: vec![None; profile.requests.len()],
+            later_ns: profile.start_unix_ns.saturating_sub(self.start_unix_ns()),
         };
         for sample in profile.samples.iter().filter(|sample| keep(sample)) {
             let key = SampleKey {
@@ -75,6 +81,7 @@ impl Builder {
                 wait_reason: sample.wait_reason.map(|id| ids.string(self, id)),
                 labels: ids.label_set(self, sample.labels),
                 creator: sample.creator.map(|id| ids.location(self, id)),
+                serving: ids.serving(self, sample.serving),
             };
             self.add_weight(key, sample.weight());
         }
@@ -88,6 +95,9 @@ struct Ids<'a> {
     locations: Vec<Option<LocationId>>,
     stacks: Vec<Option<StackId>>,
     labels: Vec<Option<LabelSetId>>,
+    requests: Vec<Option<RequestId>>,
+    /// How much later that profile starts.
+    later_ns: u64,
 }
 
 impl Ids<'_> {
@@ -113,6 +123,41 @@ impl Ids<'_> {
         let locations = from.stacks.get(id.index()).map_or(&[][..], Vec::as_slice);
         let locations: Vec<LocationId> = locations.iter().map(|&location| self.location(to, location)).collect();
         once(&mut self.stacks, id.index(), || to.stack(&locations))
+    }
+
+    /// A request that is not in the table is not known.
+    fn serving(&mut self, to: &mut Builder, serving: Serving) -> Serving {
+        let Some(id) = serving.request() else { return serving };
+        if let Some(Some(known)) = self.requests.get(id.index()) {
+            return Serving::Request(*known);
+        }
+        let from = self.from;
+        let Some(request) = from.requests.get(id.index()) else { return Serving::Unknown };
+        let spans: Vec<Span> = request
+            .spans
+            .iter()
+            .map(|span| Span {
+                from_ns: span.from_ns.saturating_add(self.later_ns),
+                to_ns: span.to_ns.saturating_add(self.later_ns),
+                wait_reason: span.wait_reason.map(|id| self.string(to, id)),
+                ..*span
+            })
+            .collect();
+        let new = NewRequest {
+            protocol: request.protocol,
+            method: from.string(request.method),
+            path: from.string(request.path),
+            pattern: from.string(request.pattern),
+            trace_id: from.string(request.trace_id),
+            span_id: from.string(request.span_id),
+            request_id: from.string(request.request_id),
+            goid: request.goid,
+            first_ns: request.first_ns.saturating_add(self.later_ns),
+            last_ns: request.last_ns.saturating_add(self.later_ns),
+            spans,
+        };
+        // The route stays as it is: it may be by the user's own rule.
+        Serving::Request(once(&mut self.requests, id.index(), || to.request_of_route(new, from.string(request.route))))
     }
 
     fn label_set(&mut self, to: &mut Builder, id: LabelSetId) -> LabelSetId {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::State;
+use crate::{Request, Serving, State};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
@@ -33,6 +33,8 @@ ids! {
     StackId;
     /// Index into [`Profile::label_sets`].
     LabelSetId;
+    /// Index into [`Profile::requests`].
+    RequestId;
 }
 
 /// A function of the source.
@@ -79,6 +81,8 @@ pub struct Sample {
     pub labels: LabelSetId,
     /// The `go` statement that started the goroutine.
     pub creator: Option<LocationId>,
+    /// The request that it served.
+    pub serving: Serving,
     /// Observations.
     pub count: u64,
     /// Wall time they stand for, in nanoseconds.
@@ -211,6 +215,8 @@ pub struct Profile {
     pub stacks: Vec<Vec<LocationId>>,
     /// Label sets, each sorted by key; 0 is the empty set.
     pub label_sets: Vec<Vec<(StringId, StringId)>>,
+    /// The requests that were seen being served.
+    pub requests: Vec<Request>,
     /// The samples; no two agree in everything but count and time.
     pub samples: Vec<Sample>,
 }

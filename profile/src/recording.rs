@@ -9,13 +9,15 @@
 //! | rest | gzip of the body |
 //!
 //! The body is in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format: target, start, duration and
-//! accounting, then the tables strings, functions, locations, stacks, label sets and samples, each its length followed by
-//! its entries.
+//! accounting, then the tables strings, functions, locations, stacks, label sets, samples, requests and spans (each with
+//! the index of its request), each its length followed by its entries. Version 1 had no requests: nothing is known of those
+//! of its samples, and its last table are the samples.
 //!
 //! A recording may come from anybody. Reading checks every length before it allocates and every index before it is used,
 //! so that nothing that takes a [`crate::Profile`] has to.
 
 mod check;
+mod entries;
 mod reader;
 mod writer;
 
@@ -25,8 +27,8 @@ pub use writer::write;
 /// The first bytes of a recording.
 pub const MAGIC: [u8; 6] = *b"fgspy\0";
 
-/// The format version that [`write()`] writes, and the only one that [`read()`] reads.
-pub const VERSION: u16 = 1;
+/// The format version that [`write()`] writes. [`read()`] reads it and all before it.
+pub const VERSION: u16 = 2;
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -37,8 +39,10 @@ pub enum Error {
     /// The magic is missing.
     #[error("this is not an fgspy recording: it does not start with \"fgspy\\0\"")]
     NotARecording,
-    /// Another format version.
-    #[error("the recording has format version {found}, this fgspy reads version {VERSION}: use the fgspy that made it")]
+    /// A format version that is not known.
+    #[error(
+        "the recording has format version {found}, this fgspy reads versions 1 to {VERSION}: use the fgspy that made it"
+    )]
     Version {
         /// The version in the file.
         found: u16,

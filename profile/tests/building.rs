@@ -1,7 +1,8 @@
 //! The builder, totals, merge and filter on small profiles with known content.
 
 use fgspy_profile::{
-    Accounting, Builder, Class, Filter, LabelMatch, LabelMatchError, Profile, SampleKey, State, Target, apply, merge,
+    Accounting, Builder, Class, Filter, LabelMatch, LabelMatchError, Profile, SampleKey, Serving, State, Target, apply,
+    merge,
 };
 use regex::Regex;
 
@@ -49,6 +50,7 @@ fn profile(seen: &[Seen]) -> Profile {
             wait_reason: (!seen.reason.is_empty()).then(|| b.string(seen.reason)),
             labels: b.labels(seen.labels),
             creator: Some(root),
+            serving: Serving::Unknown,
         };
         b.add(key, 1, seen.time_ns);
     }
@@ -147,7 +149,15 @@ fn what_agrees_adds_up_and_sums_saturate() {
     let at = b.synthetic("x");
     let stack = b.stack(&[at]);
     let labels = b.labels(&[]);
-    let key = SampleKey { stack, goid: 1, state: State::Running, wait_reason: None, labels, creator: None };
+    let key = SampleKey {
+        stack,
+        goid: 1,
+        state: State::Running,
+        wait_reason: None,
+        labels,
+        creator: None,
+        serving: Serving::Unknown,
+    };
     b.add(key, 1, 10);
     b.add(SampleKey { goid: 2, ..key }, 1, 1);
     b.add(key, 2, 20);
@@ -222,6 +232,7 @@ fn merging_another_process_says_so_and_keeps_colliding_addresses_apart() {
         wait_reason: None,
         labels: b.labels(&[]),
         creator: None,
+        serving: Serving::Unknown,
     };
     b.add(key, 1, 5);
     let both = merge(&a, &b.finish(10, Accounting::default()));

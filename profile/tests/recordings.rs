@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 
 use fgspy_profile::recording::{Error, Limits, read, read_limited, write};
 use fgspy_profile::{
-    Accounting, Builder, Filter, LabelSetId, LocationId, Profile, SampleKey, StackId, State, StringId, Target, Tree,
-    Weight, apply, merge,
+    Accounting, Builder, Filter, Idle, LabelSetId, LocationId, NewRequest, Profile, Protocol, Request, RequestId,
+    SampleKey, Serving, Span, StackId, State, StringId, Target, Tree, Weight, apply, merge,
 };
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -29,6 +29,29 @@ fn profile() -> Profile {
     let unknown = b.synthetic("[running: no perf_event permission]");
     let stacks = [b.stack(&[leaf]), b.stack(&[unknown, leaf]), b.stack(&[])];
     let reason = b.string("chan receive");
+    let span = |from_ns, wait_reason| Span { from_ns, to_ns: from_ns + 9, goid: 3, state: State::Waiting, wait_reason };
+    let serving = [
+        Serving::Unknown,
+        Serving::Nothing,
+        Serving::Idle(Idle::Connection),
+        Serving::Request(b.request(NewRequest {
+            method: "GET",
+            path: "/a/1",
+            trace_id: "4bf9",
+            ..NewRequest::default()
+        })),
+        Serving::Request(b.request(NewRequest {
+            protocol: Protocol::Grpc,
+            path: "/shop.Orders/Get",
+            span_id: "00f0",
+            request_id: "r-1",
+            goid: 3,
+            first_ns: 4,
+            last_ns: 5,
+            spans: vec![span(1, None), span(2, Some(reason))],
+            ..NewRequest::default()
+        })),
+    ];
     let labels = [b.labels(&[]), b.labels(&[("tenant", "Ünïcode \u{0}")])];
     for goid in 0..40u64 {
         let state = State::ALL[goid as usize % State::ALL.len()];
@@ -39,6 +62,7 @@ fn profile() -> Profile {
             wait_reason: (state == State::Waiting).then_some(reason),
             labels: labels[goid as usize % labels.len()],
             creator: (goid % 7 == 0).then_some(leaf),
+            serving: serving[goid as usize % serving.len()],
         };
         b.add(key, goid, goid * 10_101_010);
     }
@@ -73,7 +97,12 @@ fn written(profile: &Profile) -> Vec<u8> {
 
 /// A file with this body.
 fn with_body(body: &[u8]) -> Vec<u8> {
-    let mut file = b"fgspy\0\x01\0".to_vec();
+    with_body_of(2, body)
+}
+
+fn with_body_of(version: u8, body: &[u8]) -> Vec<u8> {
+    let mut file = b"fgspy\0".to_vec();
+    file.extend([version, 0]);
     let mut gzip = GzEncoder::new(&mut file, Compression::fast());
     gzip.write_all(body).unwrap();
     gzip.finish().unwrap();
@@ -99,16 +128,14 @@ fn use_all(profile: &Profile) {
 fn what_is_written_is_read() {
     let profile = profile();
     let file = written(&profile);
-    assert!(file.starts_with(b"fgspy\0\x01\0\x1f\x8b"));
+    assert!(file.starts_with(b"fgspy\0\x02\0\x1f\x8b"));
     assert_eq!(read(file.as_slice()).unwrap(), profile);
     let empty = Builder::new(Target::default(), 0).finish(0, Accounting::default());
     assert_eq!(read(written(&empty).as_slice()).unwrap(), empty);
 }
 
-/// The layout of version 1, byte for byte: if this fails, recordings people have kept can no longer be read. Give the new
-/// layout a new version, and go on reading this one.
-#[test]
-fn the_layout_is_that_of_version_1() {
+/// A profile, and the bytes of its head and of its tables before the samples, which are the same in all versions.
+fn small() -> (Profile, Vec<u8>) {
     let mut b = Builder::new(Target { pid: 7, executable: "/a".into(), ..Target::default() }, 1);
     let f = b.function("f", "g.go", 3);
     let at = b.location(0x80, &[(f, 4)]);
@@ -119,12 +146,13 @@ fn the_layout_is_that_of_version_1() {
         wait_reason: Some(b.string("select")),
         labels: b.labels(&[("k", "v")]),
         creator: Some(at),
+        serving: Serving::Unknown,
     };
     b.add_weight(key, Weight { count: 6, time_ns: 300, variance_us2: 11 });
     let accounting = Accounting { rate_hz: 1.0, ticks: 9, max_cpu: Some(1.0), ..Accounting::default() };
     let profile = b.finish(2, Accounting { remarks: vec!["r".into()], ..accounting });
     #[rustfmt::skip]
-    let expected = [
+    let bytes = vec![
         7, 2, b'/', b'a', 0, 0, 0, 0, 0, 0, 0, // target
         1, 2, // start, duration
         0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // accounting
@@ -134,10 +162,59 @@ fn the_layout_is_that_of_version_1() {
         1, 0x80, 1, 1, 0, 4, // locations: address, lines
         1, 1, 0, // stacks
         2, 0, 1, 4, 5, // label sets
-        1, 0, 5, 4, 1, 3, 1, 1, 0, 6, 0xac, 2, 11, // samples
     ];
+    (profile, bytes)
+}
+
+/// The layout of version 2, byte for byte: if this fails, recordings people have kept can no longer be read. Give the new
+/// layout a new version, and go on reading this one.
+#[test]
+fn the_layout_is_that_of_version_2() {
+    let (mut profile, mut expected) = small();
+    let s = StringId;
+    let span = Span { from_ns: 3, to_ns: 4, goid: 6, state: State::Waiting, wait_reason: Some(s(3)) };
+    let (method, path, pattern, route) = (s(1), s(2), s(3), s(4));
+    let (trace_id, span_id, request_id, protocol) = (s(5), s(0), s(1), Protocol::Grpc);
+    let (goid, first_ns, last_ns) = (5, 300, 8);
+    let ids = Request {
+        protocol,
+        method,
+        path,
+        pattern,
+        route,
+        trace_id,
+        span_id,
+        request_id,
+        goid,
+        first_ns,
+        last_ns,
+        spans: vec![],
+    };
+    profile.requests = vec![ids.clone(), Request { spans: vec![span], ..ids }];
+    profile.samples[0].serving = Serving::Request(RequestId(1));
+    #[rustfmt::skip]
+    expected.extend([
+        1, 0, 5, 4, 1, 3, 1, 1, 0, 3, 1, 6, 0xac, 2, 11, // samples
+        2, 2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8, // requests
+        2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8,
+        1, 1, 3, 4, 6, 4, 1, 3, // spans: request, from, to, goroutine, state, reason
+    ]);
     assert_eq!(body(&written(&profile)), expected);
     assert_eq!(read(with_body(&expected).as_slice()).unwrap(), profile);
+    let words = [(Serving::Unknown, vec![0]), (Serving::Nothing, vec![1]), (Serving::Idle(Idle::Worker), vec![2, 3])];
+    for (serving, bytes) in words {
+        assert_eq!(postcard::to_stdvec(&serving).unwrap(), bytes);
+    }
+}
+
+/// Recordings that people have kept.
+#[test]
+fn version_1_is_still_read() {
+    let (profile, mut old) = small();
+    old.extend([1, 0, 5, 4, 1, 3, 1, 1, 0, 6, 0xac, 2, 11]);
+    assert_eq!(read(with_body_of(1, &old).as_slice()).unwrap(), profile);
+    old.push(0);
+    assert!(matches!(read(with_body_of(1, &old).as_slice()), Err(Error::TrailingBytes(1))));
 }
 
 #[test]
@@ -155,8 +232,10 @@ fn other_files_are_told_apart() {
     assert!(matches!(read(&b"\x1f\x8b\x08\0\0\0\0\0\0\0"[..]), Err(Error::NotARecording)));
     assert!(matches!(read(&b"{}"[..]), Err(Error::NotARecording)));
     let mut newer = written(&profile());
-    newer[6] = 2;
-    assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 2 })));
+    newer[6] = 3;
+    assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 3 })));
+    newer[6] = 0;
+    assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 0 })));
     let mut damaged = written(&profile());
     let middle = damaged.len() / 2;
     damaged[middle] ^= 0xff;
@@ -213,10 +292,10 @@ fn limits_hold() {
     assert!(matches!(read_limited(file.as_slice(), less), Err(Error::TooLarge { limit }) if limit == bytes - 1));
     let p = profile();
     let entries = (p.strings.len() + p.functions.len() + p.locations.len() + p.stacks.len()) as u64
-        + (p.label_sets.len() + p.samples.len()) as u64;
+        + (p.label_sets.len() + p.samples.len() + p.requests.len() + 2) as u64;
     read_limited(file.as_slice(), Limits { entries, ..limits }).unwrap();
     let error = read_limited(file.as_slice(), Limits { entries: entries - 1, ..limits }).unwrap_err();
-    assert!(matches!(error, Error::TooManyEntries { table: "sample", found: 40, .. }), "{error:?}");
+    assert!(matches!(error, Error::TooManyEntries { table: "span", found: 2, .. }), "{error:?}");
     read_limited(file.as_slice(), Limits { depth: 3, ..limits }).unwrap();
     let error = read_limited(file.as_slice(), Limits { depth: 2, ..limits }).unwrap_err();
     assert_eq!(error.to_string(), "the recording contradicts itself: stack 1 is 3 frames deep, more than 2");
@@ -253,17 +332,27 @@ fn every_index_is_checked() {
     refused(&|p| p.strings.clear(), "string 0 is not the empty string");
     refused(&|p| p.label_sets[0].push((StringId(0), StringId(0))), "label set 0 is not the empty set");
     refused(&|p| p.accounting.rate_hz = f64::NAN, "the rate or the budget is not a number");
-    refused(&|p| p.functions[1].name.0 = beyond, "function 1 points to string 1000000, but there are 8");
-    refused(&|p| p.functions[0].file.0 = beyond, "function 0 points to string 1000000, but there are 8");
+    refused(&|p| p.functions[1].name.0 = beyond, "function 1 points to string 1000000, but there are 15");
+    refused(&|p| p.functions[0].file.0 = beyond, "function 0 points to string 1000000, but there are 15");
     refused(&|p| p.locations[1].lines.clear(), "location 1 has no lines");
     refused(&|p| p.locations[0].lines[1].function.0 = beyond, "location 0 points to function 1000000, but there are 3");
     refused(&|p| p.stacks[0][0] = LocationId(2), "stack 0 points to location 2, but there are 2");
-    refused(&|p| p.label_sets[1][0].0 = StringId(beyond), "label set 1 points to string 1000000, but there are 8");
-    refused(&|p| p.label_sets[1][0].1 = StringId(beyond), "label set 1 points to string 1000000, but there are 8");
+    refused(&|p| p.label_sets[1][0].0 = StringId(beyond), "label set 1 points to string 1000000, but there are 15");
+    refused(&|p| p.label_sets[1][0].1 = StringId(beyond), "label set 1 points to string 1000000, but there are 15");
     refused(&|p| p.samples[9].stack = StackId(3), "sample 9 points to stack 3, but there are 3");
     refused(&|p| p.samples[9].labels = LabelSetId(2), "sample 9 points to label set 2, but there are 2");
-    refused(&|p| p.samples[9].wait_reason = Some(StringId(8)), "sample 9 points to string 8, but there are 8");
+    refused(&|p| p.samples[9].wait_reason = Some(StringId(15)), "sample 9 points to string 15, but there are 15");
     refused(&|p| p.samples[9].creator = Some(LocationId(2)), "sample 9 points to location 2, but there are 2");
+    refused(
+        &|p| p.samples[9].serving = Serving::Request(RequestId(2)),
+        "sample 9 points to request 2, but there are 2",
+    );
+    refused(&|p| p.requests[1].route.0 = beyond, "request 1 points to string 1000000, but there are 15");
+    refused(&|p| p.requests[0].trace_id.0 = 15, "request 0 points to string 15, but there are 15");
+    refused(
+        &|p| p.requests[1].spans[0].wait_reason = Some(StringId(15)),
+        "request 1 points to string 15, but there are 15",
+    );
 }
 
 proptest! {
@@ -297,7 +386,7 @@ proptest! {
     #[test]
     fn random_files_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..400), magic in any::<bool>()) {
         if magic {
-            bytes.splice(..0, *b"fgspy\0\x01\0");
+            bytes.splice(..0, *b"fgspy\0\x02\0");
         }
         prop_assert!(read(bytes.as_slice()).is_err());
     }

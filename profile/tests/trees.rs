@@ -1,6 +1,6 @@
 //! The tree of all stacks.
 
-use fgspy_profile::{Accounting, Builder, Class, Profile, SampleKey, StackId, State, Target, Tree, What};
+use fgspy_profile::{Accounting, Builder, Class, Profile, SampleKey, Serving, StackId, State, Target, Tree, What};
 
 struct Make(Builder);
 
@@ -25,7 +25,11 @@ impl Make {
     fn add(&mut self, stack: StackId, state: State, reason: Option<&str>, time_ns: u64) {
         let wait_reason = reason.map(|reason| self.0.string(reason));
         let labels = self.0.labels(&[]);
-        self.0.add(SampleKey { stack, goid: time_ns, state, wait_reason, labels, creator: None }, 1, time_ns);
+        self.0.add(
+            SampleKey { stack, goid: time_ns, state, wait_reason, labels, creator: None, serving: Serving::Unknown },
+            1,
+            time_ns,
+        );
     }
 
     fn finish(self) -> Profile {

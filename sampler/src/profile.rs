@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use fgspy_goroutines::{Runtime, symbolize};
 use fgspy_kernel::KernelSymbols;
 use fgspy_memory::Mapping;
-use fgspy_profile::{Builder, LocationId, Profile, SampleKey, StackId, State, Target};
+use fgspy_profile::{Builder, LocationId, Profile, SampleKey, Serving, StackId, State, Target};
 
 use crate::aggregate::{Cell, RawLabelsId, RawStack, RawStackId};
 use crate::record::Recording;
@@ -77,7 +77,8 @@ impl Lookup<'_> {
             Some(stack) => self.stack(stack, cell.start_pc),
             None => self.unknown_stack(self.unknown_place(cell.state), cell.start_pc),
         };
-        SampleKey { stack, goid: 0, state: cell.state, wait_reason, labels: self.labels(cell.labels), creator }
+        let (labels, serving) = (self.labels(cell.labels), Serving::Unknown);
+        SampleKey { stack, goid: 0, state: cell.state, wait_reason, labels, creator, serving }
     }
 
     /// What is shown for a place that is not known.

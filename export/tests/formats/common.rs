@@ -1,6 +1,6 @@
 //! Small profiles with known content.
 
-use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, State, Target, Weight};
+use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, Serving, State, Target, Weight};
 
 pub(crate) const MS: u64 = 1_000_000;
 
@@ -55,6 +55,7 @@ pub(crate) fn shop() -> Profile {
         wait_reason,
         labels,
         creator: (goid > 1).then_some(main),
+        serving: Serving::Unknown,
     };
     let computing = b.stack(&[sum, main]);
     let locking = b.stack(&[lock, price, main]);
@@ -112,6 +113,7 @@ pub(crate) fn profile(seen: &[Seen<'_>]) -> Profile {
             wait_reason: (!seen.reason.is_empty()).then(|| b.string(seen.reason)),
             labels: b.labels(seen.labels),
             creator: None,
+            serving: Serving::Unknown,
         };
         b.add(key, seen.count, seen.time_ns);
     }

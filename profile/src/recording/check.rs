@@ -1,7 +1,7 @@
 //! Whether the tables of a profile fit together.
 
 use super::Error;
-use crate::{Accounting, Location, Profile, StringId};
+use crate::{Accounting, Location, Profile, Request, StringId};
 
 /// Checks what [`super::read_limited`] promises.
 pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
@@ -43,7 +43,8 @@ pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
             string(profile, "label set", index, value)?;
         }
     }
-    samples(profile)
+    samples(profile)?;
+    requests(profile)
 }
 
 fn samples(profile: &Profile) -> Result<(), Error> {
@@ -55,6 +56,22 @@ fn samples(profile: &Profile) -> Result<(), Error> {
         }
         if let Some(creator) = sample.creator {
             within("sample", index, "location", creator.index(), profile.locations.len())?;
+        }
+        if let Some(request) = sample.serving.request() {
+            within("sample", index, "request", request.index(), profile.requests.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn requests(profile: &Profile) -> Result<(), Error> {
+    for (index, request) in profile.requests.iter().enumerate() {
+        let Request { method, path, pattern, route, trace_id, span_id, request_id, .. } = *request;
+        for text in [method, path, pattern, route, trace_id, span_id, request_id] {
+            string(profile, "request", index, text)?;
+        }
+        for reason in request.spans.iter().filter_map(|span| span.wait_reason) {
+            string(profile, "request", index, reason)?;
         }
     }
     Ok(())
@@ -68,7 +85,7 @@ fn string(profile: &Profile, table: &str, entry: usize, id: StringId) -> Result<
     within(table, entry, "string", id.index(), profile.strings.len())
 }
 
-fn within(table: &str, entry: usize, of: &str, index: usize, length: usize) -> Result<(), Error> {
+pub(super) fn within(table: &str, entry: usize, of: &str, index: usize, length: usize) -> Result<(), Error> {
     if index < length {
         Ok(())
     } else {

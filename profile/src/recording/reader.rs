@@ -5,13 +5,14 @@ use std::io::{self, Read};
 use flate2::read::GzDecoder;
 use serde::de::DeserializeOwned;
 
+use super::entries::{RequestEntry, SampleV1, SpanEntry};
 use super::{Error, MAGIC, VERSION, check};
-use crate::Profile;
+use crate::{Profile, Request, Sample};
 
 /// How much of a recording to put up with.
 ///
-/// An entry takes at most 80 bytes in memory and an element of an entry at most four times its bytes in the file, so the
-/// default bounds the memory by about 3.5 GB; a recording that is not hostile takes a small part of that.
+/// An entry takes at most 100 bytes in memory and an element of an entry at most four times its bytes in the file, so the
+/// default bounds the memory by about 4 GB; a recording that is not hostile takes a small part of that.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the unpacked body.
@@ -49,13 +50,13 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
         return Err(Error::Truncated);
     }
     let found = u16::from_le_bytes([low, high]);
-    if found != VERSION {
+    if !(1..=VERSION).contains(&found) {
         return Err(Error::Version { found });
     }
     let body = unpack(input, limits.bytes)?;
     let mut body = Body { rest: &body, entries_left: limits.entries, limit: limits.entries };
     let (target, start_unix_ns, duration_ns, accounting) = body.take("head")?;
-    let profile = Profile {
+    let mut profile = Profile {
         target,
         start_unix_ns,
         duration_ns,
@@ -65,13 +66,33 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
         locations: body.table("location")?,
         stacks: body.table("stack")?,
         label_sets: body.table("label set")?,
-        samples: body.table("sample")?,
+        samples: Vec::new(),
+        requests: Vec::new(),
     };
+    if found == 1 {
+        profile.samples = body.table_of::<SampleV1, Sample>("sample")?;
+    } else {
+        profile.samples = body.table("sample")?;
+        profile.requests = body.table_of::<RequestEntry, Request>("request")?;
+        spans(&mut profile.requests, body.table("span")?)?;
+    }
     if !body.rest.is_empty() {
         return Err(Error::TrailingBytes(body.rest.len()));
     }
     check::check(&profile, limits.depth)?;
     Ok(profile)
+}
+
+/// Gives each request its spans.
+fn spans(requests: &mut [Request], spans: Vec<SpanEntry>) -> Result<(), Error> {
+    let count = requests.len();
+    for (index, (request, span)) in spans.into_iter().enumerate() {
+        match requests.get_mut(request as usize) {
+            Some(request) => request.spans.push(span),
+            None => check::within("span", index, "request", request as usize, count)?,
+        }
+    }
+    Ok(())
 }
 
 fn read_up_to(input: &mut impl Read, mut buffer: &mut [u8]) -> io::Result<usize> {
@@ -116,6 +137,11 @@ impl Body<'_> {
     }
 
     fn table<T: DeserializeOwned>(&mut self, table: &'static str) -> Result<Vec<T>, Error> {
+        self.table_of::<T, T>(table)
+    }
+
+    /// A table whose entries stand otherwise in the file than in memory.
+    fn table_of<E: DeserializeOwned, T: From<E>>(&mut self, table: &'static str) -> Result<Vec<T>, Error> {
         let found: u64 = self.take(table)?;
         let too_many = || Error::TooManyEntries { table, found, limit: self.limit };
         self.entries_left = self.entries_left.checked_sub(found).ok_or_else(too_many)?;
@@ -125,7 +151,7 @@ impl Body<'_> {
         }
         let mut entries = Vec::with_capacity(found as usize);
         for _ in 0..found {
-            entries.push(self.take(table)?);
+            entries.push(T::from(self.take::<E>(table)?));
         }
         Ok(entries)
     }

@@ -6,6 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Serialize;
 
+use super::entries::{RequestEntry, SpanEntry};
 use super::{MAGIC, VERSION};
 use crate::Profile;
 
@@ -22,6 +23,13 @@ pub fn write(profile: &Profile, mut out: impl Write) -> io::Result<()> {
     table(&mut body, &profile.stacks)?;
     table(&mut body, &profile.label_sets)?;
     table(&mut body, &profile.samples)?;
+    put(&mut body, &(profile.requests.len() as u64))?;
+    profile.requests.iter().try_for_each(|request| put(&mut body, &RequestEntry::from(request)))?;
+    let spans = profile.requests.iter().map(|request| request.spans.len() as u64).sum::<u64>();
+    put(&mut body, &spans)?;
+    for (index, request) in profile.requests.iter().enumerate() {
+        request.spans.iter().try_for_each(|&span| put(&mut body, &SpanEntry::from((index as u32, span))))?;
+    }
     let gzip = body.into_inner().map_err(io::IntoInnerError::into_error)?;
     gzip.finish()?.flush()
 }

@@ -41,7 +41,7 @@ impl<'a> Places<'a> {
 
 #[cfg(test)]
 mod tests {
-    use fgspy_profile::{Builder, SampleKey, State, Target};
+    use fgspy_profile::{Builder, SampleKey, Serving, State, Target};
 
     use super::*;
 
@@ -59,7 +59,8 @@ mod tests {
         let stack = builder.stack(&locations);
         let (labels, reason) = (builder.labels(&[]), builder.string("sleep"));
         for (state, wait_reason) in [(State::Waiting, Some(reason)), (State::Running, None)] {
-            let key = SampleKey { stack, goid: 1, state, wait_reason, labels, creator: None };
+            let key =
+                SampleKey { stack, goid: 1, state, wait_reason, labels, creator: None, serving: Serving::Unknown };
             builder.add(key, 1, 10);
         }
         let profile = builder.finish(10, Default::default());
