@@ -190,6 +190,9 @@ impl Reader {
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
         for (number, batch) in wanted.chunks(BATCH).enumerate() {
+            if let Some(finder) = &mut self.requests {
+                finder.begin(runtime, memory, batch.iter().map(|wanted| wanted.index))?;
+            }
             let mut jobs = self.read_batch(runtime, memory, batch, number * BATCH, sink)?;
             if jobs.is_empty() {
                 continue;
@@ -202,6 +205,7 @@ impl Reader {
             self.confirm(runtime, memory, &mut jobs)?;
             self.find_requests(runtime, memory, &mut jobs, |_| true)?;
             if let Some(finder) = &mut self.requests {
+                finder.end(runtime, memory, &mut jobs.iter_mut().map(Job::sought).collect::<Vec<_>>())?;
                 jobs.iter().for_each(|job| finder.count(&job.request));
             }
             jobs.iter().for_each(|job| sink(job.asked, Sight::Seen(job.observation(&self.arena, &self.all))));

@@ -79,8 +79,9 @@ var wanted = []table{
 		"lockedg", "vdsoSP", "vdsoPC",
 	}, size("m")),
 	structure("p", []string{
-		"id", "status", "link", "schedtick", "syscalltick", "m", "runqhead", "runqtail", "runq", "runnext",
+		"id", "status", "link", "schedtick", "syscalltick", "m", "mcache", "runqhead", "runqtail", "runq", "runnext",
 	}),
+	structure("mcache", []string{"flushGen"}),
 	structure("schedt", []string{
 		"midle", "nmidle", "pidle", "npidle", "nmspinning", "runq.head", "runq.tail", "disable.user", "disable.runnable",
 		"gcwaiting",

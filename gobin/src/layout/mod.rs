@@ -13,8 +13,8 @@ mod table;
 pub use func_kind::{FuncIds, FuncKind};
 pub use requests::{ContextLayout, HttpLayout, MapsLayout, TablesLayout};
 pub use structs::{
-    BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, ModuleDataLayout, PLayout,
-    PStatus, SchedLayout, SudogLayout,
+    BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, McacheLayout,
+    ModuleDataLayout, PLayout, PStatus, SchedLayout, SudogLayout,
 };
 
 use crate::{Arch, GoVersion};
@@ -30,6 +30,8 @@ pub struct Layout {
     pub m: MLayout,
     /// `type p`: the right to run Go code.
     pub p: PLayout,
+    /// `type mcache`: a p's cache of free memory.
+    pub mcache: McacheLayout,
     /// Values of `p.status`.
     pub p_status: PStatus,
     /// `type schedt`, the type of the variable `runtime.sched`.

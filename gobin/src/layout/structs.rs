@@ -142,6 +142,8 @@ pub struct PLayout {
     pub syscalltick: u32,
     /// `m` (address): the thread that holds it, or 0.
     pub m: u32,
+    /// `mcache` (address): its cache of free memory, see [`McacheLayout`].
+    pub mcache: u32,
     /// `runqhead` (u32): first used slot of `runq`, modulo its length 256.
     pub runqhead: u32,
     /// `runqtail` (u32): first free slot of `runq`, modulo its length 256.
@@ -150,6 +152,16 @@ pub struct PLayout {
     pub runq: u32,
     /// `runnext` (address): the goroutine to run next, or 0.
     pub runnext: u32,
+}
+
+/// Offsets in `type mcache` (`runtime/mcache.go`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct McacheLayout {
+    /// `flushGen` (u32): the garbage collection after which it was last emptied. A p does so before it takes any memory
+    /// that a collection has freed (`mcache.prepareForSweep`).
+    #[serde(rename = "flushGen")]
+    pub flush_gen: u32,
 }
 
 /// Values of `p.status`.

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::requests::{ContextLayout, HttpLayout, MapsLayout, TablesLayout};
 use super::structs::{
-    BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, ModuleDataLayout, PLayout,
-    PStatus, SchedLayout, SudogLayout,
+    BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, McacheLayout,
+    ModuleDataLayout, PLayout, PStatus, SchedLayout, SudogLayout,
 };
 use super::{FuncIds, Layout};
 use crate::{Arch, GoVersion};
@@ -51,6 +51,7 @@ struct Entry {
     gobuf: GobufLayout,
     m: MLayout,
     p: PLayout,
+    mcache: McacheLayout,
     pstatus: PStatus,
     schedt: SchedLayout,
     moduledata: ModuleDataLayout,
@@ -89,6 +90,7 @@ impl Entry {
             gobuf: self.gobuf,
             m: self.m,
             p: self.p,
+            mcache: self.mcache,
             p_status: self.pstatus,
             sched: self.schedt,
             moduledata: self.moduledata,

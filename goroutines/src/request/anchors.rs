@@ -72,7 +72,7 @@ const ROLES: [(Role, &[&str]); 8] = [
 ];
 
 /// Functions between one with a role and the next, which are called by way of a table or a closure.
-const BETWEEN: [&str; 9] = [
+const BETWEEN: [&str; 13] = [
     "net/http.Handler.ServeHTTP-fm",
     "net/http.initALPNRequest.ServeHTTP",
     "net/http.(*initALPNRequest).ServeHTTP",
@@ -82,6 +82,10 @@ const BETWEEN: [&str; 9] = [
     "net/http/internal/http2.Handler.ServeHTTP-fm",
     "net/http.HandlerFunc.ServeHTTP",
     "net/http.(*HandlerFunc).ServeHTTP",
+    "google.golang.org/grpc.(*Server).serveStreams.func1.1",
+    "google.golang.org/grpc.(*Server).serveStreams.func2.1",
+    "google.golang.org/grpc.(*Server).serveStreams.func2.2",
+    "google.golang.org/grpc.(*Server).serveStreams.func3.1",
 ];
 
 /// A function, and how large its frame is.
@@ -127,6 +131,11 @@ impl Anchors {
     /// Whether the program has any function that serves requests.
     pub(super) fn serve_anything(&self) -> bool {
         self.functions.iter().any(|(_, role)| matches!(role, Role::Connection | Role::RunHandler | Role::Stream))
+    }
+
+    /// Whether the program has gRPC's server.
+    pub(super) fn serve_calls(&self) -> bool {
+        self.functions.iter().any(|(_, role)| *role == Role::Stream)
     }
 
     /// The role of the function that made the call before the return address `vaddr`.

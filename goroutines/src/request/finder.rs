@@ -1,17 +1,20 @@
 //! From the stacks of goroutines to their requests.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use fgspy_memory::{Memory, ReadError};
+use fgspy_memory::{Range, ReadError};
 
 use super::anchors::{Anchors, Roots};
 use super::frames::Frames;
-use super::look::{Found, Look, No, Shared, Start};
-use super::{Request, RequestCounts, RequestOptions, Served, plan, search};
+use super::generation::Generation;
+use super::look::{Look, No, Searched, Shared, Start};
+use super::types::Types;
+use super::{Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
+use crate::bytes::words;
 use crate::unwind::StackBytes;
 use crate::{G, Runtime};
 
@@ -73,14 +76,33 @@ pub(crate) struct Sought<'a> {
     pub(crate) answer: &'a mut Answer,
 }
 
+/// What is remembered of a goroutine.
+#[derive(Debug)]
+struct Memory {
+    goid: u64,
+    /// Its last request.
+    request: Option<Arc<Request>>,
+    /// Its connection, if it serves one.
+    connection: Option<u64>,
+    /// It was on the move when it was last read: it may well be at the next time.
+    moved: bool,
+}
+
 /// Finds the requests of the goroutines of one program.
 pub(crate) struct Finder {
     options: RequestOptions,
     anchors: Anchors,
     roots: Roots,
     frames: RefCell<Frames>,
-    /// By number of the g: whose it was, and its last request.
-    known: HashMap<u32, (u64, Arc<Request>)>,
+    hint: Cell<Option<usize>>,
+    types: RefCell<Types>,
+    generation: Generation,
+    /// The memory's, when the present batch was begun.
+    began: Option<u64>,
+    /// By number of the g: the response that its connection was at work on when the present batch was begun.
+    before: HashMap<u32, u64>,
+    /// By number of the g.
+    known: HashMap<u32, Memory>,
     counts: RequestCounts,
 }
 
@@ -91,6 +113,11 @@ impl Finder {
             anchors: Anchors::find(&runtime.binary),
             roots: Roots::default(),
             frames: RefCell::default(),
+            hint: Cell::default(),
+            types: RefCell::default(),
+            generation: Generation::default(),
+            began: None,
+            before: HashMap::new(),
             known: HashMap::new(),
             counts: RequestCounts::default(),
         }
@@ -109,6 +136,50 @@ impl Finder {
         self.counts.add(answer.served());
     }
 
+    /// Makes a note of what must be known from before a batch of g's is read.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(crate) fn begin(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn fgspy_memory::Memory,
+        batch: impl Iterator<Item = u32>,
+    ) -> Result<(), ReadError> {
+        (self.began, self.before) = (None, HashMap::new());
+        if !self.serves_anything() {
+            return Ok(());
+        }
+        let mut asked = Vec::new();
+        for index in batch {
+            let Some(known) = self.known.get_mut(&index).filter(|known| known.moved) else { continue };
+            known.moved = false;
+            asked.extend(known.connection.map(|connection| (index, connection)));
+        }
+        let offset = u64::from(runtime.layout.http.conn_cur_req);
+        let asked_ranges = asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
+        let mut ranges: Vec<Range> = asked_ranges.collect();
+        ranges.extend(self.generation.ranges(runtime));
+        let (mut bytes, mut got) = (Vec::new(), Vec::new());
+        memory.read_ranges(&ranges, &mut bytes, &mut got)?;
+        let (asked_bytes, bytes) = bytes.split_at_checked(8 * asked.len()).unwrap_or((&[], &[]));
+        let (asked_got, got) = got.split_at_checked(asked.len()).unwrap_or((&[], &[]));
+        let responses = asked.iter().zip(words(asked_bytes)).zip(asked_got).filter(|(_, got)| **got == 8);
+        self.before.extend(responses.map(|(((index, _), response), _)| (*index, response)));
+        self.began = self.generation.value(bytes, got);
+        if self.began.is_none() {
+            self.generation.resolve(runtime, memory)?;
+            self.began = self.generation_now(runtime, memory)?;
+        }
+        Ok(())
+    }
+
+    fn generation_now(&self, runtime: &Runtime, memory: &dyn fgspy_memory::Memory) -> Result<Option<u64>, ReadError> {
+        let (mut bytes, mut got) = (Vec::new(), Vec::new());
+        memory.read_ranges(&self.generation.ranges(runtime), &mut bytes, &mut got)?;
+        Ok(self.generation.value(&bytes, &got))
+    }
+
     /// What a stack says that was walked to its root.
     pub(crate) fn walked(&mut self, runtime: &Runtime, g: &G, pcs: &[u64], stack: StackBytes<'_>) -> Answer {
         let frames = self.frames.get_mut();
@@ -118,7 +189,7 @@ impl Finder {
     /// What the start function of a goroutine says whose stack was not walked.
     pub(crate) fn unwalked(&mut self, runtime: &Runtime, g: &G) -> Answer {
         let root = self.roots.root(&runtime.binary, &self.anchors, g.start_pc.wrapping_sub(runtime.bias));
-        Answer::to_do(plan::unwalked(root))
+        Answer::to_do(plan::unwalked(&self.anchors, root))
     }
 
     /// Looks for the requests of goroutines of which it is known where to look.
@@ -128,22 +199,35 @@ impl Finder {
     pub(crate) fn look(
         &mut self,
         runtime: &Runtime,
-        memory: &dyn Memory,
+        memory: &dyn fgspy_memory::Memory,
         sought: &mut [Sought<'_>],
     ) -> Result<(), ReadError> {
+        if self.anchors.serve_calls() && !self.types.get_mut().are_known() {
+            self.types = RefCell::new(Types::find(runtime, memory));
+        }
         let reads = Reads::default();
-        let shared =
-            Shared { runtime, reads: &reads, anchors: &self.anchors, frames: &self.frames, options: self.options };
-        let tasks = sought.iter_mut().map(|sought| -> Task<'_, Result<Found, No>> {
+        let shared = Shared {
+            runtime,
+            reads: &reads,
+            anchors: &self.anchors,
+            frames: &self.frames,
+            options: self.options,
+            hint: &self.hint,
+            types: &self.types,
+        };
+        let tasks = sought.iter_mut().map(|sought| -> Task<'_, Searched> {
             let start = std::mem::take(&mut sought.answer.0);
-            let look = Look { shared: &shared, g: *sought.g, address: sought.address };
+            let known = self.known.get(&sought.index).filter(|known| known.goid == sought.g.goid);
+            let last = known.and_then(|known| known.request.clone());
+            let before = self.before.get(&sought.index).copied().filter(|_| known.is_some());
+            let look = Look { shared: &shared, g: *sought.g, address: sought.address, before, last };
             Box::pin(search::search(look, start_of(start)))
         });
         let tasks: Vec<_> = tasks.collect();
         let results = batch::run(memory, &reads, tasks)?;
-        for (sought, result) in sought.iter_mut().zip(results) {
-            let result = result.unwrap_or(Err(No::Unknown(super::Mismatch::TooLarge)));
-            sought.answer.0 = match result.and_then(|found| self.accept(sought.index, sought.g.goid, found)) {
+        for (sought, searched) in sought.iter_mut().zip(results) {
+            let searched = searched.unwrap_or(Searched::no(No::Unknown(Mismatch::TooLarge)));
+            sought.answer.0 = match self.accept(sought.index, sought.g.goid, searched) {
                 Ok(request) => Known::Found(request),
                 Err(no) => Known::No(no),
             };
@@ -153,16 +237,51 @@ impl Finder {
 
     /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
     /// earlier, and a request that has ended does not come back.
-    fn accept(&mut self, index: u32, goid: u64, found: Found) -> Result<Arc<Request>, No> {
-        let known = self.known.get(&index).filter(|(whose, known)| *whose == goid && **known == *found.request);
-        if let Some((_, known)) = known {
-            return Ok(Arc::clone(known));
-        }
+    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Arc<Request>, No> {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        self.known.insert(index, (goid, Arc::clone(&found.request)));
-        if found.certain { Ok(found.request) } else { Err(No::Torn) }
+        let fresh = Memory { goid, request: None, connection: None, moved: false };
+        let known = self.known.entry(index).or_insert(fresh);
+        if known.goid != goid {
+            *known = Memory { goid, request: None, connection: None, moved: false };
+        }
+        known.moved = true;
+        known.connection = searched.connection.or(known.connection);
+        let found = searched.found?;
+        let is_known = known.request.as_ref().is_some_and(|known| known.identity == found.request.identity);
+        known.request = Some(Arc::clone(&found.request));
+        if found.certain || is_known { Ok(found.request) } else { Err(No::Torn) }
+    }
+
+    /// Takes back answers of the present batch that were read from memory which was used for something else meanwhile,
+    /// for all that is known: a garbage collection ended, and the goroutine went on.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(crate) fn end(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn fgspy_memory::Memory,
+        answered: &mut [Sought<'_>],
+    ) -> Result<(), ReadError> {
+        let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.0, Known::Found(_));
+        let mut found: Vec<&mut Sought<'_>> = answered.iter_mut().filter(is_found).collect();
+        if found.is_empty() || (self.began.is_some() && self.generation_now(runtime, memory)? == self.began) {
+            return Ok(());
+        }
+        let size = runtime.layout.g.size as usize;
+        let ranges: Vec<Range> = found.iter().map(|sought| Range { addr: sought.address, len: size }).collect();
+        let (mut bytes, mut got) = (Vec::new(), Vec::new());
+        memory.read_ranges(&ranges, &mut bytes, &mut got)?;
+        for ((sought, copy), got) in found.iter_mut().zip(bytes.chunks_exact(size.max(1))).zip(got) {
+            let again = G::decode(&runtime.layout, copy).filter(|_| got == size);
+            if !again.is_some_and(|again| sought.g.same_as(&again)) {
+                sought.answer.0 = Known::No(No::Torn);
+                self.known.remove(&sought.index);
+            }
+        }
+        Ok(())
     }
 }
 

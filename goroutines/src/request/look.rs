@@ -1,13 +1,14 @@
 //! What a search for one goroutine's request starts from, and how it may end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use fgspy_memory::Range;
 
 use super::anchors::{Anchors, Root};
 use super::frames::Frames;
-use super::{Idle, Mismatch, Request, RequestOptions};
+use super::types::Types;
+use super::{Idle, Mismatch, Protocol, Request, RequestOptions};
 use crate::batch::Reads;
 use crate::{G, Runtime};
 
@@ -33,6 +34,8 @@ pub(super) struct Slots {
     pub(super) mux: Vec<u64>,
     /// The arguments and the frame of `handleStream`.
     pub(super) stream: Option<Vec<u64>>,
+    /// The goroutine may have served other calls before: it is one of a pool.
+    pub(super) reused: bool,
     /// Whether these are frames of calls that are being made; else they may have returned.
     pub(super) certain: bool,
 }
@@ -55,6 +58,25 @@ pub(super) struct Found {
     pub(super) certain: bool,
 }
 
+/// How a search ended.
+#[derive(Clone, Debug)]
+pub(super) struct Searched {
+    /// The connection that the goroutine serves, one request after the other.
+    pub(super) connection: Option<u64>,
+    pub(super) found: Result<Found, No>,
+}
+
+impl Searched {
+    pub(super) const fn no(no: No) -> Searched {
+        Searched { connection: None, found: Err(no) }
+    }
+
+    /// It is the request that was seen before.
+    pub(super) const fn known(request: Arc<Request>) -> Searched {
+        Searched { connection: None, found: Ok(Found { request, certain: true }) }
+    }
+}
+
 /// What all searches share.
 pub(super) struct Shared<'a> {
     pub(super) runtime: &'a Runtime,
@@ -62,6 +84,9 @@ pub(super) struct Shared<'a> {
     pub(super) anchors: &'a Anchors,
     pub(super) frames: &'a RefCell<Frames>,
     pub(super) options: RequestOptions,
+    /// Which word of the frame of `serverHandler.ServeHTTP`, counted from its upper end, was found to be the request.
+    pub(super) hint: &'a Cell<Option<usize>>,
+    pub(super) types: &'a RefCell<Types>,
 }
 
 /// A search for the request of one goroutine.
@@ -70,6 +95,10 @@ pub(super) struct Look<'a> {
     /// Its g, as first read, and where that is.
     pub(super) g: G,
     pub(super) address: u64,
+    /// The response that its connection was at work on before the g was read.
+    pub(super) before: Option<u64>,
+    /// The request that it was last seen to serve.
+    pub(super) last: Option<Arc<Request>>,
 }
 
 /// How a g that is read again compares with what it was.
@@ -96,6 +125,21 @@ impl Look<'_> {
             Some(again) if again.goid == self.g.goid && again.status().is_some() => Since::Alive,
             _ => Since::Gone,
         }
+    }
+}
+
+impl Look<'_> {
+    /// Whether an address is in the program's own segments.
+    pub(super) fn is_static(&self, address: u64) -> bool {
+        let runtime = self.shared.runtime;
+        let vaddr = address.wrapping_sub(runtime.bias);
+        runtime.binary.segments().iter().any(|segment| vaddr.wrapping_sub(segment.vaddr) < segment.mem_size)
+    }
+
+    /// Whether nothing is missing of a request that may be known later.
+    pub(super) fn is_complete(&self, request: &Request) -> bool {
+        let has_patterns = self.shared.runtime.layout.http.pat.is_some();
+        !self.shared.options.data || !has_patterns || request.route.is_some() || request.protocol == Protocol::Grpc
     }
 }
 

@@ -20,6 +20,7 @@ mod anchors;
 mod counts;
 mod finder;
 mod frames;
+mod generation;
 mod grpc;
 mod headers;
 mod http;
@@ -27,6 +28,7 @@ mod look;
 mod plan;
 mod search;
 mod trace;
+mod types;
 
 pub use counts::RequestCounts;
 pub(crate) use finder::{Answer, Finder, Sought};

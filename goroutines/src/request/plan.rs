@@ -102,16 +102,19 @@ pub(super) fn walked(
             Some(Some(frame)) => Some(stream_words(runtime, frame, stack)),
             None => None,
         },
+        reused: idle == Some(Idle::Worker),
         certain: true,
     };
     Ok(Start::Walked(start))
 }
 
 /// What the start function says of a goroutine whose stack was not walked.
-pub(super) fn unwalked(root: Option<Root>) -> Result<Start, No> {
+pub(super) fn unwalked(anchors: &Anchors, root: Option<Root>) -> Result<Start, No> {
     match root {
         Some(root) => match root.role {
             Role::Connection | Role::RunHandler | Role::Stream => Ok(Start::Top(root)),
+            // It may be at work.
+            Role::Idle(Idle::Worker) if anchors.serve_calls() => Ok(Start::Top(root)),
             Role::Idle(idle) => Err(No::Idle(idle)),
             Role::Handler | Role::Mux => Err(No::Nothing),
         },
@@ -128,7 +131,7 @@ pub(super) fn top(
     stack: StackBytes<'_>,
     root: Root,
 ) -> Result<Slots, No> {
-    let mut slots = Slots::default();
+    let mut slots = Slots { reused: matches!(root.role, Role::Idle(_)), ..Slots::default() };
     for (func, frame) in frames.of_running(runtime, anchors, bounds, stack, root.framed) {
         let words = || frame.words(stack).collect::<Vec<u64>>();
         match anchors.role_of_entry(func.entry) {
@@ -142,7 +145,11 @@ pub(super) fn top(
         }
     }
     let is_found = slots.connection.is_some() || slots.run_handler.is_some() || slots.stream.is_some();
-    if is_found { Ok(slots) } else { Err(No::Unknown(Mismatch::NoFrame)) }
+    match root.role {
+        _ if is_found => Ok(slots),
+        Role::Idle(idle) => Err(No::Idle(idle)),
+        _ => Err(No::Unknown(Mismatch::NoFrame)),
+    }
 }
 
 /// The arguments of `handleStream`, and its frame.

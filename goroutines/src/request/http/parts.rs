@@ -1,0 +1,111 @@
+//! What a `net/http.Request` looks like in memory.
+
+use std::hash::Hasher;
+
+use fgspy_memory::Range;
+use rustc_hash::FxHasher;
+
+use crate::bytes::u64_at;
+use crate::request::Identity;
+use crate::request::look::{Look, is_data, is_pointer};
+use crate::strings::StringHeader;
+
+/// Candidates for a request that are looked at in one frame.
+const MAX_CANDIDATES: usize = 48;
+/// The longest method that is believed: Go allows any token, the longest registered one has 17 letters.
+const MAX_METHOD: u64 = 20;
+/// The longest request target that is believed: Go's server reads no more than 1 MiB of headers unless told to.
+const MAX_URI: u64 = 16 << 20;
+
+/// A request: what of it does not change while it is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) method: StringHeader,
+    url: u64,
+    pub(super) proto: StringHeader,
+    /// Major and minor.
+    pub(super) version: (u64, u64),
+    pub(super) header: u64,
+    pub(super) uri: StringHeader,
+}
+
+impl Parts {
+    /// What tells this request from others, with the seed of its map of headers.
+    pub(super) fn identity(&self, seed: u64) -> Identity {
+        let mut hasher = FxHasher::default();
+        for word in [self.header, seed, self.uri.data, self.uri.len, self.method.data] {
+            hasher.write_u64(word);
+        }
+        Identity(hasher.finish())
+    }
+}
+
+/// The pattern that matched: its text, and where it is parsed, or 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pattern {
+    pub(super) text: StringHeader,
+    pub(super) parsed: u64,
+}
+
+/// A request in memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) address: u64,
+    pub(super) parts: Parts,
+    pub(super) pattern: Pattern,
+}
+
+/// The words that have the shape of a request's address.
+pub(super) async fn candidates(look: &Look<'_>, words: &[u64]) -> Vec<Place> {
+    let bounds = look.g.bounds;
+    let mut addresses: Vec<u64> = Vec::new();
+    for &word in words.iter().filter(|word| is_pointer(**word) && !bounds.holds(**word, 1)) {
+        if addresses.len() < MAX_CANDIDATES && !addresses.contains(&word) {
+            addresses.push(word);
+        }
+    }
+    let ranges: Vec<Range> = addresses.iter().map(|&address| look.request_range(address)).collect();
+    let copies = look.shared.reads.get_all(&ranges).await;
+    addresses.iter().zip(copies).filter_map(|(&address, copy)| look.place(address, &copy?)).collect()
+}
+
+impl Look<'_> {
+    /// Where the fields of a request at `addr` are.
+    pub(super) fn request_range(&self, addr: u64) -> Range {
+        Range { addr, len: self.shared.runtime.layout.http.request_bytes() as usize }
+    }
+
+    /// The request in a copy of it, if it has the shape of one.
+    pub(super) fn place(&self, address: u64, copy: &[u8]) -> Option<Place> {
+        let http = &self.shared.runtime.layout.http;
+        let parts = self.parts(copy)?;
+        let text = http.pattern.and_then(|at| StringHeader::at(copy, at as usize)).unwrap_or_default();
+        let parsed = http.pat.and_then(|at| u64_at(copy, at as usize)).filter(|pat| is_pointer(*pat)).unwrap_or(0);
+        Some(Place { address, parts, pattern: Pattern { text, parsed } })
+    }
+
+    fn parts(&self, copy: &[u8]) -> Option<Parts> {
+        let http = &self.shared.runtime.layout.http;
+        let word = |offset: u32| u64_at(copy, offset as usize);
+        let string = |offset: u32| StringHeader::at(copy, offset as usize);
+        let parts = Parts {
+            method: string(http.method)?,
+            url: word(http.url)?,
+            proto: string(http.proto)?,
+            version: (word(http.proto_major)?, word(http.proto_minor)?),
+            header: word(http.header)?,
+            uri: string(http.request_uri)?,
+        };
+        let Parts { method, url, proto, version, header, uri } = parts;
+        let is_request = (1..=MAX_METHOD).contains(&method.len)
+            && is_data(method.data)
+            && is_pointer(url)
+            && proto.len == 8
+            && is_data(proto.data)
+            && matches!(version, (1, 0 | 1) | (2, 0))
+            && is_pointer(header)
+            && (1..=MAX_URI).contains(&uri.len)
+            && is_data(uri.data);
+        is_request.then_some(parts)
+    }
+}
