@@ -7,12 +7,17 @@
 //!   "target": {"pid", "executable", "command": [..], "go_version", "build_id", "arch"},
 //!   "start_unix_ns", "duration_ns",
 //!   "totals": {"time_ns", "average_goroutines", "by_class_ns": {"running": .., ..},
-//!              "by_class_95_ns": {..}},   half the width of the 95 % interval of each
+//!              "by_class_95_ns": {..},    half the width of the 95 % interval of each
+//!              "serving": {"requests", "routes", "request_ns", "idle_ns", "by_idle_ns": {"accepting": .., ..},
+//!                          "nothing_ns", "unknown_ns"}},   or null if nobody looked for requests
 //!   "accounting": {..},                 see `fgspy_profile::Accounting`: the names and units are those
 //!   "frames": [{"function", "file", "line", "start_line", "address": "0x..", "inlined"}, ..],
 //!   "stacks": [[..], ..],               each a list of indices into "frames", leaf first
-//!   "samples": [{"stack", "goroutine", "state", "wait_reason", "class", "labels": {..}, "creator", "count", "time_ns",
-//!                "standard_error_ns"}, ..]
+//!   "samples": [{"stack", "goroutine", "state", "wait_reason", "class", "labels": {..}, "creator", "serving", "idle",
+//!                "request", "count", "time_ns", "standard_error_ns"}, ..],
+//!   "routes": [{"route", "requests", "time_ns", "by_class_ns": {..}}, ..],      most time first
+//!   "requests": [{"protocol", "method", "path", "pattern", "route", "trace_id", "span_id", "request_id", "goroutine",
+//!                 "first_ns", "last_ns", "spans": [{"from_ns", "to_ns", "goroutine", "state", "wait_reason"}, ..]}, ..]
 //! }
 //! ```
 //!
@@ -22,12 +27,20 @@
 //! wait class: the words of the flame graph's legend. `standard_error_ns` is what is unsure about `time_ns` because not
 //! every goroutine was read at every tick. Times are nanoseconds.
 //!
+//! `serving` is `request` if the goroutine served the request at the index `request` of `requests` (else null) or was started
+//! by one that did; `idle` if it belongs to a server but served none, with one of `accepting`, `connection`, `transport` and
+//! `worker` in `idle` (else empty); `nothing` if it belongs to no server; `unknown` if nobody looked or it could not be told.
+//! Of a request, what is not known is empty. `first_ns`, `last_ns`, `from_ns` and `to_ns` count from the start of the
+//! recording. `spans` are what its goroutines were doing when; they may be missing or cut.
+//!
 //! There is one row in a line, so that text tools see rows too. The ten samples with the most time:
 //!
 //! ```text
 //! jq -r '. as $p | $p.samples | sort_by(-.time_ns)[:10][]
 //!        | "\(.time_ns / 1e9) s \(.class) \($p.frames[$p.stacks[.stack][0]].function)"' profile.json
 //! ```
+
+mod requests;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -56,6 +69,7 @@ struct Totals {
     by_class_ns: [(Class, u64); Class::COUNT],
     #[serde(serialize_with = "by_word")]
     by_class_95_ns: [(Class, u64); Class::COUNT],
+    serving: Option<requests::Totals>,
 }
 
 #[derive(Serialize)]
@@ -77,6 +91,9 @@ struct Row<'a> {
     class: &'a str,
     labels: BTreeMap<&'a str, &'a str>,
     creator: Option<u64>,
+    serving: &'a str,
+    idle: &'a str,
+    request: Option<u32>,
     count: u64,
     time_ns: u64,
     standard_error_ns: u64,
@@ -116,6 +133,7 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
             average_goroutines: profile.average_goroutines(),
             by_class_ns: profile.by_class(),
             by_class_95_ns: profile.class_errors().map(|(class, error)| (class, error.round() as u64)),
+            serving: profile.serving_totals().map(requests::Totals::from),
         },
     )?;
     member(&mut out, "accounting", &profile.accounting)?;
@@ -127,6 +145,10 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
     rows(&mut out, "stacks", stacks)?;
     out.write_all(b",\n")?;
     rows(&mut out, "samples", profile.samples.iter().map(|sample| row(profile, &first_frames, sample)))?;
+    out.write_all(b",\n")?;
+    rows(&mut out, "routes", profile.by_route().iter().map(|route| requests::route(profile, route)))?;
+    out.write_all(b",\n")?;
+    rows(&mut out, "requests", profile.requests.iter().map(|request| requests::request(profile, request)))?;
     out.write_all(b"\n}\n")?;
     out.flush()
 }
@@ -187,6 +209,9 @@ fn row<'a>(profile: &'a Profile, first_frames: &[u64], sample: &Sample) -> Row<'
         class: sample.class(profile).word(),
         labels: profile.labels(sample.labels).collect(),
         creator: sample.creator.and_then(|location| first_frames.get(location.index()).copied()),
+        serving: sample.serving.word(),
+        idle: sample.serving.idle().map_or("", fgspy_profile::Idle::word),
+        request: sample.serving.request().map(|id| id.0),
         count: sample.count,
         time_ns: sample.time_ns,
         standard_error_ns: ((sample.variance_us2 as f64).sqrt() * 1e3).round() as u64,

@@ -16,10 +16,15 @@
 //! |---|---|
 //! | `state` | the word of the state: `running`, `waiting`, … |
 //! | `wait_reason` | the runtime's own words, on samples in state `waiting` |
+//! | `http.method`, `http.route` | of the HTTP request that was served: `GET`; `GET /orders/{id}` |
+//! | `rpc.method` | of the gRPC call that was served: `/shop.Orders/Get` |
+//! | `trace_id`, `span_id`, `request_id` | of the request or call that was served, as far as they are known |
+//! | `idle` | `accepting`, `connection`, `transport` or `worker`: a server's goroutine that served no request |
 //! | any other | the target's own `runtime/pprof` labels |
 //!
 //! A label of the target that is itself called `state` or `wait_reason` is renamed to `label.state` or
-//! `label.wait_reason`. A label with an empty value is left out, because pprof cannot tell the two apart.
+//! `label.wait_reason`. Where it has any other of these itself, its own is kept and ours is not. A label with an empty
+//! value is left out, because pprof cannot tell the two apart.
 //!
 //! Goroutine ids and creators are not in it: samples that differ only in them are added up. Pyroscope and Parca make a
 //! series of each set of labels, and a series for each goroutine would be the end of them. The recording and the JSON
@@ -29,6 +34,7 @@
 //! binary that it may not have, or that is stripped. How the profile came about is in its comments
 //! (`go tool pprof -comments`).
 
+mod labels;
 pub mod proto;
 
 use std::collections::HashMap;
@@ -40,6 +46,7 @@ use flate2::write::GzEncoder;
 use prost::Message;
 
 use crate::summary;
+use labels::Labels;
 
 /// Writes `profile` as gzipped pprof.
 ///
@@ -50,9 +57,9 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
     let mut strings = Strings::new(profile);
     let used = Used::new(profile);
     put(&mut out, head(profile, &mut strings))?;
-    let words = LabelWords { state: strings.id("state"), wait_reason: strings.id("wait_reason") };
-    for sample in profile.without_goroutines() {
-        let sample = convert_sample(profile, &mut strings, words, &sample);
+    let labels = Labels::new(profile, &mut strings);
+    for sample in profile.samples_by(|sample| labels.key(sample)) {
+        let sample = convert_sample(profile, &mut strings, &labels, &sample);
         put(&mut out, proto::Profile { sample: vec![sample], ..Default::default() })?;
     }
     for (index, _) in used.locations.iter().enumerate().filter(|(_, used)| **used) {
@@ -113,34 +120,13 @@ fn head(profile: &Profile, strings: &mut Strings<'_>) -> proto::Profile {
     }
 }
 
-/// The keys of our own labels.
-#[derive(Clone, Copy)]
-struct LabelWords {
-    state: i64,
-    wait_reason: i64,
-}
-
-fn convert_sample(profile: &Profile, strings: &mut Strings<'_>, words: LabelWords, sample: &Sample) -> proto::Sample {
+fn convert_sample(profile: &Profile, strings: &mut Strings<'_>, labels: &Labels, sample: &Sample) -> proto::Sample {
     let stack = profile.stacks.get(sample.stack.index()).map_or(&[][..], Vec::as_slice);
-    let label = |key, str| proto::Label { key, str, num: 0, num_unit: 0 };
-    let mut labels = vec![label(words.state, strings.id(sample.state.word()))];
-    match profile.wait_reason(sample) {
-        "" => {}
-        reason => labels.push(label(words.wait_reason, strings.id(reason))),
-    }
-    for (key, value) in profile.labels(sample.labels).filter(|(_, value)| !value.is_empty()) {
-        let key = match key {
-            "state" => strings.id("label.state"),
-            "wait_reason" => strings.id("label.wait_reason"),
-            other => strings.id(other),
-        };
-        labels.push(label(key, strings.id(value)));
-    }
     let cpu = sample.cpu_ns();
     proto::Sample {
         location_id: stack.iter().map(|location| u64::from(location.0) + 1).collect(),
         value: [sample.count, sample.time_ns, cpu, sample.time_ns.saturating_sub(cpu)].map(signed).to_vec(),
-        label: labels,
+        label: labels.of(profile, strings, sample),
     }
 }
 

@@ -105,8 +105,28 @@ pub fn lines(profile: &Profile) -> Vec<String> {
             time(how.own_cpu_ns),
         ),
     ];
+    if let Some(line) = requests(profile) {
+        lines.insert(2, line);
+    }
     lines.extend(how.remarks.iter().map(|remark| format!("remark: {remark}")));
     lines
+}
+
+/// What is known of requests, in a line: `requests: 1234 seen on 7 routes; …`. Nothing if nobody looked for any.
+pub fn requests(profile: &Profile) -> Option<String> {
+    let totals = profile.serving_totals()?;
+    let share = |time| percent(time, profile.total_time());
+    let seen = match (totals.requests, totals.routes) {
+        (0, _) => "none was seen".to_owned(),
+        (requests, 1) => format!("{requests} seen on 1 route"),
+        (requests, routes) => format!("{requests} seen on {routes} routes"),
+    };
+    Some(format!(
+        "requests: {seen}; {} of goroutine time in requests, {} idle connections and workers, {} could not be told",
+        share(totals.request_ns),
+        share(totals.idle_ns),
+        share(totals.unknown_ns),
+    ))
 }
 
 /// How much was read of what there was: `every goroutine was read at every tick`.
@@ -136,4 +156,10 @@ pub fn start(profile: &Profile) -> String {
 fn number(value: f64) -> String {
     let rounded = (value * 10.0).round() / 10.0;
     format!("{rounded}")
+}
+
+/// With a capital letter at its beginning.
+pub fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

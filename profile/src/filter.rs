@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use regex::Regex;
 
-use crate::requested::is_trace;
+use crate::serving::is_trace;
 use crate::{Builder, Profile, Sample, Serving, State, WaitClass};
 
 /// Which samples to keep: those that every part of it accepts. An empty part accepts everything.

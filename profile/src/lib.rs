@@ -13,8 +13,8 @@ mod merge;
 mod model;
 pub mod recording;
 mod request;
-mod requested;
 mod route;
+mod serving;
 mod state;
 mod totals;
 mod tree;
@@ -30,6 +30,6 @@ pub use model::{
     StringId, Target, Weight,
 };
 pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
-pub use requested::RequestTotals;
+pub use serving::{RouteTime, ServingTotals};
 pub use state::{State, WaitClass};
 pub use tree::{Node, Tree, What};

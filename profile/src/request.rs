@@ -19,6 +19,16 @@ pub enum Serving {
 }
 
 impl Serving {
+    /// The word for it: `unknown`, `nothing`, `idle` or `request`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Serving::Unknown => "unknown",
+            Serving::Nothing => "nothing",
+            Serving::Idle(_) => "idle",
+            Serving::Request(_) => "request",
+        }
+    }
+
     /// The request, if it serves one.
     pub const fn request(self) -> Option<RequestId> {
         match self {

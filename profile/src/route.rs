@@ -108,10 +108,9 @@ fn collapse_part(part: &str) -> Cow<'_, str> {
         return format!("{ID}.{ending}").into();
     }
     let is_separator = |c: char| !c.is_ascii_alphanumeric();
-    let mut pieces = part.split_inclusive(is_separator).peekable();
     let mut collapsed = String::new();
     let mut changed = false;
-    while let Some(piece) = pieces.next() {
+    for piece in part.split_inclusive(is_separator) {
         let word = piece.strip_suffix(is_separator).unwrap_or(piece);
         let number = word.len() >= DIGITS && is_number(word);
         if number || is_hex(word) || is_opaque(word) {

@@ -57,9 +57,14 @@ impl Profile {
     /// The samples without regard to which goroutine they are of and where it was started: those that then agree are
     /// one, with goroutine id 0 and no creator. In order of first appearance.
     pub fn without_goroutines(&self) -> Vec<Sample> {
+        self.samples_by(|sample| SampleKey { goid: 0, creator: None, ..sample.key() })
+    }
+
+    /// The samples with other keys: those that then agree are one. In order of first appearance.
+    pub fn samples_by(&self, mut key: impl FnMut(&Sample) -> SampleKey) -> Vec<Sample> {
         let mut sums: IndexMap<SampleKey, Weight, RandomState> = IndexMap::default();
         for sample in &self.samples {
-            *sums.entry(SampleKey { goid: 0, creator: None, ..sample.key() }).or_default() += sample.weight();
+            *sums.entry(key(sample)).or_default() += sample.weight();
         }
         sums.into_iter().map(|(key, weight)| key.sample(weight)).collect()
     }

@@ -70,10 +70,19 @@ pub(super) fn legend(profile: &Profile, width: f64) -> Result<(String, f64), std
     Ok((out, y + 24.0))
 }
 
-/// The remarks of the recording, below the legend; and how high they are.
+/// What is known of requests and the remarks of the recording, below the legend; and how high they are.
 pub(super) fn remarks(profile: &Profile) -> Result<(String, f64), std::fmt::Error> {
     let mut out = String::new();
     let mut y = 0.0;
+    if let Some(requests) = summary::requests(profile) {
+        y += 18.0;
+        writeln!(
+            out,
+            "<text class=\"lead\" x=\"{MARGIN}\" y=\"{}\">{}</text>",
+            y - 4.0,
+            xml(&summary::capitalised(&requests))
+        )?;
+    }
     for remark in &profile.accounting.remarks {
         y += 18.0;
         writeln!(out, "<text class=\"remark\" x=\"{MARGIN}\" y=\"{}\">Note: {}</text>", y - 4.0, xml(remark))?;
@@ -92,7 +101,8 @@ pub(super) fn foot(profile: &Profile, boxes: &Boxes) -> Result<(String, f64), st
             summary::percent(boxes.left_out_time, boxes.total),
         ));
     }
-    lines.extend(summary::lines(profile).into_iter().filter(|line| !line.starts_with("remark: ")));
+    let told = |line: &String| line.starts_with("remark: ") || Some(line) == summary::requests(profile).as_ref();
+    lines.extend(summary::lines(profile).into_iter().filter(|line| !told(line)));
     let mut out = String::new();
     let mut y = 0.0;
     for line in lines {

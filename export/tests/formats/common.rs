@@ -1,6 +1,9 @@
 //! Small profiles with known content.
 
-use fgspy_profile::{Accounting, Builder, LocationId, Profile, SampleKey, Serving, State, Target, Weight};
+use fgspy_profile::{
+    Accounting, Builder, Idle, LocationId, NewRequest, Profile, Protocol, SampleKey, Serving, Span, State, Target,
+    Weight,
+};
 
 pub(crate) const MS: u64 = 1_000_000;
 
@@ -136,4 +139,50 @@ pub(crate) fn written(profile: &Profile, format: fgspy_export::Format) -> Vec<u8
 
 pub(crate) fn text(profile: &Profile, format: fgspy_export::Format) -> String {
     String::from_utf8(written(profile, format)).unwrap()
+}
+
+/// The trace of the first request of [`service`].
+pub(crate) const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// A service whose requests are known: two samples of a request, one of another on the same route, one of another route,
+/// one of a gRPC call, two idle ones, one that serves nothing, one of which it is not known. Times are 1, 2, 4, … 256 ms.
+pub(crate) fn service() -> Profile {
+    let mut b = Builder::new(target(), 1_790_000_000_000_000_000);
+    let main = b.synthetic("main");
+    let read = b.string("IO wait");
+    let order = NewRequest { method: "GET", path: "/orders/17", pattern: "GET /orders/{id}", ..NewRequest::default() };
+    let span = Span { from_ns: 10, to_ns: 30, goid: 7, state: State::Waiting, wait_reason: Some(read) };
+    let (trace_id, span_id) = (TRACE, "00f067aa0ba902b7");
+    let first =
+        NewRequest { trace_id, span_id, goid: 7, first_ns: 10, last_ns: 40, spans: vec![span], ..order.clone() };
+    let second = NewRequest { path: "/orders/18", goid: 8, ..order.clone() };
+    let rpc = NewRequest {
+        protocol: Protocol::Grpc,
+        method: "POST",
+        path: "/shop.Orders/Get",
+        request_id: "r-1",
+        ..NewRequest::default()
+    };
+    let post = NewRequest { protocol: Protocol::Http2, method: "POST", path: "/login", ..NewRequest::default() };
+    let requests = [first, second, post, rpc].map(|new| Serving::Request(b.request(new)));
+    let serving = [
+        requests[0],
+        requests[0],
+        requests[1],
+        requests[2],
+        requests[3],
+        Serving::Idle(Idle::Connection),
+        Serving::Idle(Idle::Accepting),
+        Serving::Nothing,
+        Serving::Unknown,
+    ];
+    let (stack, none) = (b.stack(&[main]), b.labels(&[]));
+    // The first has labels that we would give it too, with other values.
+    let own = b.labels(&[("http.route", "mine"), ("trace_id", "theirs"), ("idle", "never"), ("span_id", "")]);
+    for (index, serving) in serving.into_iter().enumerate() {
+        let (state, wait_reason) = if index == 1 { (State::Running, None) } else { (State::Waiting, Some(read)) };
+        let labels = if index == 0 { own } else { none };
+        b.add(SampleKey { stack, goid: 7, state, wait_reason, labels, creator: None, serving }, 1, MS << index);
+    }
+    b.finish(500 * MS, Accounting::default())
 }

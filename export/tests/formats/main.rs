@@ -5,5 +5,6 @@ mod common;
 mod folded;
 mod json;
 mod pprof;
+mod requests;
 mod svg;
 mod tools;

@@ -7,7 +7,7 @@ use fgspy_profile::{Profile, State};
 use crate::all::decode;
 use crate::common::{MS, Seen, profile, running, shop, waiting, written};
 
-fn pprof(profile: &Profile) -> proto::Profile {
+pub(crate) fn pprof(profile: &Profile) -> proto::Profile {
     decode(&written(profile, Format::Pprof))
 }
 
@@ -20,7 +20,7 @@ fn value_type(pprof: &proto::Profile, value: &proto::ValueType) -> String {
 }
 
 /// Names of the frames leaf first, values, labels.
-fn samples(pprof: &proto::Profile) -> Vec<(String, Vec<i64>, String)> {
+pub(crate) fn samples(pprof: &proto::Profile) -> Vec<(String, Vec<i64>, String)> {
     let function = |id: u64| pprof.function.iter().find(|function| function.id == id).unwrap();
     let location = |id: u64| pprof.location.iter().find(|location| location.id == id).unwrap();
     let describe = |sample: &proto::Sample| {

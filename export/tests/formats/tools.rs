@@ -22,7 +22,7 @@ fn pprof_tool() -> Option<&'static Path> {
 }
 
 /// Runs `go tool pprof` with `arguments` on a profile; nothing when there is no `go`.
-fn pprof(test: &str, profile: &fgspy_profile::Profile, arguments: &[&str]) -> Option<String> {
+pub(crate) fn pprof(test: &str, profile: &fgspy_profile::Profile, arguments: &[&str]) -> Option<String> {
     let Some(tool) = pprof_tool() else {
         fgspy_fixtures::skip(test, "there is no go command; put one into PATH or its path into FGSPY_GO");
         return None;

@@ -1,8 +1,10 @@
-//! Which requests a filter accepts, and what is said of all requests together.
+//! Whose time is whose: sums over requests, routes and idle servers; and which requests a filter means.
+
+use std::collections::HashMap;
 
 use regex::Regex;
 
-use crate::{Idle, Profile, Request, Serving};
+use crate::{Class, Idle, Profile, Request, Serving, StringId};
 
 /// The fewest digits that may stand for the beginning of a trace id.
 const MIN_TRACE_PREFIX: usize = 8;
@@ -20,8 +22,8 @@ impl Profile {
     }
 
     /// What is known of requests, in one sum; `None` if nothing is, because nobody looked.
-    pub fn request_totals(&self) -> Option<RequestTotals> {
-        let mut totals = RequestTotals::default();
+    pub fn serving_totals(&self) -> Option<ServingTotals> {
+        let mut totals = ServingTotals::default();
         let mut seen = vec![false; self.requests.len()];
         for sample in &self.samples {
             let (time, of_idle) = match sample.serving {
@@ -46,11 +48,49 @@ impl Profile {
         let known = totals.request_ns > 0 || totals.nothing_ns > 0 || totals.idle_ns > 0;
         known.then_some(totals)
     }
+
+    /// Time by route, those with the most of it first.
+    pub fn by_route(&self) -> Vec<RouteTime> {
+        let mut routes: Vec<RouteTime> = Vec::new();
+        let mut places: HashMap<StringId, usize> = HashMap::new();
+        let mut seen = vec![false; self.requests.len()];
+        for sample in &self.samples {
+            let Some((id, request)) = sample.serving.request().and_then(|id| Some((id, self.request(id)?))) else {
+                continue;
+            };
+            let place = *places.entry(request.route).or_insert_with(|| {
+                let by_class_ns = Class::ALL.map(|class| (class, 0));
+                routes.push(RouteTime { route: request.route, requests: 0, time_ns: 0, by_class_ns });
+                routes.len() - 1
+            });
+            let (Some(route), Some(seen)) = (routes.get_mut(place), seen.get_mut(id.index())) else { continue };
+            route.requests += usize::from(!std::mem::replace(seen, true));
+            route.time_ns = route.time_ns.saturating_add(sample.time_ns);
+            if let Some((_, time)) = route.by_class_ns.get_mut(sample.class(self).index()) {
+                *time = time.saturating_add(sample.time_ns);
+            }
+        }
+        routes.sort_by_key(|route| (std::cmp::Reverse(route.time_ns), route.route));
+        routes
+    }
+}
+
+/// Time in the requests of one route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteTime {
+    /// [`Request::route`].
+    pub route: StringId,
+    /// Requests in which time was spent.
+    pub requests: usize,
+    /// All their goroutines' time, in nanoseconds.
+    pub time_ns: u64,
+    /// The same by class, in the order of [`Class::ALL`].
+    pub by_class_ns: [(Class, u64); Class::COUNT],
 }
 
 /// Where goroutines' time went, as far as requests are concerned. Times are nanoseconds, and add up to those of all samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestTotals {
+pub struct ServingTotals {
     /// Requests in which time was spent.
     pub requests: usize,
     /// Routes that they were on.
@@ -67,11 +107,11 @@ pub struct RequestTotals {
     pub unknown_ns: u64,
 }
 
-impl Default for RequestTotals {
-    fn default() -> RequestTotals {
+impl Default for ServingTotals {
+    fn default() -> ServingTotals {
         let by_idle_ns = Idle::ALL.map(|idle| (idle, 0));
         let (requests, routes, request_ns, idle_ns, nothing_ns, unknown_ns) = (0, 0, 0, 0, 0, 0);
-        RequestTotals { requests, routes, request_ns, idle_ns, by_idle_ns, nothing_ns, unknown_ns }
+        ServingTotals { requests, routes, request_ns, idle_ns, by_idle_ns, nothing_ns, unknown_ns }
     }
 }
 
