@@ -13,6 +13,7 @@ mod merge;
 mod model;
 pub mod recording;
 mod request;
+mod request_totals;
 mod route;
 mod serving;
 mod state;
@@ -30,6 +31,7 @@ pub use model::{
     StringId, Target, Weight,
 };
 pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
+pub use request_totals::{Breakdown, Phase, PhaseTime, RequestBreakdown, RouteBreakdown, StackTime};
 pub use serving::{RouteTime, ServingTotals};
 pub use state::{State, WaitClass};
 pub use tree::{Node, Tree, What};

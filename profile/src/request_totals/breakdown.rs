@@ -161,8 +161,7 @@ fn draws(share: f64, variance: f64, observations: u64) -> f64 {
 fn interval(share: f64, draws: f64) -> (f64, f64) {
     let square = Z_95 * Z_95;
     let centre = (share + square / (2.0 * draws)) / (1.0 + square / draws);
-    let half =
-        Z_95 / (1.0 + square / draws) * (share * (1.0 - share) / draws + square / (4.0 * draws * draws)).sqrt();
+    let half = Z_95 / (1.0 + square / draws) * (share * (1.0 - share) / draws + square / (4.0 * draws * draws)).sqrt();
     ((centre - half).clamp(0.0, share), (centre + half).clamp(share, 1.0))
 }
 
