@@ -1,0 +1,128 @@
+//! The request that a goroutine serves is the one that it says itself.
+//!
+//! Real services under load log which goroutine serves which request when. Meanwhile they are read from outside, and
+//! every request that is found at a goroutine must be one that it served at that time, in all that is read of it. Nearly
+//! all goroutines in handlers must be found. What the services' clients send and is nobody's business must not be.
+
+mod tally;
+mod truth;
+mod watch;
+mod world;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use fgspy_fixtures::requests::{Load, Service};
+use fgspy_fixtures::{Program, Toolchain, Variant, build, fetch_modules, skip, toolchains};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use tally::Tally;
+use watch::{Watching, watch};
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // A service, its load and this are more than enough for the machine.
+    arguments.test_threads = Some(1);
+    let toolchains = toolchains::required().expect("the required toolchains can be had");
+    let mut trials = Vec::new();
+    for (number, toolchain) in toolchains.into_iter().enumerate() {
+        let variant = if number % 3 == 0 { Variant::Plain } else { Variant::Stripped };
+        for (name, test) in [("routes", routes as fn(&Toolchain, Variant) -> Result<()>), ("reuse", reuse)] {
+            let toolchain = toolchain.clone();
+            trials.push(trial(&format!("{name}::{}::{}", toolchain.version, variant.word()), move || {
+                test(&toolchain, variant)
+            }));
+        }
+    }
+    trials.push(trial("grpc", grpc));
+    for program in [Program::Caddy, Program::CaddyBin, Program::Prometheus] {
+        trials.push(trial(program.name(), move || of_the_world(program)));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))))
+}
+
+/// The client's side, of which the version does not matter.
+fn load(service: &Service, ways: &[&str], arguments: &[&str]) -> Result<Load> {
+    let ways = service.addresses.iter().filter(|(way, _)| ways.contains(&way.as_str()));
+    Load::start(&build("requests", &toolchains::newest()?, Variant::Plain)?, ways, arguments)
+}
+
+/// All routes, by all protocols.
+fn routes(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    const WAYS: [&str; 4] = ["http1", "tls1", "tls2", "h2c"];
+    let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[])?;
+    ensure!(service.addresses.contains_key("h2c") == (toolchain.minor >= 24), "{:?}", service.addresses);
+    let mut load = load(&service, &WAYS, &["-clients=8"])?;
+    let watching = Watching { at_once: 16, only_active: false, pause: Duration::from_millis(4), sights: 12_000 };
+    let (seen, counts) = watch(service.fixture.pid(), &mut load, watching)?;
+    let sent = load.end()?;
+    let tally = tally::compare(&service.log()?, &seen)?;
+    tally.print(&format!("routes {} {}: {} requests, {counts:?}", toolchain.version, variant.word(), sent.len()));
+    tally.ensure_found(service.addresses.keys(), 500)
+}
+
+/// Requests so short that a goroutine has served many before it is read once, in memory that is used again and again.
+fn reuse(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let mut total = 0;
+    for (way, mode) in [("http1", "pipeline"), ("tls2", "short")] {
+        let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[("GOGC", "20")])?;
+        let mut load = load(&service, &[way], &["-clients=4", "-mode", mode])?;
+        let watching = Watching { at_once: 1, only_active: true, pause: Duration::ZERO, sights: 2000 };
+        let (seen, counts) = watch(service.fixture.pid(), &mut load, watching)?;
+        let sent = load.end()?;
+        let tally: Tally = tally::compare(&service.log()?, &seen)?;
+        tally.print(&format!("{mode} {} {}: {} requests, {counts:?}", toolchain.version, variant.word(), sent.len()));
+        total += counts.torn;
+    }
+    ensure!(total > 0, "no request changed while it was read: this proves nothing");
+    Ok(())
+}
+
+/// gRPC in all the ways that it can be served.
+fn grpc() -> Result<()> {
+    let toolchain = toolchains::newest()?;
+    if let Err(error) = fetch_modules("grpc", &toolchain) {
+        skip("program grpc", &format!("{error:#}"));
+        return Ok(());
+    }
+    for variant in [Variant::Plain, Variant::Stripped] {
+        let binary = build("grpc", &toolchain, variant)?;
+        let mut service = Service::start(&binary, &[], &[])?;
+        let mut load = Load::start(&binary, &service.addresses, &["-clients=8"])?;
+        let watching = Watching { at_once: 16, only_active: false, pause: Duration::from_millis(4), sights: 6000 };
+        let (seen, counts) = watch(service.fixture.pid(), &mut load, watching)?;
+        let sent = load.end()?;
+        let tally = tally::compare(&service.log()?, &seen)?;
+        tally.print(&format!("grpc {} {}: {} calls, {counts:?}", toolchain.version, variant.word(), sent.len()));
+        tally.ensure_found(["own", "workers", "http", "net/http"], 500)?;
+    }
+    Ok(())
+}
+
+/// A program that nobody here wrote, which does not say what it serves; its clients do. Caddy stands in front of the
+/// service of the other tests.
+fn of_the_world(program: Program) -> Result<()> {
+    if let Err(error) = program.binary() {
+        skip(&format!("program {}", program.name()), &format!("{error:#}"));
+        return Ok(());
+    }
+    let newest = build("requests", &toolchains::newest()?, Variant::Plain)?;
+    let service = Service::start(&newest, &[], &[])?;
+    let (running, paths) = match program {
+        Program::Prometheus => (program.start()?, "-paths=/metrics,/api/v1/targets,/api/v1/status/tsdb,/api/v1/rules"),
+        _ => (program.start_as_proxy_of(&service.addresses["http1"])?, "-paths="),
+    };
+    let address = ("http1".to_owned(), format!("127.0.0.1:{}", running.port));
+    let mut load = Load::start(&newest, [(&address.0, &address.1)], &["-clients=16", paths])?;
+    let watching = Watching { at_once: 16, only_active: false, pause: Duration::from_millis(4), sights: 3000 };
+    let (seen, counts) = watch(running.fixture.pid(), &mut load, watching)?;
+    let sent = load.end()?;
+    let known = world::compare(&sent, &seen)?;
+    println!("{}: {} requests, {counts:?}, {known:?}", program.name(), sent.len());
+    ensure!(known.right >= 2000, "too few of ours to tell");
+    Ok(())
+}
