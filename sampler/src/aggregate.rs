@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasherDefault, Hash};
 
-use fgspy_profile::{State, Weight};
+use fgspy_profile::{Serving, State, Weight};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxHasher;
 
@@ -44,6 +44,8 @@ pub struct Cell {
     pub wait_reason: Option<u8>,
     /// Its labels.
     pub labels: RawLabelsId,
+    /// For which request.
+    pub serving: Serving,
     /// Where; `None` where its stack could not be had: [`crate::settle`] finds a place for that.
     pub stack: Option<RawStackId>,
 }
@@ -171,13 +173,24 @@ impl Aggregate {
         }
     }
 
-    /// Whether both may be the same cell: one of them may lack the stack, and the labels that are read with it. Then the
-    /// one has not been found wrong by the other.
+    /// Time in nanoseconds that was credited to goroutines, in each cell.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (CellId, u64)> {
+        self.times.iter().map(|((_, cell), weight)| (*cell, weight.time_ns))
+    }
+
+    /// Whether both may be the same cell: one of them may lack the stack, and the labels and the request that are read with
+    /// it. Then the one has not been found wrong by the other.
     pub(crate) fn agree(&self, a: Option<CellId>, b: Option<CellId>) -> bool {
         match (a.and_then(|a| self.at(a)), b.and_then(|b| self.at(b))) {
             (Some(a), Some(b)) => {
                 let is_open = a.stack.is_none() || b.stack.is_none();
-                let bare = |cell| Cell { stack: None, labels: RawLabelsId::default(), ..cell };
+                let is_unknown = a.serving == Serving::Unknown || b.serving == Serving::Unknown;
+                let bare = |cell: Cell| Cell {
+                    stack: None,
+                    labels: RawLabelsId::default(),
+                    serving: if is_unknown { Serving::Unknown } else { cell.serving },
+                    ..cell
+                };
                 a == b || is_open && bare(a) == bare(b)
             }
             (None, None) => true,
@@ -222,6 +235,7 @@ impl Aggregate {
                 cells: cells.into_iter().collect(),
                 all: samples,
                 on_cpu: on_cpu.into_iter().collect(),
+                requests: Vec::new(),
             },
             added,
         )
@@ -239,7 +253,8 @@ mod tests {
             let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
             let stack = (pc != 0).then(|| aggregate.stack_id(stack));
             let labels = RawLabelsId::default();
-            Some(aggregate.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, stack }))
+            let serving = Serving::Nothing;
+            Some(aggregate.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack }))
         };
         let (open, here, there) = (cell(State::Syscall, 0), cell(State::Syscall, 7), cell(State::Syscall, 8));
         let other = cell(State::Waiting, 0);

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use fgspy_goroutines::{Runtime, symbolize};
 use fgspy_kernel::KernelSymbols;
 use fgspy_memory::Mapping;
-use fgspy_profile::{Builder, LocationId, Profile, SampleKey, Serving, StackId, State, Target};
+use fgspy_profile::{
+    Builder, LocationId, NewRequest, Profile, Protocol, RequestId, SampleKey, Serving, Span, StackId, State, Target,
+};
 
 use crate::aggregate::{Cell, RawLabelsId, RawStack, RawStackId};
 use crate::record::Recording;
+use crate::requests::{RawSpan, Seen};
 use crate::samples::Samples;
 use crate::settle::settle;
 
@@ -47,6 +50,7 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
         kernel: KernelSymbols::new(),
         user: HashMap::new(),
         stacks: HashMap::new(),
+        requests: HashMap::new(),
     };
     // There are far more goroutines than cells.
     let mut keys: Vec<Option<SampleKey>> = vec![None; samples.cells.len()];
@@ -66,6 +70,8 @@ struct Lookup<'a> {
     /// Location of each looked-up address; `None` for frames that are not shown.
     user: HashMap<u64, Option<LocationId>>,
     stacks: HashMap<(RawStackId, u64), StackId>,
+    /// Numbers of requests in the profile, by those in the recording.
+    requests: HashMap<RequestId, RequestId>,
 }
 
 impl Lookup<'_> {
@@ -77,8 +83,43 @@ impl Lookup<'_> {
             Some(stack) => self.stack(stack, cell.start_pc),
             None => self.unknown_stack(self.unknown_place(cell.state), cell.start_pc),
         };
-        let (labels, serving) = (self.labels(cell.labels), Serving::Unknown);
+        let (labels, serving) = (self.labels(cell.labels), self.serving(cell.serving));
         SampleKey { stack, goid: 0, state: cell.state, wait_reason, labels, creator, serving }
+    }
+
+    /// What the profile says of a request. It has only those that are in some sample.
+    fn serving(&mut self, serving: Serving) -> Serving {
+        let Serving::Request(id) = serving else { return serving };
+        if let Some(&known) = self.requests.get(&id) {
+            return Serving::Request(known);
+        }
+        let Some(seen) = self.samples.requests.get(id.index()) else { return Serving::Unknown };
+        let Seen { request, goid, first_ns, last_ns, spans } = seen;
+        let trace = request.trace.map_or((String::new(), String::new()), |trace| {
+            (trace.trace_id.to_string(), trace.span_id.map_or(String::new(), |id| id.to_string()))
+        });
+        let spans = spans.iter().map(|span| self.span(span)).collect();
+        let new = self.builder.request(NewRequest {
+            protocol: protocol_of(request.protocol),
+            method: request.method.as_deref().unwrap_or(""),
+            path: request.path.as_deref().unwrap_or(""),
+            pattern: request.route.as_deref().unwrap_or(""),
+            trace_id: &trace.0,
+            span_id: &trace.1,
+            request_id: request.request_id.as_deref().unwrap_or(""),
+            goid: *goid,
+            first_ns: *first_ns,
+            last_ns: *last_ns,
+            spans,
+        });
+        self.requests.insert(id, new);
+        Serving::Request(new)
+    }
+
+    fn span(&mut self, span: &RawSpan) -> Span {
+        let RawSpan { from_ns, to_ns, goid, state, wait_reason } = *span;
+        let wait_reason = wait_reason.map(|reason| self.builder.string(self.sources.runtime.wait_reason(reason)));
+        Span { from_ns, to_ns, goid, state, wait_reason }
     }
 
     /// What is shown for a place that is not known.
@@ -172,6 +213,15 @@ impl Lookup<'_> {
         };
         self.user.insert(address, location);
         location
+    }
+}
+
+fn protocol_of(protocol: fgspy_goroutines::request::Protocol) -> Protocol {
+    use fgspy_goroutines::request::Protocol as Read;
+    match protocol {
+        Read::Http1 => Protocol::Http1,
+        Read::Http2 => Protocol::Http2,
+        Read::Grpc => Protocol::Grpc,
     }
 }
 

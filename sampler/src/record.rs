@@ -3,11 +3,13 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fgspy_goroutines::Runtime;
+use fgspy_goroutines::request::RequestOptions;
 use fgspy_kernel::{OnCpu, be_prompt, monotonic_ns};
 use fgspy_memory::{Live, Process, own_cpu_time};
 use fgspy_profile::Accounting;
 
 use crate::choose::Reading;
+use crate::live;
 use crate::round::Round;
 use crate::samples::Samples;
 use crate::ticker::{Stop, Ticker};
@@ -41,6 +43,8 @@ pub struct Options {
     pub reading: Reading,
     /// About how many bytes of memory the recording may take.
     pub max_memory: usize,
+    /// What to read of the requests that goroutines serve; without it, none is looked for.
+    pub requests: Option<RequestOptions>,
     /// Makes the choice of goroutines repeatable; without it, it is different each time.
     pub seed: Option<u64>,
 }
@@ -69,6 +73,7 @@ impl Default for Options {
             system: false,
             reading: Reading::Budget { max_cpu: 0.01 },
             max_memory: DEFAULT_MAX_MEMORY,
+            requests: Some(RequestOptions::default()),
             seed: None,
         }
     }
@@ -104,14 +109,19 @@ pub struct Recording {
 }
 
 /// Records until the time is over, `stop` is requested or the target ends. Whatever was recorded until then is returned.
-pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &mut dyn FnMut(&Progress)) -> Recording {
+pub fn record(
+    session: &mut Session,
+    options: Options,
+    stop: &Stop,
+    progress: &mut dyn FnMut(&Progress, &live::Live<'_>),
+) -> Recording {
     be_prompt();
     let start_unix_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
     let own_cpu_before = own_cpu_time();
     let start_ns = monotonic_ns();
     let period = Duration::from_secs_f64(1.0 / options.rate_hz);
     let mut ticker = Ticker::new(start_ns, period, options.duration);
-    let mut round = Round::new(options, session.on_cpu.as_ref());
+    let mut round = Round::new(&session.runtime, options, session.on_cpu.as_ref());
     let mut covered_ns = 0;
     let ended = loop {
         let stopped = stop.sleep(ticker.until_due(monotonic_ns()));
@@ -122,7 +132,9 @@ pub fn record(session: &mut Session, options: Options, stop: &Stop, progress: &m
             break ended;
         }
         covered_ns += tick.interval_ns;
-        progress(&round.progress(Duration::from_nanos(covered_ns)));
+        let live =
+            live::Live { runtime: &session.runtime, watch: &round.watch, now_ns: round.now_ns, ticks: round.ticks };
+        progress(&round.progress(Duration::from_nanos(covered_ns)), &live);
         if tick.last {
             break if stopped { Ended::Stopped } else { Ended::Duration };
         }

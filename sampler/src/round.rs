@@ -39,7 +39,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    pub(crate) fn new(options: Options, on_cpu: Option<&OnCpu>) -> Round {
+    pub(crate) fn new(runtime: &Runtime, options: Options, on_cpu: Option<&OnCpu>) -> Round {
+        let reader = options.requests.map_or_else(Reader::new, |wanted| Reader::with_requests(runtime, wanted));
         let mut rng = options.seed.map_or_else(Rng::new, Rng::with_seed);
         let interval = Interval::new(on_cpu, rng.fork());
         let chooser = Chooser::new(options.reading, rng);
@@ -51,7 +52,7 @@ impl Round {
         let spent = spent(&chooser);
         Round {
             spent,
-            reader: Reader::new(),
+            reader,
             finder: ActiveFinder::default(),
             chooser,
             choice: Choice::default(),
@@ -120,7 +121,8 @@ impl Round {
         }
         let slots = &mut self.watch.slots;
         let first_new = slots.all.len();
-        slots.all.resize(self.reader.all().len(), Slot::default());
+        // What is on the list only now was not there at the tick before.
+        slots.all.resize(self.reader.all().len(), Slot { looked: now.tick - 1, ..Slot::default() });
         let all = self.reader.all();
         let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
         let tick = (now.tick, period_ns as f64);

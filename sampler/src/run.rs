@@ -4,7 +4,7 @@ use fgspy_goroutines::Trust;
 use fgspy_kernel::{Config, OnCpu};
 use fgspy_profile::Profile;
 
-use crate::{Ended, GoProcess, Options, Progress, Session, Sources, Stop, profile, record};
+use crate::{Ended, GoProcess, Live, Options, Progress, Session, Sources, Stop, profile, record};
 
 /// Records a process and looks up what was seen.
 ///
@@ -14,7 +14,7 @@ pub fn record_profile(
     target: GoProcess,
     options: Options,
     stop: &Stop,
-    progress: &mut dyn FnMut(&Progress),
+    progress: &mut dyn FnMut(&Progress, &Live<'_>),
 ) -> (Profile, Ended) {
     let description = target.describe();
     let mut remarks = remarks(&target);

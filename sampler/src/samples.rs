@@ -4,6 +4,7 @@ use fgspy_profile::Weight;
 use indexmap::IndexSet;
 
 use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId};
+use crate::requests::Seen;
 
 /// Who spent how much time where.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Samples {
     pub(crate) all: Vec<(u64, CellId, Weight)>,
     /// Where the kernel saw goroutines compute, and how often.
     pub(crate) on_cpu: Vec<(OnCpuPlace, u64)>,
+    /// The requests that were seen, by their number.
+    pub(crate) requests: Vec<Seen>,
 }
 
 impl Samples {

@@ -145,6 +145,8 @@ fn spread(weight: Weight, places: &[(RawStackId, Weight)]) -> Vec<(RawStackId, W
 
 #[cfg(test)]
 mod tests {
+    use fgspy_profile::Serving;
+
     use super::*;
     use crate::aggregate::{RawLabelsId, RawStack};
 
@@ -153,7 +155,15 @@ mod tests {
         let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
         let stack = (pc != 0).then(|| RawStackId::new(samples.stacks.insert_full(stack).0));
         let labels = RawLabelsId::default();
-        let cell = samples.cell(Cell { start_pc: 7, go_pc: 0, state, wait_reason: None, labels, stack });
+        let cell = samples.cell(Cell {
+            start_pc: 7,
+            go_pc: 0,
+            state,
+            wait_reason: None,
+            labels,
+            serving: Serving::Nothing,
+            stack,
+        });
         samples.all.push((goid, cell, Weight { count, time_ns, variance_us2: 0 }));
     }
 

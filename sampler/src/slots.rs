@@ -26,6 +26,8 @@ pub(crate) struct Slot {
     pub(crate) hot_until: u32,
     /// The last tick for which it was chosen.
     pub(crate) chosen: u32,
+    /// The last tick at which it is known to have been this goroutine, or none; 0 if it was never looked at.
+    pub(crate) looked: u32,
     /// Its stack was read, so that an unchanged fingerprint says all there is to say.
     pub(crate) walked: bool,
 }

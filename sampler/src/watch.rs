@@ -3,6 +3,8 @@
 //! A goroutine is credited for the time since its last change only when it changes again: one that stands still costs
 //! nothing but its read.
 
+mod serving;
+
 use std::collections::HashMap;
 
 use fgspy_goroutines::{AllGs, Observation, Owner, Runtime, Sight, Stack, Status};
@@ -13,6 +15,7 @@ use crate::aggregate::{Aggregate, Cell, RawStack};
 use crate::choose::Odds;
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
+use crate::requests::{Newcomer, Requests};
 use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
 
@@ -41,6 +44,9 @@ pub(crate) struct Watch {
     pub(crate) aggregate: Aggregate,
     pub(crate) accounting: Accounting,
     corrections: Corrections,
+    pub(crate) requests: Requests,
+    /// Goroutines that were first seen at this tick, and serve nothing themselves.
+    newcomers: Vec<(u32, Newcomer)>,
     /// Slots in a cell.
     pub(crate) live: u64,
     /// Goroutines known to be there, × the time: what all credits must add up to.
@@ -63,6 +69,8 @@ impl Watch {
             aggregate: Aggregate::new(),
             accounting,
             corrections: Corrections::default(),
+            requests: Requests::default(),
+            newcomers: Vec::new(),
             live: 0,
             expected_ns: 0,
             skip_system: !system,
@@ -84,11 +92,14 @@ impl Watch {
             Sight::Same => {
                 self.accounting.accepted += 1;
                 self.accounting.proven += 1;
+                self.slots.all.get_mut(index as usize).into_iter().for_each(|slot| slot.looked = now.tick);
                 return;
             }
             Sight::Gone => {
-                let gone =
-                    Slot { fingerprint: Default::default(), goid: 0, cell: None, walked: false, ..self.slot(index) };
+                let known = self.slot(index);
+                self.requests.ended(known.goid);
+                let fingerprint = Default::default();
+                let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked: now.tick, ..known };
                 return self.change(index, gone, now, odds);
             }
             Sight::Seen(observation) => observation,
@@ -107,12 +118,17 @@ impl Watch {
         let state = state(status, thread);
         let hidden = self.skip_system && self.is_hidden(runtime, status, &observation);
         let g = observation.g;
+        let known = self.slot(index);
+        if known.goid != g.goid {
+            self.requests.ended(known.goid);
+        }
         let cell = Cell {
             start_pc: g.start_pc,
             go_pc: g.go_pc,
             state,
             wait_reason: (state == State::Waiting).then_some(g.wait_reason),
             labels: observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default(),
+            serving: self.serving(known, now, &observation),
             stack: None,
         };
         let mut walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));
@@ -128,11 +144,10 @@ impl Watch {
             self.aggregate.stack_id(RawStack { kernel: Vec::new(), user, exact_leaf: false, cut })
         });
         let cell = (!hidden).then(|| self.aggregate.cell(Cell { stack, ..cell }));
-        let known = self.slot(index);
         // A stack read only now is what it was when the g was first read, if the goroutine has not run since.
         let same = known.fingerprint == observation.fingerprint && known.goid == g.goid;
         let is_proven = same && observation.fingerprint.is_proof() && known.cell.is_some() && cell.is_some();
-        let seen = Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, ..known };
+        let seen = Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, looked: now.tick, ..known };
         if walked && !known.walked && is_proven {
             self.put(index, seen);
         } else {
@@ -182,6 +197,7 @@ impl Watch {
 
     fn credit(&mut self, slot: Slot, until_ns: u64, until_tick: u32) {
         if let Some((goid, cell, weight)) = slot.due(until_ns, until_tick) {
+            self.draw(slot, until_ns);
             self.aggregate.credit(self.shown(goid), cell, weight);
         }
     }
@@ -193,6 +209,7 @@ impl Watch {
 
     /// The tick is over, and the target was there until its end.
     pub(crate) fn commit(&mut self, now: Now) {
+        self.adopt(now.tick);
         self.corrections.apply(&mut self.aggregate);
         self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
         self.accounting.goroutine_ticks = self.accounting.goroutine_ticks.saturating_add(self.live);
@@ -201,6 +218,7 @@ impl Watch {
     /// The recording ended with the tick before the one that was just begun.
     pub(crate) fn abandon(&mut self) {
         self.corrections.clear();
+        self.newcomers.clear();
     }
 
     /// From now on, and for what is past, does not keep apart which goroutine spent the time.
@@ -215,16 +233,19 @@ impl Watch {
 
     /// Bytes of memory that this takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.bytes() + self.aggregate.bytes()
+        self.slots.bytes() + self.aggregate.bytes() + self.requests.bytes()
     }
 
     /// Credits everything up to the end of the recording.
     pub(crate) fn finish(mut self, end_ns: u64, ticks: u32) -> (Samples, Accounting) {
         let slots = std::mem::take(&mut self.slots.all);
+        slots.iter().filter(|slot| slot.due(end_ns, ticks).is_some()).for_each(|slot| self.draw(*slot, end_ns));
         let aggregate = std::mem::take(&mut self.aggregate);
         let due = slots.into_iter().filter_map(|slot| slot.due(end_ns, ticks));
-        let (samples, added_ns) = aggregate.finish(due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight)));
+        let (mut samples, added_ns) =
+            aggregate.finish(due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight)));
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
+        samples.requests = self.requests.into_seen();
         (samples, self.accounting)
     }
 

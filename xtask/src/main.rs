@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod layouts;
+mod machine;
 mod suite;
 mod truth;
 mod workspace;

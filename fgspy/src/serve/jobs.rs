@@ -5,7 +5,6 @@ use std::sync::Arc;
 use fgspy_export::{Format, write};
 use fgspy_goroutines::census;
 use fgspy_memory::ProcError;
-use fgspy_profile::apply;
 use fgspy_sampler::{Ended, Options, Stop, TargetError};
 use hyper::StatusCode;
 use tokio::sync::Semaphore;
@@ -15,6 +14,7 @@ use super::answer::{self, Answer, Refusal};
 use super::request::{Detail, Recording};
 use super::target::{Watched, is_gone};
 use super::{Ending, goroutines, index};
+use crate::view::{self, RouteArgs};
 
 /// Recordings at a time. Each reads all goroutines at its own ticks.
 const MAX_RECORDINGS: usize = 4;
@@ -23,8 +23,9 @@ const RATE_HZ: f64 = 99.0;
 
 pub(super) struct Jobs {
     watched: Arc<Watched>,
-    /// How much a recording may use.
+    /// How much a recording may use, and what of requests it reads.
     limits: Options,
+    route: RouteArgs,
     ending: Ending,
     recordings: Arc<Semaphore>,
     /// Looks at all goroutines take their turns: one is short.
@@ -32,9 +33,9 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    pub(super) fn new(watched: Arc<Watched>, limits: Options, ending: Ending) -> Jobs {
+    pub(super) fn new(watched: Arc<Watched>, limits: Options, route: RouteArgs, ending: Ending) -> Jobs {
         let (recordings, looks) = (Arc::new(Semaphore::new(MAX_RECORDINGS)), Arc::new(Semaphore::new(1)));
-        Jobs { watched, limits, ending, recordings, looks }
+        Jobs { watched, limits, route, ending, recordings, looks }
     }
 
     /// Records. Ends early, with what there is by then, when the server ends; and with nothing when the client leaves
@@ -47,10 +48,11 @@ impl Jobs {
         let stop = Stop::new();
         let _when_dropped = StopOnDrop(stop.clone());
         let mut job = spawn_blocking({
-            let (watched, limits, stop) = (Arc::clone(&self.watched), self.limits, stop.clone());
+            let (watched, limits, route, stop) =
+                (Arc::clone(&self.watched), self.limits, self.route.clone(), stop.clone());
             move || {
                 let _place = place;
-                record(&watched, limits, &recording, &stop)
+                record(&watched, limits, &route, &recording, &stop)
             }
         });
         let mut ending = self.ending.clone();
@@ -97,10 +99,16 @@ impl Drop for StopOnDrop {
     }
 }
 
-fn record(watched: &Watched, limits: Options, recording: &Recording, stop: &Stop) -> Result<Answer, Refusal> {
+fn record(
+    watched: &Watched,
+    limits: Options,
+    route: &RouteArgs,
+    recording: &Recording,
+    stop: &Stop,
+) -> Result<Answer, Refusal> {
     let target = watched.open().map_err(|error| unavailable(&error))?;
     let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time), ..limits };
-    let (mut profile, ended) = fgspy_sampler::record_profile(target, options, stop, &mut |_| {});
+    let (mut profile, ended) = fgspy_sampler::record_profile(target, options, stop, &mut |_, _| {});
     let cut_short = match ended {
         Ended::Duration | Ended::Stopped => None,
         Ended::TargetExited => Some("the target exited"),
@@ -115,7 +123,9 @@ fn record(watched: &Watched, limits: Options, recording: &Recording, stop: &Stop
         profile.accounting.remarks.push(format!("{event}; this is what was recorded until then"));
     }
     let mut body = Vec::new();
-    write(&apply(&profile, &recording.filter), recording.format, &mut body).map_err(|_| failed())?;
+    view::reroute(&mut profile, route);
+    let shown = view::shown(&profile, &recording.filter, recording.group_by);
+    write(&shown, recording.format, &mut body).map_err(|_| failed())?;
     Ok(answer::profile(body, recording.format, recording.name))
 }
 

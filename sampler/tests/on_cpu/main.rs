@@ -52,7 +52,7 @@ fn spinners(toolchain: &Toolchain) -> Result<()> {
         reading: Reading::Everything,
         ..Options::default()
     };
-    let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_| {});
+    let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
     let goids: BTreeMap<u64, &str> = kinds.iter().map(|kind| (kind.goid, kind.kind.as_str())).collect();
     let (mut placed, mut unplaced) = (BTreeSet::new(), BTreeSet::new());
     for sample in &profile.samples {

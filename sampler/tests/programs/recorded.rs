@@ -26,7 +26,7 @@ pub(crate) fn while_it_works(target: &Target) -> Result<()> {
         ..Options::default()
     };
     let (mut least, mut most) = (u64::MAX, 0);
-    let (profile, ended) = record_profile(process, options, &Stop::new(), &mut |progress| {
+    let (profile, ended) = record_profile(process, options, &Stop::new(), &mut |progress, _| {
         least = least.min(progress.goroutines);
         most = most.max(progress.goroutines);
     });

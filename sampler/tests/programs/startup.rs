@@ -43,7 +43,7 @@ pub(crate) fn measure(pid: u32) {
     let attached = start.elapsed();
     let options = Options { duration: Some(Duration::from_secs(1)), system: true, ..Options::default() };
     let mut first = None;
-    let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_| {
+    let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_, _| {
         first.get_or_insert_with(|| start.elapsed());
     });
     assert!(!profile.samples.is_empty(), "nothing was recorded");

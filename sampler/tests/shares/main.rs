@@ -35,7 +35,7 @@ fn record(fixture: &Fixture, duration: Duration) -> Result<Profile> {
     let target = GoProcess::open(fixture.pid())?;
     let options =
         Options { duration: Some(duration), system: true, reading: Reading::Everything, ..Options::default() };
-    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_| {});
+    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
     ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
     adds_up(&profile)?;
     Ok(profile)

@@ -93,6 +93,15 @@ impl Attached {
         Ok(attached)
     }
 
+    /// Stops the process, or lets it go on.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(super) fn run(&self, on: bool) -> Result<()> {
+        let signal = if on { Signal::CONT } else { Signal::STOP };
+        kill_process(Pid::from_child(&self.child), signal).context("fgspy has ended")
+    }
+
     /// The CPU time that it has used so far, by the kernel's account.
     ///
     /// # Errors

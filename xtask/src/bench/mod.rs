@@ -8,7 +8,6 @@ mod fgspy;
 mod go;
 mod gobench;
 mod instructions;
-mod machine;
 mod markdown;
 mod proc;
 mod report;
@@ -17,6 +16,7 @@ mod seed;
 mod service;
 mod statistics;
 mod terminal;
+mod turns;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -27,8 +27,8 @@ use clap::ValueEnum;
 use fgspy_fixtures::{Toolchain, toolchains};
 use serde::Serialize;
 
-use self::machine::Circumstances;
 use self::report::Measured;
+use crate::machine::{self, Circumstances};
 use crate::workspace;
 
 #[derive(Debug, clap::Args)]
@@ -55,6 +55,8 @@ pub(crate) struct Options {
 enum Part {
     /// Go's own encoding/json benchmarks with each profiler
     Seed,
+    /// fgspy alone, in turns of a tenth of a second, to find differences below 1 %
+    Turns,
     /// An HTTP server at half load with each profiler
     Service,
     /// CPU and memory for 1 to 1,000,000 goroutines
@@ -107,6 +109,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if wants(Part::Seed) {
         part(&bench, &folder, "seed", seed::measure)?;
     }
+    if wants(Part::Turns) {
+        part(&bench, &folder, "turns", turns::measure)?;
+    }
     if wants(Part::Service) {
         part(&bench, &folder, "service", service::measure)?;
     }
@@ -118,6 +123,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let sections = [
         report::section(&folder, "seed", "The seed: encoding/json", seed::render)?,
+        report::section(&folder, "turns", "In turns", turns::render)?,
         report::section(&folder, "service", "A service at half load", service::render)?,
         report::section(&folder, "scale", "Scale", scale::render)?,
         report::section(&folder, "instructions", "Instructions", instructions::render)?,
@@ -126,7 +132,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 fn circumstances(bench: &Bench) -> Circumstances {
-    Circumstances::now(&bench.version, &[&bench.newest.version, &bench.oldest.version])
+    Circumstances::now(&bench.version, &[&bench.newest.version, &bench.oldest.version], go::fgprof_version())
 }
 
 /// Measures one part and keeps it.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::machine::Circumstances;
+use crate::machine::Circumstances;
 
 /// What is kept of a part.
 #[derive(Debug, Serialize, Deserialize)]
@@ -108,7 +108,7 @@ mod tests {
     fn what_is_kept_is_reported_and_what_is_not_understood_is_to_be_measured_again() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let circumstances = Circumstances::now("of test", &["go1.27.3", "go1.19.8"]);
+        let circumstances = Circumstances::now("of test", &["go1.27.3", "go1.19.8"], Some("v0.9.5".to_owned()));
         let of = |quick| Measured {
             circumstances: circumstances.clone(),
             command: "c".into(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_profile::Profile;
-use fgspy_sampler::{Ended, GoProcess, Progress, Stop, record_profile};
+use fgspy_sampler::{Ended, GoProcess, Live, Progress, Stop, record_profile};
 
 use super::Plan;
 use super::accounts::{Totals, spent};
@@ -69,7 +69,7 @@ fn record(keeper: &mut Timekeeper, mode: Mode, duration: Duration) -> Result<(Pr
     let mut totals = vec![keeper.answer()?];
     let mut asked = 0;
     let mut trouble = Ok(());
-    let mut progress = |progress: &Progress| {
+    let mut progress = |progress: &Progress, _: &Live<'_>| {
         // After the first tick, shortly before the last and after it: only asked for here, so that no tick has to wait.
         let moments = [Duration::ZERO, duration.saturating_sub(BEFORE_END), duration];
         let due = moments.iter().filter(|moment| progress.elapsed >= **moment).count();

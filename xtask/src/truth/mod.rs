@@ -8,7 +8,6 @@ mod accounts;
 mod cell;
 mod comparison;
 mod go_trace;
-mod machine;
 mod mode;
 mod places;
 mod report;

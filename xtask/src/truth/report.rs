@@ -10,7 +10,8 @@ use super::comparison::Compared;
 use super::timekeeper::PROGRAMS;
 use super::tracing::Traced;
 use super::verdict::{Coverage, coverage};
-use super::{Plan, machine, table};
+use super::{Plan, table};
+use crate::machine::{self, Circumstances};
 use crate::workspace;
 
 /// What was found.
@@ -78,7 +79,8 @@ fn text(results: &Results<'_>) -> Result<String> {
         all if all == PROGRAMS.len() => String::new(),
         _ => traced.iter().map(|traced| format!(" {}", traced.program)).collect(),
     };
-    writeln!(text, "\n{}. `{command}{programs}`.\n\n{}", machine::describe(go), table::HEAD)?;
+    let circumstances = Circumstances::now(&machine::commit(), &[go], None).describe();
+    writeln!(text, "\nMeasured with `{command}{programs}`, {circumstances}\n\n{}", table::HEAD)?;
     for row in *compared {
         writeln!(text, "{}", table::line(row))?;
     }

@@ -39,7 +39,7 @@ pub(super) fn compare(binary: &Path, toolchain: &Toolchain, program: &str, durat
     let mut keeper = Timekeeper::start(binary, program)?;
     let target = GoProcess::open(keeper.pid())?;
     keeper.trace(&file)?;
-    let (profile, ended) = record_profile(target, Mode::Everything.options(duration), &Stop::new(), &mut |_| {});
+    let (profile, ended) = record_profile(target, Mode::Everything.options(duration), &Stop::new(), &mut |_, _| {});
     keeper.untrace()?;
     ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
     drop(keeper);

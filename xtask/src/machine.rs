@@ -6,12 +6,11 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::go;
 use crate::workspace;
 
 /// The circumstances of a measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Circumstances {
+pub(crate) struct Circumstances {
     date: String,
     cpu: String,
     cores: usize,
@@ -22,12 +21,12 @@ pub(super) struct Circumstances {
     load: String,
     fgspy: String,
     go: Vec<String>,
-    fgprof: String,
+    fgprof: Option<String>,
 }
 
 impl Circumstances {
-    /// Those of now, with this version of fgspy and these of Go.
-    pub(super) fn now(fgspy: &str, go_versions: &[&str]) -> Circumstances {
+    /// Those of now, with this version of fgspy, these of Go and, where it was measured too, this one of fgprof.
+    pub(crate) fn now(fgspy: &str, go_versions: &[&str], fgprof: Option<String>) -> Circumstances {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
         let field = |name: &str| {
@@ -45,22 +44,22 @@ impl Circumstances {
             load: read("/proc/loadavg").split(' ').next().unwrap_or("?").to_owned(),
             fgspy: fgspy.to_owned(),
             go: go_versions.iter().map(|version| (*version).to_owned()).collect(),
-            fgprof: go::fgprof_version().unwrap_or_else(|| "?".to_owned()),
+            fgprof,
         }
     }
 
     /// Tells the user when others were using the machine.
-    pub(super) fn warn_of_load(&self) {
+    pub(crate) fn warn_of_load(&self) {
         if self.load.parse::<f64>().is_ok_and(|load| load > 0.5) {
             eprintln!("The load average is {}: whatever else runs now is in what is measured. Better wait.", self.load);
         }
     }
 
     /// In a sentence or two.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         format!(
             "{date} on {cpu}, {cores} cores{virtual_machine}, {memory} GiB, Linux {kernel}; load average before: {load}. \
-             fgspy {fgspy}, {go}, fgprof {fgprof}.",
+             fgspy {fgspy}, {go}{fgprof}.",
             date = self.date,
             cpu = self.cpu,
             cores = self.cores,
@@ -70,13 +69,13 @@ impl Circumstances {
             load = self.load,
             fgspy = self.fgspy,
             go = self.go.join(" and "),
-            fgprof = self.fgprof,
+            fgprof = self.fgprof.as_ref().map_or(String::new(), |version| format!(", fgprof {version}")),
         )
     }
 }
 
 /// The commit that is checked out, with `-dirty` if files of programs differ from it.
-pub(super) fn commit() -> String {
+pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").current_dir(workspace::root()).args(arguments).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -1,0 +1,336 @@
+//! Which request a goroutine's time belongs to.
+//!
+//! What a goroutine itself serves is read from its stack (`fgspy_goroutines::request`). Here it is remembered, and handed
+//! down: a goroutine that was started by one that serves a request works for that request, and so do those that it starts
+//! (`g.parentGoid`, Go 1.21 on).
+
+use std::collections::HashMap;
+
+use fgspy_goroutines::request::{Identity, Protocol, Request};
+use fgspy_profile::{RequestId, State};
+use indexmap::IndexMap;
+
+use crate::aggregate::Hasher;
+
+/// Requests that are told apart; of more, it is only known that there were more.
+const MAX_REQUESTS: usize = 1 << 20;
+/// Pieces of time lines kept of one request.
+const MAX_SPANS: usize = 1024;
+/// Pieces of time lines kept of all requests: those of the shortest requests are given up first.
+const MAX_ALL_SPANS: usize = 1 << 18;
+/// Goroutines remembered that work, or worked, for a request they did not take themselves.
+const MAX_HEIRS: usize = 1 << 16;
+
+/// One request, as far as it was seen.
+#[derive(Debug)]
+pub struct Seen {
+    /// What it is.
+    pub request: Request,
+    /// The goroutine that was first seen to serve it.
+    pub goid: u64,
+    /// When it was first and last seen, in nanoseconds of the recording.
+    pub first_ns: u64,
+    /// See `first_ns`.
+    pub last_ns: u64,
+    /// What its goroutines did.
+    pub spans: Vec<RawSpan>,
+}
+
+/// A piece of a time line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RawSpan {
+    /// From when to when, in nanoseconds of the recording.
+    pub from_ns: u64,
+    /// See `from_ns`.
+    pub to_ns: u64,
+    /// Which goroutine.
+    pub goid: u64,
+    /// What it did.
+    pub state: State,
+    /// What it waited for, if it did.
+    pub wait_reason: Option<u8>,
+}
+
+/// A goroutine as it was just looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) goid: u64,
+    /// The number of its g.
+    pub(crate) index: u32,
+    /// The tick of this look.
+    pub(crate) tick: u32,
+    /// The tick of the look before at this g; 0 if there was none.
+    pub(crate) before: u32,
+    /// At the look before it did not exist yet.
+    pub(crate) is_new: bool,
+}
+
+/// A goroutine that takes requests.
+#[derive(Clone, Copy, Debug)]
+struct Server {
+    index: u32,
+    does: Does,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Does {
+    /// It served nothing when it was last looked at.
+    Rest,
+    /// What it served could not be told when it was last looked at.
+    Unsure,
+    Serve {
+        request: RequestId,
+        /// The first tick at which it was seen to serve this one.
+        since: u32,
+        /// The tick before that, if it was looked at then and served nothing.
+        free: Option<u32>,
+    },
+}
+
+/// A goroutine that serves nothing itself and was not there before.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) goid: u64,
+    /// Who started it.
+    pub(crate) parent: u64,
+    /// The last tick at which it is known not to have existed. `None` if it may have existed all the time.
+    pub(crate) absent: Option<u32>,
+}
+
+/// All requests seen so far, and who works for which.
+#[derive(Debug, Default)]
+pub(crate) struct Requests {
+    seen: IndexMap<Identity, Seen, Hasher>,
+    servers: HashMap<u64, Server>,
+    heirs: HashMap<u64, RequestId>,
+    spans: usize,
+    bytes: usize,
+}
+
+impl Requests {
+    /// Takes note that a goroutine is seen to serve `request`, at a tick that began at `from_ns`. `None` when there are too
+    /// many requests.
+    pub(crate) fn serves(&mut self, look: Look, request: &Request, from_ns: u64) -> Option<RequestId> {
+        let index = match self.seen.get_index_of(&request.identity) {
+            Some(index) => index,
+            None if self.seen.len() >= MAX_REQUESTS => return None,
+            None => {
+                self.bytes += 2 * size_of::<Seen>() + text_bytes(request);
+                let (goid, first_ns, last_ns) = (look.goid, from_ns, from_ns);
+                let seen = Seen { request: request.clone(), goid, first_ns, last_ns, spans: Vec::new() };
+                self.seen.insert_full(request.identity, seen).0
+            }
+        };
+        // The route is known once the multiplexer has found it: then it counts for all of the request.
+        if let Some((_, seen)) = self.seen.get_index_mut(index)
+            && seen.request.route.is_none()
+        {
+            seen.request.route.clone_from(&request.route);
+        }
+        let id = RequestId(index as u32);
+        let known = self.servers.get(&look.goid).map(|server| server.does);
+        let is_same = matches!(known, Some(Does::Serve { request, .. }) if request == id);
+        if !is_same {
+            let was_free = look.is_new || known == Some(Does::Rest);
+            let free = Some(look.before).filter(|before| was_free && *before != 0 && before + 1 == look.tick);
+            let does = Does::Serve { request: id, since: look.tick, free };
+            self.servers.insert(look.goid, Server { index: look.index, does });
+        }
+        Some(id)
+    }
+
+    /// Takes note that a goroutine of a server serves nothing.
+    pub(crate) fn rests(&mut self, look: Look) {
+        self.servers.insert(look.goid, Server { index: look.index, does: Does::Rest });
+    }
+
+    /// Takes note that it could not be told what a goroutine serves.
+    pub(crate) fn unsure(&mut self, look: Look) {
+        self.servers.entry(look.goid).and_modify(|server| server.does = Does::Unsure);
+    }
+
+    /// Takes note that a goroutine has ended. What it started goes on, and may start more.
+    pub(crate) fn ended(&mut self, goid: u64) {
+        self.servers.remove(&goid);
+        if self.heirs.len() > MAX_HEIRS {
+            // Those who are there still are found again by who started them, if that one serves still.
+            self.heirs.clear();
+        }
+    }
+
+    /// The request that goroutine `goid`, which took none itself, works for.
+    pub(crate) fn of_heir(&self, goid: u64) -> Option<RequestId> {
+        self.heirs.get(&goid).copied()
+    }
+
+    /// Finds out which request a goroutine was started for, once all that happened at the tick is known. `looked` says when
+    /// a g was last looked at.
+    ///
+    /// One that was started by somebody who works for a request works for that too. Who takes requests himself may have
+    /// started it for another one. So it is only said where he served this one, and nothing else, from before it was there
+    /// until now: as far as can be seen at ticks (a request that came and went between two of them, and left a goroutine
+    /// behind, is not noticed). A goroutine of HTTP/2 serves only one request in all its life.
+    pub(crate) fn adopt(&mut self, newcomer: Newcomer, tick: u32, looked: impl Fn(u32) -> u32) -> Option<RequestId> {
+        let Newcomer { goid, parent, absent } = newcomer;
+        let of_server = || {
+            let Server { index, does: Does::Serve { request, since, free } } = *self.servers.get(&parent)? else {
+                return None;
+            };
+            let serves_one_only = self.get(request)?.request.protocol == Protocol::Http2;
+            let served_this = absent.is_some_and(|absent| absent >= free.unwrap_or(since));
+            Some(request).filter(|_| looked(index) == tick && (serves_one_only || served_this))
+        };
+        let request = self.of_heir(parent).or_else(of_server)?;
+        self.heirs.insert(goid, request);
+        Some(request)
+    }
+
+    /// Adds a piece to the time line of a request.
+    pub(crate) fn span(&mut self, id: RequestId, span: RawSpan) {
+        let Some((_, seen)) = self.seen.get_index_mut(id.index()) else { return };
+        seen.first_ns = seen.first_ns.min(span.from_ns);
+        seen.last_ns = seen.last_ns.max(span.to_ns);
+        if seen.spans.len() < MAX_SPANS {
+            seen.spans.push(span);
+            self.spans += 1;
+        }
+        if self.spans > MAX_ALL_SPANS {
+            self.shorten();
+        }
+    }
+
+    /// Gives up the time lines of the shorter half of the requests that have one.
+    fn shorten(&mut self) {
+        let length = |seen: &Seen| seen.last_ns - seen.first_ns;
+        let mut lengths: Vec<u64> = self.seen.values().filter(|seen| !seen.spans.is_empty()).map(length).collect();
+        let middle = lengths.len() / 2;
+        let (_, &mut median, _) = lengths.select_nth_unstable(middle);
+        for seen in self.seen.values_mut().filter(|seen| length(seen) <= median) {
+            seen.spans = Vec::new();
+        }
+        self.spans = self.seen.values().map(|seen| seen.spans.len()).sum();
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// A request.
+    pub(crate) fn get(&self, id: RequestId) -> Option<&Seen> {
+        self.seen.get_index(id.index()).map(|(_, seen)| seen)
+    }
+
+    /// About how many bytes of memory this takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.spans * size_of::<RawSpan>() + (self.servers.capacity() + self.heirs.capacity()) * 32
+    }
+
+    /// All requests, by their [`RequestId`].
+    pub(crate) fn into_seen(self) -> Vec<Seen> {
+        self.seen.into_values().collect()
+    }
+}
+
+fn text_bytes(request: &Request) -> usize {
+    let texts = [&request.method, &request.path, &request.route, &request.request_id];
+    texts.into_iter().flatten().map(String::len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(identity: u64) -> Request {
+        Request {
+            identity: Identity(identity),
+            protocol: Protocol::Http1,
+            method: None,
+            path: None,
+            route: None,
+            trace: None,
+            request_id: None,
+        }
+    }
+
+    const CONNECTION: u64 = 7;
+
+    /// Looks at the connection at each tick.
+    fn at(tick: u32) -> Look {
+        Look { goid: CONNECTION, index: 0, tick, before: tick - 1, is_new: false }
+    }
+
+    fn newcomer(goid: u64, parent: u64, absent: u32) -> Newcomer {
+        Newcomer { goid, parent, absent: Some(absent) }
+    }
+
+    #[test]
+    fn what_a_request_starts_works_for_it_and_so_do_those_it_starts() {
+        let mut requests = Requests::default();
+        requests.rests(at(1));
+        let first = requests.serves(at(2), &request(1), 10);
+        assert_eq!(requests.adopt(newcomer(20, CONNECTION, 1), 2, |_| 2), first);
+        assert_eq!(requests.adopt(newcomer(21, 20, 1), 2, |_| 2), first, "a grandchild");
+        requests.ended(20);
+        let second = requests.serves(at(4), &request(2), 30);
+        assert_ne!(first, second);
+        assert_eq!(requests.adopt(newcomer(22, 20, 5), 6, |_| 6), first, "the child of one that has ended");
+        assert_eq!((requests.of_heir(21), requests.of_heir(CONNECTION)), (first, None));
+        assert_eq!(requests.adopt(newcomer(23, 99, 5), 6, |_| 6), None, "its parent is nobody's");
+    }
+
+    #[test]
+    fn who_may_have_been_started_for_another_request_is_nobody_s() {
+        let mut requests = Requests::default();
+        requests.serves(at(2), &request(1), 10);
+        let second = requests.serves(at(4), &request(2), 30);
+        let mut adopt = |requests: &mut Requests, goid, absent, tick| {
+            requests.adopt(newcomer(goid, CONNECTION, absent), tick, |_| tick)
+        };
+        assert_eq!(adopt(&mut requests, 20, 3, 4), None, "started between ticks 3 and 4, as was the request");
+        assert_eq!(adopt(&mut requests, 21, 4, 5), second);
+        assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 6, |_| 5), None, "who started it was not looked at");
+        let unknown = Newcomer { goid: 22, parent: CONNECTION, absent: None };
+        assert_eq!(requests.adopt(unknown, 6, |_| 6), None);
+        requests.rests(at(6));
+        assert_eq!(adopt(&mut requests, 23, 6, 7), None, "it serves nothing");
+        let third = requests.serves(at(7), &request(3), 80);
+        assert_eq!(adopt(&mut requests, 24, 5, 7), None);
+        assert_eq!(adopt(&mut requests, 25, 6, 7), third, "the second was over by then");
+        requests.unsure(at(8));
+        assert_eq!(adopt(&mut requests, 26, 7, 8), None);
+        requests.serves(at(9), &request(4), 90);
+        assert_eq!(adopt(&mut requests, 27, 8, 9), None, "what it did at tick 8 is not known");
+    }
+
+    #[test]
+    fn what_http2_starts_needs_no_such_care() {
+        let mut requests = Requests::default();
+        let http2 = Request { protocol: Protocol::Http2, ..request(1) };
+        let id = requests.serves(Look { before: 0, ..at(5) }, &http2, 10);
+        assert_eq!(requests.adopt(Newcomer { goid: 20, parent: CONNECTION, absent: None }, 5, |_| 5), id);
+    }
+
+    #[test]
+    fn time_lines_are_bounded_and_the_longest_requests_keep_theirs() {
+        let mut requests = Requests::default();
+        let many = (MAX_ALL_SPANS / MAX_SPANS + 2) as u64;
+        for number in 0..many {
+            let id = requests.serves(Look { goid: number, ..at(1) }, &request(number), 0).unwrap();
+            for piece in 0..2 * MAX_SPANS as u64 {
+                let span = RawSpan {
+                    from_ns: piece,
+                    to_ns: number + piece,
+                    goid: number,
+                    state: State::Running,
+                    wait_reason: None,
+                };
+                requests.span(id, span);
+            }
+        }
+        let seen = requests.into_seen();
+        assert!(seen.iter().map(|seen| seen.spans.len()).sum::<usize>() <= MAX_ALL_SPANS);
+        assert_eq!(seen.last().unwrap().spans.len(), MAX_SPANS);
+        assert!(seen[0].spans.is_empty() && seen[0].last_ns == 2 * MAX_SPANS as u64 - 1);
+    }
+}

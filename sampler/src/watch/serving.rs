@@ -1,0 +1,75 @@
+//! For whom goroutines work: joins what is read of requests with what is known of goroutines.
+
+use fgspy_goroutines::Observation;
+use fgspy_goroutines::request::{Idle as ReadIdle, Served};
+use fgspy_profile::{Idle, Serving};
+
+use super::{Now, Watch};
+use crate::aggregate::Cell;
+use crate::requests::{Look, Newcomer, RawSpan};
+use crate::slots::Slot;
+
+impl Watch {
+    /// For which request a goroutine works, of which this much is `known` already.
+    pub(super) fn serving(&mut self, known: Slot, now: Now, observation: &Observation<'_>) -> Serving {
+        let (goid, index) = (observation.g.goid, observation.index);
+        let look = Look { goid, index, tick: now.tick, before: known.looked, is_new: known.goid != goid };
+        let of_heir = self.requests.of_heir(goid).map(Serving::Request);
+        match observation.request {
+            Served::Serving(request) => {
+                let id = self.requests.serves(look, request, now.previous_ns);
+                id.map_or(Serving::Unknown, Serving::Request)
+            }
+            Served::Idle(idle) => {
+                self.requests.rests(look);
+                Serving::Idle(idle_of(idle))
+            }
+            Served::Nothing => {
+                let parent = observation.g.parent_goid.filter(|parent| *parent != 0 && look.is_new);
+                if let (None, Some(parent)) = (of_heir, parent) {
+                    let absent = Some(known.looked).filter(|tick| *tick != 0);
+                    self.newcomers.push((index, Newcomer { goid, parent, absent }));
+                }
+                of_heir.unwrap_or(Serving::Nothing)
+            }
+            Served::NotAsked | Served::Torn | Served::Unknown(_) => {
+                self.requests.unsure(look);
+                // What it was started for holds all its life.
+                of_heir.unwrap_or(Serving::Unknown)
+            }
+        }
+    }
+
+    /// Gives those who were first seen at this tick to the requests for which they were started.
+    pub(super) fn adopt(&mut self, tick: u32) {
+        for (index, newcomer) in std::mem::take(&mut self.newcomers) {
+            let slot = self.slot(index);
+            let cell = slot.cell.filter(|_| slot.goid == newcomer.goid).and_then(|cell| self.aggregate.at(cell));
+            let slots = &self.slots.all;
+            let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked);
+            let request = self.requests.adopt(newcomer, tick, looked);
+            if let (Some(cell), Some(request)) = (cell, request) {
+                let cell = self.aggregate.cell(Cell { serving: Serving::Request(request), ..cell });
+                self.put(index, Slot { cell: Some(cell), ..slot });
+            }
+        }
+    }
+
+    /// Draws the time that a goroutine spends in a cell into the time line of its request.
+    pub(super) fn draw(&mut self, slot: Slot, until_ns: u64) {
+        let Some(cell) = slot.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
+        let Serving::Request(request) = cell.serving else { return };
+        let Cell { state, wait_reason, .. } = cell;
+        let (from_ns, to_ns) = (slot.since_ns, until_ns);
+        self.requests.span(request, RawSpan { from_ns, to_ns, goid: slot.goid, state, wait_reason });
+    }
+}
+
+fn idle_of(idle: ReadIdle) -> Idle {
+    match idle {
+        ReadIdle::Accepting => Idle::Accepting,
+        ReadIdle::Connection => Idle::Connection,
+        ReadIdle::Transport => Idle::Transport,
+        ReadIdle::Worker => Idle::Worker,
+    }
+}
