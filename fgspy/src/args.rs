@@ -9,6 +9,7 @@ use fgspy_profile::{LabelMatch, State};
 use fgspy_sampler::{Options, Reading};
 use regex::Regex;
 
+use crate::view::{RequestArgs, RouteArgs, ViewArgs};
 use crate::{filter, limits};
 
 /// Wall-clock profiler for Go, from outside the process.
@@ -55,6 +56,7 @@ Examples:
   fgspy record -p $(pidof checkout) -d 10s             a flame graph of the next ten seconds
   fgspy record -p 4711 -d 10s -o wait.pb.gz            for go tool pprof
   fgspy record -p 4711 -f folded -o - | less           one line per stack
+  fgspy record -p 4711 --no-idle --group-by route      what requests wait for, route by route
   fgspy record -o run.svg -- ./myserver --port 8080    start a program and record it until it ends"
 )]
 pub(crate) struct RecordArgs {
@@ -92,6 +94,12 @@ pub(crate) struct RecordArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
@@ -149,7 +157,7 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "REGEX")]
     pub(crate) request: Option<Regex>,
 
-    /// Only time in requests of this trace: its id, or the first 8 digits or more
+    /// Only time in requests of this trace, or with a label that says so: its id, or the first 8 digits or more
     #[arg(long, value_name = "ID")]
     pub(crate) trace: Option<String>,
 
@@ -190,6 +198,12 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) requests: RequestArgs,
+
+    #[command(flatten)]
+    pub(crate) route: RouteArgs,
 }
 
 #[derive(Debug, Args)]
@@ -205,6 +219,9 @@ pub(crate) struct ReportArgs {
     /// flamegraph, pprof, folded, json or raw; without it, by the ending of FILE
     #[arg(short, long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
+
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
 
     #[command(flatten)]
     pub(crate) filter: FilterArgs,

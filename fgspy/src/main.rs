@@ -14,6 +14,7 @@ mod say;
 mod serve;
 mod signals;
 mod summary;
+mod view;
 
 use std::process::ExitCode;
 

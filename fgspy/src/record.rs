@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fgspy_memory::Process;
-use fgspy_profile::apply;
 use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
 use thiserror::Error;
 
@@ -15,7 +14,7 @@ use crate::output::{self, Output, OutputError};
 use crate::progress::ProgressLine;
 use crate::say::say;
 use crate::signals::{self, Requests};
-use crate::{exit, filter, summary};
+use crate::{exit, summary, view};
 
 /// How often a program is looked at, to notice its end.
 const WATCH: Duration = Duration::from_millis(50);
@@ -54,14 +53,22 @@ fn prepare(args: &RecordArgs, program: &Path) -> anyhow::Result<Output> {
 
 fn record(args: &RecordArgs, process: Process, output: Output, requests: &Requests) -> anyhow::Result<()> {
     let target = GoProcess::attach(process)?;
-    let options = Options { rate_hz: args.rate, duration: args.duration, system: args.system, ..args.limits.options() };
+    let options = Options {
+        rate_hz: args.rate,
+        duration: args.duration,
+        system: args.system,
+        requests: args.requests.options(),
+        ..args.limits.options()
+    };
     let mut line = ProgressLine::new(args.quiet, args.duration);
-    let (profile, ended) = record_profile(target, options, &requests.stop, &mut |progress| line.update(progress));
+    let (mut profile, ended) =
+        record_profile(target, options, &requests.stop, &mut |progress, _| line.update(progress));
     drop(line);
     if profile.samples.is_empty() {
         return Err(nothing(ended).into());
     }
-    let shown = apply(&profile, &filter::build(&args.filter));
+    view::reroute(&mut profile, &args.view.route);
+    let shown = view::view(&profile, &args.filter, &args.view);
     let format = output.format();
     match output.write(&shown) {
         Ok(path) if !args.quiet => say(summary::closing(&profile, &shown, ended, path.as_deref().map(|p| (p, format)))),
@@ -72,7 +79,8 @@ fn record(args: &RecordArgs, process: Process, output: Output, requests: &Reques
     Ok(())
 }
 
-fn nothing(ended: Ended) -> NothingRecorded {
+/// Why nothing was.
+pub(crate) fn nothing(ended: Ended) -> NothingRecorded {
     NothingRecorded(match ended {
         Ended::Duration | Ended::Stopped => "the recording ended before the first tick; record longer, or raise --rate",
         Ended::TargetExited => "the target exited before the first tick",

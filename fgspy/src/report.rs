@@ -5,21 +5,22 @@ use std::io::BufReader;
 
 use anyhow::Context;
 use fgspy_export::summary;
-use fgspy_profile::{apply, recording};
+use fgspy_profile::recording;
 
 use crate::args::ReportArgs;
-use crate::filter;
 use crate::output::{self, Output};
 use crate::say::say;
 use crate::summary as closing;
+use crate::view;
 
 /// Reads a recording and writes it in another format.
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let name = args.recording.display();
     let file = File::open(&args.recording).with_context(|| format!("{name} cannot be opened"))?;
-    let profile = recording::read(BufReader::new(file)).with_context(|| name.to_string())?;
+    let mut profile = recording::read(BufReader::new(file)).with_context(|| name.to_string())?;
     let (path, format) = output::choose(args.output.as_deref(), args.format, summary::program(&profile))?;
-    let shown = apply(&profile, &filter::build(&args.filter));
+    view::reroute(&mut profile, &args.view.route);
+    let shown = view::view(&profile, &args.filter, &args.view);
     if shown.samples.is_empty() && !profile.samples.is_empty() {
         say("Nothing in the recording matches the filter.");
     }

@@ -47,25 +47,36 @@ pub(crate) fn written(path: &Path, format: Format) -> String {
 /// How much a profile holds, and of what.
 fn extent(profile: &Profile) -> String {
     format!(
-        "{} samples of {} goroutines stand for {} of goroutine time in {} ({} goroutines on average).\n  {}\n",
+        "{} samples of {} goroutines stand for {} of goroutine time in {} ({} goroutines on average).\n  {}\n{}",
         profile.samples.iter().map(|sample| sample.count).sum::<u64>(),
         profile.goroutines(),
         summary::time(profile.total_time()),
         summary::time(profile.duration_ns),
         summary::average(profile.average_goroutines()),
         shares(profile),
+        summary::requests(profile).map_or(String::new(), |line| format!("  {}.\n", summary::capitalised(&line))),
     )
 }
+
+/// How many routes to name, those with the most time.
+const MAX_ROUTES: usize = 20;
 
 /// What there would have been, had the filter kept anything: whoever mistyped a word finds the right one here.
 fn nothing_left(whole: &Profile) -> String {
     let reasons: BTreeSet<&str> = whole.samples.iter().map(|sample| whole.wait_reason(sample)).collect();
     let reasons: Vec<&str> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();
-    format!(
+    let mut text = format!(
         "Nothing that was recorded matches the filter. All of it:\n{}  wait reasons: {}\n",
         extent(whole),
         reasons.join(", ")
-    )
+    );
+    let routes = whole.by_route();
+    let names: Vec<&str> = routes.iter().take(MAX_ROUTES).map(|route| whole.string(route.route)).collect();
+    if !names.is_empty() {
+        let more = if routes.len() > MAX_ROUTES { ", …" } else { "" };
+        let _ = writeln!(text, "  routes: {}{more}", names.join(", "));
+    }
+    text
 }
 
 /// How well the recording went.
@@ -91,7 +102,7 @@ fn quality(profile: &Profile) -> String {
         accounting.changed,
         accounting.broken,
         accounting.unmapped,
-        capitalised(&summary::reading(accounting)),
+        summary::capitalised(&summary::reading(accounting)),
         summary::percent(steady_ns, profile.duration_ns),
         first_look,
     );
@@ -104,11 +115,6 @@ fn quality(profile: &Profile) -> String {
         );
     }
     text
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// Where the time went, in one line: the classes with the most of it, with half the width of the 95 % interval where it

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use regex::Regex;
 
-use crate::serving::is_trace;
+use crate::serving::{is_trace, trace_of_labels};
 use crate::{Builder, Profile, Sample, Serving, State, WaitClass};
 
 /// Which samples to keep: those that every part of it accepts. An empty part accepts everything.
@@ -27,8 +27,8 @@ pub struct Filter {
     pub labels: Vec<LabelMatch>,
     /// Matches the route of the request that was served (`GET /orders/{id}`), or its method and path (`GET /orders/17`).
     pub request: Option<Regex>,
-    /// The request that was served is part of this trace: its id, or the first eight digits of it or more. Upper and lower
-    /// case are the same.
+    /// The request that was served is part of this trace, or the target's own labels say so (`trace_id`, `trace id` and the
+    /// like): its id, or the first eight digits of it or more. Upper and lower case are the same.
     pub trace: Option<String>,
     /// No goroutines of servers that serve no request: [`Serving::Idle`].
     pub no_idle: bool,
@@ -113,16 +113,19 @@ pub fn apply<'a>(profile: &'a Profile, filter: &Filter) -> Cow<'a, Profile> {
     let labels: Vec<bool> = (0..profile.label_sets.len())
         .map(|set| filter.labels.iter().all(|wanted| wanted.accepts(profile.labels(crate::LabelSetId(set as u32)))))
         .collect();
-    let requests = accepted_requests(profile, filter);
+    let requests = filter.request.as_ref().map(|regex| {
+        profile.requests.iter().map(|request| profile.matches_request(request, regex)).collect::<Vec<bool>>()
+    });
+    let traces = filter.trace.as_ref().map(|trace| of_trace(profile, trace));
     let mut builder = Builder::new(profile.target.clone(), profile.start_unix_ns);
     builder.import(profile, |sample| {
         stacks.get(sample.stack.index()).copied().unwrap_or(false)
             && labels.get(sample.labels.index()).copied().unwrap_or(false)
             && (filter.states.is_empty() || filter.states.contains(&sample.state))
             && (filter.goroutines.is_empty() || filter.goroutines.contains(&sample.goid))
-            && requests.as_ref().is_none_or(|requests| {
-                let request = sample.serving.request().and_then(|id| requests.get(id.index()));
-                request.copied().unwrap_or(false)
+            && requests.as_ref().is_none_or(|requests| is_in(requests, sample))
+            && traces.as_ref().is_none_or(|(requests, labels)| {
+                is_in(requests, sample) || labels.get(sample.labels.index()).copied().unwrap_or(false)
             })
             && !(filter.no_idle && matches!(sample.serving, Serving::Idle(_)))
             && (filter.wait.is_empty() || waits_for(profile, sample, &filter.wait))
@@ -142,16 +145,18 @@ fn waits_for(profile: &Profile, sample: &Sample, wanted: &[String]) -> bool {
         && wanted.iter().any(|wanted| wanted == reason || wanted == WaitClass::of(reason).word())
 }
 
-/// For each request, whether the filter accepts it; nothing if the filter does not ask for requests.
-fn accepted_requests(profile: &Profile, filter: &Filter) -> Option<Vec<bool>> {
-    if filter.request.is_none() && filter.trace.is_none() {
-        return None;
-    }
-    let accepted = profile.requests.iter().map(|request| {
-        filter.request.as_ref().is_none_or(|regex| profile.matches_request(request, regex))
-            && filter.trace.as_ref().is_none_or(|trace| is_trace(profile.string(request.trace_id), trace))
+/// For each request, and for each label set, whether it is of a trace.
+fn of_trace(profile: &Profile, trace: &str) -> (Vec<bool>, Vec<bool>) {
+    let requests = profile.requests.iter().map(|request| is_trace(profile.string(request.trace_id), trace));
+    let label_sets = (0..profile.label_sets.len()).map(|set| {
+        trace_of_labels(profile.labels(crate::LabelSetId(set as u32))).is_some_and(|id| is_trace(id, trace))
     });
-    Some(accepted.collect())
+    (requests.collect(), label_sets.collect())
+}
+
+/// Whether a sample is of one of these requests.
+fn is_in(requests: &[bool], sample: &Sample) -> bool {
+    sample.serving.request().and_then(|id| requests.get(id.index())).copied().unwrap_or(false)
 }
 
 /// For each stack, whether focus and ignore accept it. Each name is matched once.

@@ -127,9 +127,31 @@ pub(crate) fn is_trace(id: &str, wanted: &str) -> bool {
     is_prefix || plain(id) == plain(wanted)
 }
 
+/// Keys of `runtime/pprof` labels that hold a trace id, without `_`, `-`, `.`, spaces and regard to case: those that
+/// OpenTelemetry's and Pyroscope's instrumentation set, and what people write themselves.
+const TRACE_KEYS: [&str; 3] = ["traceid", "trace", "oteltraceid"];
+
+/// The trace id among the target's own labels.
+pub(crate) fn trace_of_labels<'a>(mut labels: impl Iterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    let is_one = |key: &str| {
+        let letters = || key.bytes().filter(|byte| !b"_-. ".contains(byte)).map(|byte| byte.to_ascii_lowercase());
+        TRACE_KEYS.iter().any(|wanted| letters().eq(wanted.bytes()))
+    };
+    labels.find(|(key, _)| is_one(key)).map(|(_, value)| value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_name_traces() {
+        let found = |labels: &[(&'static str, &'static str)]| trace_of_labels(labels.iter().copied());
+        for key in ["trace_id", "Trace-ID", "traceid", "trace", "otel.trace.id", "trace id"] {
+            assert_eq!(found(&[("tenant", "a"), (key, "4bf9")]), Some("4bf9"), "{key}");
+        }
+        assert_eq!(found(&[("span_id", "1"), ("backtrace", "2"), ("traceidx", "3")]), None);
+    }
 
     #[test]
     fn traces_are_named_by_their_id_or_its_beginning() {

@@ -118,6 +118,30 @@ fn filters_keep_requests_with_their_children_and_no_others() {
 }
 
 #[test]
+fn a_trace_may_stand_in_the_target_s_own_labels() {
+    let mut b = Builder::new(Target::default(), 0);
+    let stack = b.stack(&[]);
+    let key = |labels| SampleKey {
+        stack,
+        goid: 1,
+        state: State::Running,
+        wait_reason: None,
+        labels,
+        creator: None,
+        serving: Serving::Nothing,
+    };
+    for (index, labels) in [("trace_id", TRACE), ("trace_id", "4bf9"), ("tenant", TRACE)].into_iter().enumerate() {
+        let labels = b.labels(&[labels]);
+        b.add(key(labels), 1, 1 << index);
+    }
+    let whole = b.finish(1, Accounting::default());
+    let trace = Some(TRACE.to_owned());
+    let of = |filter: Filter| apply(&whole, &filter).samples.iter().map(|s| s.time_ns).collect::<Vec<_>>();
+    assert_eq!(of(Filter { trace: trace.clone(), ..Filter::default() }), [1]);
+    assert!(of(Filter { trace, request: Regex::new("").ok(), ..Filter::default() }).is_empty(), "there is no request");
+}
+
+#[test]
 fn a_filter_keeps_routes_by_the_user_s_rule() {
     let mut whole = profile(0);
     whole.reroute(&Regex::new("/[a-z]+").unwrap());

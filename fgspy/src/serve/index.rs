@@ -22,7 +22,9 @@ td {{ padding-right: 2rem; vertical-align: top }}
 <td>where all goroutines' time goes, running and waiting, in the next 5 seconds
 <tr><td><a href="/debug/fgprof?seconds=30">fgprof</a>
 <td>the same for <code>go tool pprof</code>, in the next 30 seconds;
-<code>seconds=</code> up to 3600, <code>format=</code> pprof, folded, flamegraph, json or raw
+<code>seconds=</code> up to 3600, <code>format=</code> pprof, folded, flamegraph, json or raw;
+<code>request=</code> a regular expression for routes or <code>GET /path</code>, <code>trace=</code> a trace id,
+<code>no-idle=1</code>, <code>group-by=</code> request, route, state or creator
 <tr><td><a href="/debug/pprof/goroutine?debug=1">goroutine</a>
 <td>the stacks of all goroutines now, equal ones counted; <code>debug=0</code> for <code>go tool pprof</code>
 <tr><td><a href="/debug/pprof/goroutine?debug=2">full goroutine stack dump</a>

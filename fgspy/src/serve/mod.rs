@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
-use fgspy_sampler::{GoProcess, Stop};
+use fgspy_sampler::{GoProcess, Options, Stop};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -67,7 +67,8 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     };
     thread::Builder::new().name("watcher".into()).spawn(watcher)?;
     let pid = watched.pid();
-    let jobs = Jobs::new(watched, args.limits.options(), ending.clone());
+    let options = Options { requests: args.requests.options(), ..args.limits.options() };
+    let jobs = Jobs::new(watched, options, args.route.clone(), ending.clone());
     let end = runtime.block_on(server::serve(listener, jobs, ending));
     // Whatever still runs has been told to stop, and its client is gone.
     runtime.shutdown_background();
@@ -108,8 +109,8 @@ fn greet(process: &GoProcess, address: SocketAddr) {
     }
     if !guard::is_loopback(address) {
         say(format_args!(
-            "Warning: whoever can reach {address} can read the stacks and labels of this process: there is no password and \
-             no encryption.\n  To keep it to this machine, leave out --listen and forward a port: \
+            "Warning: whoever can reach {address} can read the stacks, labels and requests of this process: there is no \
+             password and no encryption.\n  To keep it to this machine, leave out --listen and forward a port: \
              ssh -L 6061:127.0.0.1:6061 HOST"
         ));
     }

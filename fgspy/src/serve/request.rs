@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use fgspy_export::Format;
-use fgspy_profile::{Filter, State};
+use fgspy_profile::{Filter, GroupBy, State};
 use hyper::StatusCode;
+use regex::Regex;
 
 use super::answer::Refusal;
 
@@ -22,7 +23,7 @@ pub(super) enum Wanted {
     /// The page that says what there is.
     Index,
     /// Where the time goes in the next while.
-    Recording(Recording),
+    Recording(Box<Recording>),
     /// All goroutines now.
     Goroutines(Detail),
 }
@@ -33,6 +34,8 @@ pub(super) struct Recording {
     pub(super) time: Duration,
     pub(super) format: Format,
     pub(super) filter: Filter,
+    /// What to put at the root of stacks.
+    pub(super) group_by: Option<GroupBy>,
     /// What to call the file, without an ending.
     pub(super) name: &'static str,
 }
@@ -54,18 +57,20 @@ impl Wanted {
         let query = Query::parse(query);
         match path {
             "/" | "/debug/pprof" | "/debug/pprof/" => Ok(Wanted::Index),
-            "/debug/fgprof" => Ok(Wanted::Recording(Recording {
+            "/debug/fgprof" => Ok(Wanted::Recording(Box::new(Recording {
                 time: query.time()?,
                 format: query.format()?,
-                filter: Filter::default(),
+                filter: query.filter(vec![])?,
+                group_by: query.group_by()?,
                 name: "fgprof",
-            })),
-            "/debug/pprof/profile" => Ok(Wanted::Recording(Recording {
+            }))),
+            "/debug/pprof/profile" => Ok(Wanted::Recording(Box::new(Recording {
                 time: query.time()?,
                 format: Format::Pprof,
-                filter: Filter { states: vec![State::Running], ..Filter::default() },
+                filter: query.filter(vec![State::Running])?,
+                group_by: query.group_by()?,
                 name: "profile",
-            })),
+            }))),
             "/debug/pprof/goroutine" => {
                 if query.get("seconds").is_some() {
                     return Err(bad(
@@ -107,6 +112,28 @@ impl Query {
         let formats = || Format::ALL.map(Format::name).join(", ");
         Format::from_name(name)
             .ok_or_else(|| bad(format!("there is no `format` called `{name}`; there are {}", formats())))
+    }
+
+    /// `request`, `trace` and `no-idle`: the filters of that name of `fgspy record`.
+    fn filter(&self, states: Vec<State>) -> Result<Filter, Refusal> {
+        let request = match self.get("request").map(Regex::new) {
+            None => None,
+            Some(Ok(regex)) => Some(regex),
+            Some(Err(error)) => return Err(bad(format!("`request` must be a regular expression: {error}"))),
+        };
+        let no_idle = match self.get("no-idle") {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(text) => return Err(bad(format!("`no-idle` must be 0 or 1; it is `{text}`"))),
+        };
+        Ok(Filter { states, request, trace: self.get("trace").map(str::to_owned), no_idle, ..Filter::default() })
+    }
+
+    fn group_by(&self) -> Result<Option<GroupBy>, Refusal> {
+        let Some(word) = self.get("group-by") else { return Ok(None) };
+        let words = || GroupBy::ALL.map(GroupBy::word).join(", ");
+        let by = GroupBy::from_word(word);
+        by.map(Some).ok_or_else(|| bad(format!("`group-by` must be one of {}; it is `{word}`", words())))
     }
 
     fn detail(&self) -> Result<Detail, Refusal> {
@@ -153,6 +180,26 @@ mod tests {
         assert_eq!(recording("/debug/pprof/profile", "seconds=5"), (s(5.0), Format::Pprof));
     }
 
+    fn view(path: &str, query: &str) -> (String, Option<GroupBy>) {
+        match Wanted::parse(path, query) {
+            Ok(Wanted::Recording(recording)) => (recording.filter.to_string(), recording.group_by),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn parts_of_recordings() {
+        let s = str::to_owned;
+        assert_eq!(view("/debug/fgprof", ""), (s(""), None));
+        assert_eq!(view("/debug/fgprof", "request=&trace=&no-idle=&group-by="), (s(""), None));
+        assert_eq!(view("/debug/fgprof", "request=%5EGET%20/x&no-idle=0"), (s("request=/^GET /x/"), None));
+        assert_eq!(view("/debug/fgprof", "trace=4bf92f35&no-idle=1"), (s("trace=4bf92f35 no-idle"), None));
+        assert_eq!(
+            view("/debug/pprof/profile", "request=x&group-by=route"),
+            (s("state=running request=/x/"), Some(GroupBy::Route))
+        );
+    }
+
     #[test]
     fn goroutines() {
         for (query, expected) in [
@@ -183,6 +230,13 @@ mod tests {
         assert_eq!(
             refusal("/debug/pprof/goroutine", "debug=-1"),
             (400, "`debug` must be 0, 1 or 2; it is `-1`".to_owned())
+        );
+        let (status, sentence) = refusal("/debug/fgprof", "request=%28");
+        assert!(status == 400 && sentence.starts_with("`request` must be a regular expression: "), "{sentence}");
+        assert_eq!(refusal("/debug/fgprof", "no-idle=yes"), (400, "`no-idle` must be 0 or 1; it is `yes`".to_owned()));
+        assert_eq!(
+            refusal("/debug/fgprof", "group-by=label"),
+            (400, "`group-by` must be one of request, route, state, creator; it is `label`".to_owned())
         );
         assert_eq!(refusal("/debug/pprof/goroutine", "seconds=3").0, 400);
         for path in ["/debug/fgprof/", "/debug/pprof/heap", "/x", "", "//", "/debug/pprof/goroutine/.."] {

@@ -102,7 +102,7 @@ impl Service {
         guard::check(request, self.local)?;
         match Wanted::parse(request.uri().path(), request.uri().query().unwrap_or_default())? {
             Wanted::Index => self.jobs.index().await,
-            Wanted::Recording(recording) => self.jobs.record(recording).await,
+            Wanted::Recording(recording) => self.jobs.record(*recording).await,
             Wanted::Goroutines(detail) => self.jobs.goroutines(detail).await,
         }
     }

@@ -12,4 +12,5 @@ mod permissions;
 mod pprof;
 mod program;
 mod refusals;
+mod requests;
 mod words;
