@@ -26,6 +26,10 @@
 //! `label.wait_reason`. Where it has any other of these itself, its own is kept and ours is not. A label with an empty
 //! value is left out, because pprof cannot tell the two apart.
 //!
+//! `go tool pprof` takes a filter of digits alone, or of digits followed by letters alone, for a number, and ends in a panic
+//! where twenty digits or so follow each other (`parseTagFilterRange` in its `driver_focus.go`, as of Go 1.26). Few trace ids
+//! are like that; `fgspy report --trace` takes any.
+//!
 //! Goroutine ids and creators are not in it: samples that differ only in them are added up. Pyroscope and Parca make a
 //! series of each set of labels, and a series for each goroutine would be the end of them. The recording and the JSON
 //! have both.

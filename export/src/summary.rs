@@ -112,9 +112,10 @@ pub fn lines(profile: &Profile) -> Vec<String> {
     lines
 }
 
-/// What is known of requests, in a line: `requests: 1234 seen on 7 routes; …`. Nothing if nobody looked for any.
+/// What is known of requests, in a line: `requests: 1234 seen on 7 routes; …`. Nothing if nobody looked for any, or the
+/// program is no server.
 pub fn requests(profile: &Profile) -> Option<String> {
-    let totals = profile.serving_totals()?;
+    let totals = profile.serving_totals().filter(|totals| totals.request_ns > 0 || totals.idle_ns > 0)?;
     let share = |time| percent(time, profile.total_time());
     let seen = match (totals.requests, totals.routes) {
         (0, _) => "none was seen".to_owned(),

@@ -1,7 +1,7 @@
 //! What the formats say of requests.
 
 use fgspy_export::{Format, summary};
-use fgspy_profile::{GroupBy, NewRequest, Serving, group};
+use fgspy_profile::{GroupBy, Idle, Serving, StringId, group};
 use serde_json::{Value, json};
 
 use crate::common::{MS, TRACE, profile, running, service, shop, text};
@@ -36,11 +36,8 @@ fn pprof_samples_carry_their_requests() {
 fn requests_that_pprof_cannot_tell_apart_are_one() {
     let mut alike = service();
     for request in &mut alike.requests {
-        let anonymous = NewRequest::default();
-        assert_eq!((anonymous.method, anonymous.path), ("", ""));
-        let none = alike.strings.iter().position(String::is_empty).map(|index| fgspy_profile::StringId(index as u32));
-        [request.method, request.route, request.path] = [none.unwrap(); 3];
-        [request.trace_id, request.span_id, request.request_id] = [none.unwrap(); 3];
+        [request.method, request.route, request.path] = [StringId(0); 3];
+        [request.trace_id, request.span_id, request.request_id] = [StringId(0); 3];
     }
     let times: Vec<i64> = samples(&pprof(&alike)).iter().map(|(_, values, _)| values[1] / MS as i64).collect();
     assert_eq!(times, [1, 2, 4 + 8 + 16, 32, 64, 128 + 256], "what served one request and what served another");
@@ -147,10 +144,12 @@ fn a_line_says_whose_time_is_whose_if_anything_is_known() {
     assert_eq!(summary::requests(&shop()), None);
     let mut idle = profile(&[running(&["f"], 10)]);
     idle.samples[0].serving = Serving::Nothing;
+    assert_eq!(summary::requests(&idle), None, "it is no server");
+    idle.samples[0].serving = Serving::Idle(Idle::Accepting);
     assert_eq!(
         summary::requests(&idle).as_deref(),
         Some(
-            "requests: none was seen; 0% of goroutine time in requests, 0% idle connections and workers, 0% could not be told"
+            "requests: none was seen; 0% of goroutine time in requests, 100.0% idle connections and workers, 0% could not be told"
         )
     );
     let svg = text(&service(), Format::FlameGraph);

@@ -15,7 +15,7 @@ fn the_closing_words_say_what_there_is_and_how_it_went() {
     let profile = Profile::read(&folder.path().join("profile.json"));
     let pattern = Regex::new(
         "\\A(\\d+) samples of (\\d+) goroutines stand for [\\d.]+ (?:s|min) of goroutine time in \\d+ ms \\((\\d+\\.\\d) \
-         goroutines on average\\)\\.\n  chan \\d+\\.\\d%.* · .*\n  Requests: [^\n]* could not be told\\.\n  [\\d.]+ ticks a second of 99 asked for, \\d+ late; \
+         goroutines on average\\)\\.\n  chan \\d+\\.\\d%.* · .*\n(?:  Requests: [^\n]* could not be told\\.\n)?  [\\d.]+ ticks a second of 99 asked for, \\d+ late; \
          [\\d.]+% of the stacks read were rejected \\(\\d+ moved while read, \\d+ broken, \\d+ unreadable\\)\\.\n  (?:Every \
          goroutine was read at every tick|[\\d.]+% of the goroutines were read at each tick, to stay within 1% of a \
          core); fgspy used [\\d.]+% of a core, and [\\d.]+ (?:ms|µs) for a first look at all\\.\n(?s:.*)Wrote json to profile\\.json\n  open it with: jq \\. profile\\.json \\| less\n\\z",

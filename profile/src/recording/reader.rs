@@ -11,8 +11,8 @@ use crate::{Profile, Request, Sample};
 
 /// How much of a recording to put up with.
 ///
-/// An entry takes at most 100 bytes in memory and an element of an entry at most four times its bytes in the file, so the
-/// default bounds the memory by about 4 GB; a recording that is not hostile takes a small part of that.
+/// An entry takes at most 130 bytes in memory and an element of an entry at most four times its bytes in the file, so the
+/// default bounds the memory by about 4.5 GB; a recording that is not hostile takes a small part of that.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the unpacked body.
