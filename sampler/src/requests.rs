@@ -284,7 +284,7 @@ mod tests {
         let mut requests = Requests::default();
         requests.serves(at(2), &request(1), 10);
         let second = requests.serves(at(4), &request(2), 30);
-        let mut adopt = |requests: &mut Requests, goid, absent, tick| {
+        let adopt = |requests: &mut Requests, goid, absent, tick| {
             requests.adopt(newcomer(goid, CONNECTION, absent), tick, |_| tick)
         };
         assert_eq!(adopt(&mut requests, 20, 3, 4), None, "started between ticks 3 and 4, as was the request");
