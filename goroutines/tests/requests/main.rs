@@ -62,7 +62,7 @@ fn routes(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let sent = load.end()?;
     let tally = tally::compare(&service.log()?, &seen)?;
     tally.print(&format!("routes {} {}: {} requests, {counts:?}", toolchain.version, variant.word(), sent.len()));
-    tally.ensure_found(service.addresses.keys(), 500)
+    tally.ensure_found(service.addresses.keys(), 500, 0.99)
 }
 
 /// Requests so short that a goroutine has served many before it is read once, in memory that is used again and again.
@@ -98,7 +98,8 @@ fn grpc() -> Result<()> {
         let sent = load.end()?;
         let tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("grpc {} {}: {} calls, {counts:?}", toolchain.version, variant.word(), sent.len()));
-        tally.ensure_found(["own", "workers", "http", "net/http"], 500)?;
+        // Here goroutines that have just begun are not believed: their stacks have what others left there.
+        tally.ensure_found(["own", "workers", "http", "net/http"], 500, 0.97)?;
     }
     Ok(())
 }

@@ -123,16 +123,22 @@ impl Tally {
         }
     }
 
-    /// Checks that enough was found at each of the listeners.
+    /// Checks that of at least `least` goroutines in handlers, at each of the listeners, this part was found.
     ///
     /// # Errors
     /// When it was not.
-    pub(crate) fn ensure_found(&self, listeners: impl IntoIterator<Item = impl AsRef<str>>, least: u64) -> Result<()> {
+    pub(crate) fn ensure_found(
+        &self,
+        listeners: impl IntoIterator<Item = impl AsRef<str>>,
+        least: u64,
+        part: f64,
+    ) -> Result<()> {
         for listener in listeners {
             let listener = listener.as_ref();
             let share = self.shares.get(listener).cloned().unwrap_or_default();
             ensure!(share.found + share.missed >= least, "{listener}: too few to tell: {share:?}");
-            ensure!(share.found() >= 0.99, "{listener}: {share:?}");
+            ensure!(share.found() >= part, "{listener}: {share:?}");
+            ensure!(share.active >= least / 25, "{listener}: too few that run or want to: {share:?}");
             let nameless: u64 = share.nameless.values().sum();
             ensure!(nameless * 100 <= share.found + share.around, "{listener}: {share:?}");
         }
