@@ -126,6 +126,12 @@ var wanted = []table{
 		of("Request", "ProtoMinor"), of("Request", "Header"), of("Request", "RequestURI"), of("Request", "ctx"),
 		of("Request", "Pattern").since(23), of("Request", "pat").since(22), of("pattern", "str").since(22),
 	}},
+	// What HTTP/2 knows of a request, since it is a package of its own.
+	{name: "http2", pkg: "net/http/internal/http2", in: releases{from: 27}, entries: []entry{
+		field("ServerRequest", "Method"), field("ServerRequest", "URL"), field("ServerRequest", "Proto"),
+		field("ServerRequest", "ProtoMajor"), field("ServerRequest", "ProtoMinor"), field("ServerRequest", "Header"),
+		field("ServerRequest", "RequestURI"), field("ServerRequest", "Context"),
+	}},
 	{name: "context", pkg: "context", entries: []entry{
 		of("cancelCtx", "err"), of("valueCtx", "key"), of("valueCtx", "val"),
 	}},

@@ -11,7 +11,7 @@ mod structs;
 mod table;
 
 pub use func_kind::{FuncIds, FuncKind};
-pub use requests::{ContextLayout, HttpLayout, MapsLayout, TablesLayout};
+pub use requests::{ContextLayout, HttpLayout, MapsLayout, RequestFields, TablesLayout};
 pub use structs::{
     BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, McacheLayout,
     ModuleDataLayout, PLayout, PStatus, SchedLayout, SudogLayout,
@@ -46,6 +46,8 @@ pub struct Layout {
     pub maps: MapsLayout,
     /// Structures of `net/http`.
     pub http: HttpLayout,
+    /// `type ServerRequest` of `net/http/internal/http2`. Go 1.27 on.
+    pub http2: Option<RequestFields>,
     /// Structures of `context`.
     pub context: ContextLayout,
     /// Number of wait reasons (length of `runtime.waitReasonStrings`). It has grown within a minor release.

@@ -65,21 +65,24 @@ pub struct HttpLayout {
 }
 
 impl HttpLayout {
+    /// The fields of a `Request` that say which one it is.
+    pub const fn request(&self) -> RequestFields {
+        RequestFields {
+            method: self.method,
+            url: self.url,
+            proto: self.proto,
+            proto_major: self.proto_major,
+            proto_minor: self.proto_minor,
+            header: self.header,
+            request_uri: self.request_uri,
+            ctx: self.ctx,
+        }
+    }
+
     /// Bytes from the start of a `Request` to the end of the last field of it that is here.
     pub fn request_bytes(&self) -> u32 {
-        let ends = [
-            Some(self.method + 16),
-            Some(self.url + 8),
-            Some(self.proto + 16),
-            Some(self.proto_major + 8),
-            Some(self.proto_minor + 8),
-            Some(self.header + 8),
-            Some(self.request_uri + 16),
-            Some(self.ctx + 16),
-            self.pattern.map(|at| at + 16),
-            self.pat.map(|at| at + 8),
-        ];
-        ends.into_iter().flatten().max().unwrap_or(0)
+        let patterns = [self.pattern.map(|at| at + 16), self.pat.map(|at| at + 8)];
+        patterns.into_iter().flatten().fold(self.request().bytes(), u32::max)
     }
 
     /// Bytes from the start of a `conn` to the end of the last field of it that is here.
@@ -90,6 +93,46 @@ impl HttpLayout {
     /// Bytes from the start of a `response` to the end of the last field of it that is here.
     pub fn response_bytes(&self) -> u32 {
         self.response_conn.max(self.response_req) + 8
+    }
+}
+
+/// Offsets in a request: in a `net/http.Request`, or in a `net/http/internal/http2.ServerRequest`, which HTTP/2 makes of a
+/// request before it becomes one of `net/http` (Go 1.27 on).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestFields {
+    /// `Method` (string).
+    #[serde(rename = "Method")]
+    pub method: u32,
+    /// `URL` (address).
+    #[serde(rename = "URL")]
+    pub url: u32,
+    /// `Proto` (string).
+    #[serde(rename = "Proto")]
+    pub proto: u32,
+    /// `ProtoMajor` (i64).
+    #[serde(rename = "ProtoMajor")]
+    pub proto_major: u32,
+    /// `ProtoMinor` (i64).
+    #[serde(rename = "ProtoMinor")]
+    pub proto_minor: u32,
+    /// `Header` (a map from string to slice of strings).
+    #[serde(rename = "Header")]
+    pub header: u32,
+    /// `RequestURI` (string).
+    #[serde(rename = "RequestURI")]
+    pub request_uri: u32,
+    /// `ctx`, `Context` in a `ServerRequest` (interface `context.Context`).
+    #[serde(rename = "Context")]
+    pub ctx: u32,
+}
+
+impl RequestFields {
+    /// Bytes from the start to the end of the last of these fields.
+    pub fn bytes(&self) -> u32 {
+        let strings = [self.method, self.proto, self.request_uri, self.ctx].map(|at| at + 16);
+        let words = [self.url, self.proto_major, self.proto_minor, self.header].map(|at| at + 8);
+        strings.into_iter().chain(words).max().unwrap_or(0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::requests::{ContextLayout, HttpLayout, MapsLayout, TablesLayout};
+use super::requests::{ContextLayout, HttpLayout, MapsLayout, RequestFields, TablesLayout};
 use super::structs::{
     BucketLayout, GLayout, GobufLayout, HmapLayout, LabelListLayout, LabelsLayout, MLayout, McacheLayout,
     ModuleDataLayout, PLayout, PStatus, SchedLayout, SudogLayout,
@@ -61,6 +61,7 @@ struct Entry {
     map: Option<TablesLayout>,
     labels: Option<LabelListLayout>,
     http: HttpLayout,
+    http2: Option<RequestFields>,
     context: ContextLayout,
     #[serde(rename = "waitReason")]
     wait_reason: WaitReason,
@@ -98,6 +99,7 @@ impl Entry {
             labels,
             maps,
             http: self.http,
+            http2: self.http2,
             context: self.context,
             wait_reasons: self.wait_reason.count,
             func_ids: self.func_ids,

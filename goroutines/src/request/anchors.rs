@@ -119,7 +119,8 @@ impl Anchors {
         let roles = roles.chain(BETWEEN.map(|_| None));
         let found: Vec<(Func, Option<Role>)> =
             found.into_iter().zip(roles).filter_map(|(func, role)| Some((func?, role))).collect();
-        let is_passed = |role: &Option<Role>| !matches!(role, Some(Role::Mux | Role::Idle(_)));
+        let is_passed =
+            |role: &Option<Role>| !matches!(role, Some(Role::Mux | Role::Idle(Idle::Accepting | Idle::Transport)));
         let framed = found.iter().filter(|(_, role)| is_passed(role));
         let framed = framed.filter_map(|(func, _)| Framed::of(binary, *func)).collect();
         let mut functions: Vec<(Func, Role)> =

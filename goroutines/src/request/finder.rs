@@ -10,7 +10,7 @@ use fgspy_memory::{Range, ReadError};
 use super::anchors::{Anchors, Roots};
 use super::frames::Frames;
 use super::generation::Generation;
-use super::look::{Look, No, Searched, Shared, Start};
+use super::look::{Found, Look, No, Proof, Searched, Shared, Start};
 use super::types::Types;
 use super::{Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
@@ -35,6 +35,8 @@ enum Known {
     Start(Start),
     /// The request.
     Found(Arc<Request>),
+    /// The request, read for the first time: it is right if no memory was reused meanwhile.
+    Fresh(Arc<Request>),
 }
 
 impl Answer {
@@ -45,7 +47,7 @@ impl Answer {
             Known::No(No::Idle(idle)) => Served::Idle(*idle),
             Known::No(No::Torn) => Served::Torn,
             Known::No(No::Unknown(why)) => Served::Unknown(*why),
-            Known::Found(request) => Served::Serving(request),
+            Known::Found(request) | Known::Fresh(request) => Served::Serving(request),
         }
     }
 
@@ -94,7 +96,9 @@ pub(crate) struct Finder {
     anchors: Anchors,
     roots: Roots,
     frames: RefCell<Frames>,
-    hint: Cell<Option<usize>>,
+    request_hint: Cell<Option<usize>>,
+    run_hint: Cell<Option<usize>>,
+    stream_hint: Cell<Option<usize>>,
     types: RefCell<Types>,
     generation: Generation,
     /// The memory's, when the present batch was begun.
@@ -113,7 +117,9 @@ impl Finder {
             anchors: Anchors::find(&runtime.binary),
             roots: Roots::default(),
             frames: RefCell::default(),
-            hint: Cell::default(),
+            request_hint: Cell::default(),
+            run_hint: Cell::default(),
+            stream_hint: Cell::default(),
             types: RefCell::default(),
             generation: Generation::default(),
             began: None,
@@ -212,7 +218,9 @@ impl Finder {
             anchors: &self.anchors,
             frames: &self.frames,
             options: self.options,
-            hint: &self.hint,
+            request_hint: &self.request_hint,
+            run_hint: &self.run_hint,
+            stream_hint: &self.stream_hint,
             types: &self.types,
         };
         let tasks = sought.iter_mut().map(|sought| -> Task<'_, Searched> {
@@ -227,31 +235,34 @@ impl Finder {
         let results = batch::run(memory, &reads, tasks)?;
         for (sought, searched) in sought.iter_mut().zip(results) {
             let searched = searched.unwrap_or(Searched::no(No::Unknown(Mismatch::TooLarge)));
-            sought.answer.0 = match self.accept(sought.index, sought.g.goid, searched) {
-                Ok(request) => Known::Found(request),
-                Err(no) => Known::No(no),
-            };
+            sought.answer.0 = self.accept(sought.index, sought.g.goid, searched).unwrap_or_else(Known::No);
         }
         Ok(())
     }
 
     /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
     /// earlier, and a request that has ended does not come back.
-    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Arc<Request>, No> {
+    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
-        let fresh = Memory { goid, request: None, connection: None, moved: false };
-        let known = self.known.entry(index).or_insert(fresh);
+        let fresh = || Memory { goid, request: None, connection: None, moved: false };
+        let known = self.known.entry(index).or_insert_with(fresh);
         if known.goid != goid {
-            *known = Memory { goid, request: None, connection: None, moved: false };
+            *known = fresh();
         }
         known.moved = true;
         known.connection = searched.connection.or(known.connection);
-        let found = searched.found?;
-        let is_known = known.request.as_ref().is_some_and(|known| known.identity == found.request.identity);
-        known.request = Some(Arc::clone(&found.request));
-        if found.certain || is_known { Ok(found.request) } else { Err(No::Torn) }
+        let Found { request, proof } = searched.found?;
+        if known.request.as_ref().is_some_and(|known| known.identity == request.identity) {
+            // Read by its identity, or read again because something was missing.
+            known.request = Some(Arc::clone(&request));
+            return Ok(Known::Found(request));
+        }
+        if proof != Proof::Doubtful {
+            known.request = Some(Arc::clone(&request));
+        }
+        if proof == Proof::Then { Ok(Known::Fresh(request)) } else { Err(No::Torn) }
     }
 
     /// Takes back answers of the present batch that were read from memory which was used for something else meanwhile,
@@ -265,7 +276,7 @@ impl Finder {
         memory: &dyn fgspy_memory::Memory,
         answered: &mut [Sought<'_>],
     ) -> Result<(), ReadError> {
-        let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.0, Known::Found(_));
+        let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.0, Known::Fresh(_));
         let mut found: Vec<&mut Sought<'_>> = answered.iter_mut().filter(is_found).collect();
         if found.is_empty() || (self.began.is_some() && self.generation_now(runtime, memory)? == self.began) {
             return Ok(());
@@ -290,7 +301,7 @@ fn start_of(known: Known) -> Result<Start, No> {
     match known {
         Known::Start(start) => Ok(start),
         Known::No(no) => Err(no),
-        Known::Nothing | Known::Found(_) => Err(No::Nothing),
+        Known::Nothing | Known::Found(_) | Known::Fresh(_) => Err(No::Nothing),
     }
 }
 

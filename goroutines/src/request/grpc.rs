@@ -13,8 +13,8 @@ use fgspy_memory::Range;
 use rustc_hash::FxHasher;
 
 use super::headers;
-use super::look::{Found, Look, No, Since, Slots, is_data, is_pointer};
-use super::types::is_named;
+use super::look::{Found, Look, No, Proof, Since, Slots, is_data, is_pointer};
+use super::types;
 use super::{Identity, MAX_TEXT, Mismatch, Protocol, Request};
 use crate::bytes::{u64_at, words};
 use crate::maps::{HEAD_BYTES, Head};
@@ -32,6 +32,13 @@ const MAX_METHOD: u64 = 256;
 const MAX_CONTEXTS: usize = 24;
 /// Bytes read of a context: enough for all kinds that are of interest.
 const CONTEXT_BYTES: usize = 64;
+/// The transport of gRPC's own, which cancels the context of a call before the goroutine that serves it has done with it.
+/// (The other one, through `net/http`, does so later.)
+const OWN_TRANSPORT: &str = "*transport.http2Server";
+/// All of gRPC's transports.
+const TRANSPORTS: [&str; 2] = [OWN_TRANSPORT, "*transport.serverHandlerTransport"];
+/// Bytes of a stream in which its transport is looked for.
+const TRANSPORT_BYTES: usize = 384;
 /// The key of the metadata in a context (`metadata/metadata.go`).
 const METADATA_KEY: &str = "metadata.mdIncomingKey";
 
@@ -47,18 +54,18 @@ struct Stream {
 /// Finds the call that the words of `handleStream`'s frame lead to.
 pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
     let words = slots.stream.as_deref().unwrap_or(&[]);
-    let mut ended = false;
+    let mut no = No::Unknown(Mismatch::NoPointer);
     for stream in streams(look, words).await {
         for &context in &stream.contexts {
-            match call(look, context).await {
-                Some(Call { metadata, has_ended: false }) => return read(look, slots, &stream, metadata).await,
-                Some(Call { has_ended: true, .. }) => ended = true,
-                None => {}
+            let Some(call) = call(look, context).await else { continue };
+            let place = words.iter().position(|word| *word == stream.address);
+            match read(look, slots, place, &stream, &call).await {
+                Err(No::Torn) => no = No::Torn,
+                done => return done,
             }
         }
     }
-    // Perhaps its client has gone away. Without a call that is still going on, none can be told from an earlier one.
-    Err(if ended { No::Torn } else { No::Unknown(Mismatch::NoPointer) })
+    Err(no)
 }
 
 /// The words that are addresses of what has a full method among its first fields.
@@ -99,6 +106,24 @@ fn is_full_method(name: &[u8]) -> bool {
     name.first() == Some(&b'/') && slashes == 2 && name.last() != Some(&b'/') && name.iter().all(u8::is_ascii_graphic)
 }
 
+/// Whether a stream came by gRPC's own transport.
+async fn has_own_transport(look: &Look<'_>, stream: &Stream) -> bool {
+    let reads = look.shared.reads;
+    let Some(copy) = reads.bytes(stream.address, TRANSPORT_BYTES).await else { return false };
+    let tables: Vec<u64> = words(&copy).filter(|word| is_pointer(*word) && look.is_static(*word)).collect();
+    // A table of methods has the address of the type in its second word.
+    let ranges: Vec<Range> = tables.iter().map(|table| Range { addr: table.wrapping_add(8), len: 8 }).collect();
+    for copy in reads.get_all(&ranges).await {
+        let address = copy.and_then(|copy| u64_at(&copy, 0)).filter(|word| look.shared.types.borrow().has(*word));
+        let Some(address) = address else { continue };
+        let name = types::name(reads, look.shared.types, address).await;
+        if name.as_deref().is_some_and(|name| TRANSPORTS.contains(&name)) {
+            return name.as_deref() == Some(OWN_TRANSPORT);
+        }
+    }
+    false
+}
+
 /// What a context says of a call.
 struct Call {
     /// The map of its metadata.
@@ -117,7 +142,7 @@ async fn call(look: &Look<'_>, context: u64) -> Option<Call> {
         let key = word(layout.value_key)?;
         if look.shared.types.borrow().has(key) {
             // A pair of a key and a value.
-            if metadata.is_none() && is_named(reads, look.shared.types, key, METADATA_KEY).await {
+            if metadata.is_none() && types::name(reads, look.shared.types, key).await.as_deref() == Some(METADATA_KEY) {
                 metadata = word(layout.value_val.checked_add(8)?).filter(|map| is_pointer(*map));
             }
         } else if let Some(metadata) = metadata {
@@ -130,25 +155,36 @@ async fn call(look: &Look<'_>, context: u64) -> Option<Call> {
 }
 
 /// Reads the call's metadata.
-async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, metadata: u64) -> Result<Found, No> {
-    let reads = look.shared.reads;
-    let map = Range { addr: metadata, len: HEAD_BYTES };
+async fn read(look: &Look<'_>, slots: &Slots, place: Option<usize>, stream: &Stream, call: &Call) -> Result<Found, No> {
+    let (reads, hint, is_certain) = (look.shared.reads, look.shared.stream_hint, slots.certain);
+    let map = Range { addr: call.metadata, len: HEAD_BYTES };
     let [map, g] = reads.get([map, look.g_range()]).await;
-    let since = look.since(g.as_deref());
-    if since == Since::Gone && !slots.certain {
-        return Err(No::Torn);
-    }
     let maps = look.shared.runtime.maps;
     let head: Option<Head> = map.and_then(|map| maps?.head(&map));
     let mut hasher = FxHasher::default();
-    for word in [stream.address, stream.method.data, metadata, head.map_or(0, |head| head.seed)] {
+    for word in [stream.address, stream.method.data, call.metadata, head.map_or(0, |head| head.seed)] {
         hasher.write_u64(word);
     }
-    let certain = slots.certain || !slots.reused || since == Since::Same;
     let identity = Identity(hasher.finish());
     if let Some(last) = look.last.clone().filter(|last| last.identity == identity) {
-        return Ok(Found { request: last, certain: true });
+        return Ok(Found { request: last, proof: Proof::Then });
     }
+    if !call.has_ended && is_certain {
+        hint.set(place);
+    }
+    // A call that is over by now was not, if the goroutine has gone on since. (Else its client has gone away, or it is
+    // what an earlier call left there.)
+    let ended_since = is_certain && hint.get() == place && look.since(g.as_deref()) != Since::Same;
+    if call.has_ended && !ended_since {
+        return Err(No::Torn);
+    }
+    let proof = match (is_certain, slots.reused) {
+        (true, _) => Proof::Then,
+        // A goroutine that has just begun may not have put its own stream there yet.
+        (false, _) if !has_own_transport(look, stream).await => Proof::Doubtful,
+        (false, true) => Proof::Now,
+        (false, false) => Proof::Then,
+    };
     let mut request = Request {
         identity,
         protocol: Protocol::Grpc,
@@ -166,7 +202,7 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, metadata: u64) ->
             (request.trace, request.request_id) = (headers.trace, headers.request_id);
         }
     }
-    Ok(Found { request: Arc::new(request), certain })
+    Ok(Found { request: Arc::new(request), proof })
 }
 
 #[cfg(test)]

@@ -11,8 +11,6 @@ use crate::strings::{StringHeader, text};
 const WANTED: [&str; 6] = ["traceparent", "b3", "x-b3-traceid", "x-b3-spanid", "uber-trace-id", "x-request-id"];
 /// Read of HTTP/2 besides.
 const CONTENT_TYPE: &str = "content-type";
-/// Headers whose names have the length of a wanted one that are looked at.
-const MAX_LOOKED_AT: usize = 64;
 
 /// What the headers say.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +32,7 @@ pub(super) async fn read(reads: &Reads, maps: &Maps, head: &Head, protocol: Prot
         content_type || WANTED.iter().any(|name| name.len() as u64 == len)
     };
     let looked_at = entries.iter().filter(|entry| is_wanted_len(entry.key.len) && entry.value[1] != 0);
-    let looked_at: Vec<&Entry> = looked_at.take(MAX_LOOKED_AT).collect();
+    let looked_at: Vec<&Entry> = looked_at.collect();
     // The name, and the first of its values: where that is, not what.
     let ranges = looked_at.iter().flat_map(|entry| {
         let first = StringHeader { data: entry.value[0], len: 16 };

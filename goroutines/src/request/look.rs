@@ -28,7 +28,7 @@ pub(super) struct Slots {
     pub(super) connection: Option<u64>,
     /// The frame of `serverHandler.ServeHTTP`, from its upper end down.
     pub(super) handler: Option<Vec<u64>>,
-    /// The frames from `runHandler` on, where there is no `serverHandler.ServeHTTP`.
+    /// The frames from `runHandler` on.
     pub(super) run_handler: Option<Vec<u64>>,
     /// The frame of `(*ServeMux).ServeHTTP`, which may have a copy of the request.
     pub(super) mux: Vec<u64>,
@@ -38,6 +38,14 @@ pub(super) struct Slots {
     pub(super) reused: bool,
     /// Whether these are frames of calls that are being made; else they may have returned.
     pub(super) certain: bool,
+}
+
+impl Slots {
+    /// Whether both have the same in all that leads to a request.
+    pub(super) fn leads_to_same(&self, other: &Slots) -> bool {
+        (self.connection, &self.handler, &self.run_handler, &self.stream)
+            == (other.connection, &other.handler, &other.run_handler, &other.stream)
+    }
 }
 
 /// Why there is no request.
@@ -53,9 +61,18 @@ pub(super) enum No {
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub(super) request: Arc<Request>,
-    /// Whether it was served when the goroutine was first looked at. If not, it may have begun after that; unless it is
-    /// known from before.
-    pub(super) certain: bool,
+    pub(super) proof: Proof,
+}
+
+/// When a goroutine served a request that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// When the goroutine was first looked at.
+    Then,
+    /// When the request was read; it may have begun after the goroutine was first looked at.
+    Now,
+    /// Perhaps the goroutine has never served it: a goroutine before it did, on the same stack.
+    Doubtful,
 }
 
 /// How a search ended.
@@ -73,7 +90,7 @@ impl Searched {
 
     /// It is the request that was seen before.
     pub(super) const fn known(request: Arc<Request>) -> Searched {
-        Searched { connection: None, found: Ok(Found { request, certain: true }) }
+        Searched { connection: None, found: Ok(Found { request, proof: Proof::Then }) }
     }
 }
 
@@ -85,7 +102,11 @@ pub(super) struct Shared<'a> {
     pub(super) frames: &'a RefCell<Frames>,
     pub(super) options: RequestOptions,
     /// Which word of the frame of `serverHandler.ServeHTTP`, counted from its upper end, was found to be the request.
-    pub(super) hint: &'a Cell<Option<usize>>,
+    pub(super) request_hint: &'a Cell<Option<usize>>,
+    /// Which of the words of [`Slots::run_handler`] was found to be the request.
+    pub(super) run_hint: &'a Cell<Option<usize>>,
+    /// Which of the words of [`Slots::stream`] was found to be the stream.
+    pub(super) stream_hint: &'a Cell<Option<usize>>,
     pub(super) types: &'a RefCell<Types>,
 }
 

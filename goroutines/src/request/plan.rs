@@ -13,8 +13,7 @@ const ROOT_FRAMES: usize = 10;
 const LEAF_FRAMES: usize = 8;
 /// Frames below the handler's among which that of a mux is looked for.
 const MUX_FRAMES: usize = 24;
-/// Frames below that of HTTP/2's `runHandler` that are searched, if there is none of `serverHandler.ServeHTTP`: it may have
-/// been inlined, and programs may serve HTTP/2 without it.
+/// Frames from that of HTTP/2's `runHandler` on that are searched.
 const RUN_HANDLER_FRAMES: usize = 5;
 /// Words of arguments that may lead to a gRPC stream: a server, an interface, the stream, and more in old versions.
 const STREAM_ARGUMENTS: u64 = 5;
@@ -79,7 +78,7 @@ pub(super) fn walked(
     let above = |i: usize, by: usize| i.saturating_sub(by)..i;
     let mux = handler.filter(|_| wants_route);
     let mux = mux.and_then(|i| above(i, MUX_FRAMES).rev().find(|&i| role(i) == Some(Role::Mux)));
-    let searched = run_handler.filter(|_| handler.is_none()).map(|i| i.saturating_sub(RUN_HANDLER_FRAMES));
+    let searched = run_handler.map(|i| handler.unwrap_or(i.saturating_sub(RUN_HANDLER_FRAMES)));
     let last = [connection, run_handler, handler, stream, mux, searched].into_iter().flatten().min().unwrap_or(0);
     let frames = frames.of_walked(runtime, bounds, stack, pcs, last);
     let frame = |i: usize| frames.get(pcs.len().checked_sub(i + 2)?).copied();
@@ -137,7 +136,10 @@ pub(super) fn top(
         match anchors.role_of_entry(func.entry) {
             Some(Role::Connection) => slots.connection = stack.word(frame.arguments(runtime.binary.arch())),
             Some(Role::RunHandler) => slots.run_handler = Some(words()),
-            Some(Role::Handler) => slots.handler = Some(words()),
+            Some(Role::Handler) => {
+                slots.run_handler.iter_mut().for_each(|searched| searched.extend(words()));
+                slots.handler = Some(words());
+            }
             Some(Role::Stream) => slots.stream = Some(stream_words(runtime, frame, stack)),
             Some(Role::Mux | Role::Idle(_)) | None => {
                 slots.run_handler.iter_mut().for_each(|searched| searched.extend(words()));

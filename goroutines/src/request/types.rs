@@ -49,11 +49,6 @@ impl Types {
         (self.range.0..self.range.1).contains(&word) && word.is_multiple_of(8)
     }
 
-    /// The name of the type at `address`, if it is known already: `Some(None)` for one that has none.
-    pub(super) fn known(&self, address: u64) -> Option<Option<&str>> {
-        self.names.get(&address).map(Option::as_deref)
-    }
-
     fn remember(&mut self, address: u64, name: Option<String>) {
         if self.names.len() >= MAX_KNOWN {
             self.names.clear();
@@ -62,16 +57,18 @@ impl Types {
     }
 }
 
-/// Whether the type at `address` has this name, with its package's: `metadata.MD`.
-pub(super) async fn is_named(reads: &Reads, types: &RefCell<Types>, address: u64, name: &str) -> bool {
-    if let Some(known) = types.borrow().known(address) {
-        return known == Some(name);
-    }
-    let start = types.borrow().range.0;
+/// The name of the type at `address`, with its package's: `metadata.MD`.
+pub(super) async fn name(reads: &Reads, types: &RefCell<Types>, address: u64) -> Option<String> {
+    let start = {
+        let types = types.borrow();
+        if let Some(known) = types.names.get(&address) {
+            return known.clone();
+        }
+        types.range.0
+    };
     let found = read(reads, start, address).await;
-    let is_it = found.as_deref() == Some(name);
-    types.borrow_mut().remember(address, found);
-    is_it
+    types.borrow_mut().remember(address, found.clone());
+    found
 }
 
 async fn read(reads: &Reads, types: u64, address: u64) -> Option<String> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fgspy_memory::Range;
 
 use self::parts::{Place, candidates};
-use super::look::{Found, Look, No, Since, Slots, is_pointer};
+use super::look::{Found, Look, No, Proof, Since, Slots, is_pointer};
 use super::{Idle, Mismatch, Request};
 use crate::bytes::u64_at;
 use crate::maps::HEAD_BYTES;
@@ -21,19 +21,19 @@ const STATE_CLOSED: u64 = 4;
 pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
     // What a frame says of a handler may be of a call that has returned.
     let handler = slots.handler.as_deref().filter(|_| slots.certain);
-    let (place, certain) = match (slots.connection, handler) {
+    let (place, proof) = match (slots.connection, handler) {
         (Some(connection), Some(frame)) => by_both(look, connection, frame).await?,
         (Some(connection), None) => by_connection(look, connection).await?,
         (None, _) => {
-            let frame = slots.handler.as_ref().or(slots.run_handler.as_ref()).ok_or(No::Nothing)?;
-            (by_frame(look, frame, slots.certain).await?, true)
+            let frames = slots.run_handler.as_ref().or(slots.handler.as_ref()).ok_or(No::Nothing)?;
+            (by_frames(look, frames, slots).await?, Proof::Then)
         }
     };
     let request = match known(look, &place).await {
         Some(request) => request,
         None => Arc::new(read::read(look, &matched(look, place, &slots.mux).await).await?),
     };
-    Ok(Found { request, certain })
+    Ok(Found { request, proof })
 }
 
 /// The request at `place`, if it is the one that the goroutine was last seen to serve and nothing of it is missing.
@@ -55,6 +55,13 @@ struct Connection {
 }
 
 impl Connection {
+    /// Whether its current request is the one that the goroutine served when it was first looked at: it has not run since,
+    /// or served the same one even before.
+    fn is_same(&self, look: &Look<'_>) -> bool {
+        let response = self.current.ok().map(|(response, _)| response);
+        self.since == Since::Same || (response.is_some() && look.before == response)
+    }
+
     fn wrong(&self, why: Mismatch) -> No {
         if self.since == Since::Same { No::Unknown(why) } else { No::Torn }
     }
@@ -93,43 +100,55 @@ async fn ask(look: &Look<'_>, address: u64) -> Connection {
     Connection { current: Ok((response, word(http.response_req))), is_idle: false, since }
 }
 
-/// HTTP/1, while the handler runs: its frame has the request, and the connection says the same.
-async fn by_both(look: &Look<'_>, connection: u64, frame: &[u64]) -> Result<(Place, bool), No> {
-    let connection = ask(look, connection).await;
-    if let Ok((_, request)) = connection.current {
-        let copy = look.shared.reads.bytes(request, look.request_range(request).len).await;
-        let place = copy.and_then(|copy| look.place(request, &copy));
-        if let Some(place) = place {
-            if let Some(at) = frame.iter().position(|word| *word == request) {
-                look.shared.hint.set(Some(at));
-                return Ok((place, true));
-            }
-            // The handler may have been called with a copy (Go up to 1.22 makes one if there is a semicolon in the query).
-            if candidates(look, frame).await.iter().any(|copy| copy.parts == place.parts) {
-                return Ok((place, true));
-            }
+/// HTTP/1, while the handler runs: the connection has the request, and so has the frame that called the handler, if the
+/// handler itself has put it there (an argument that it got in a register, and needs later).
+async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place, Proof), No> {
+    let connection = ask(look, address).await;
+    let place = match connection.current {
+        Ok((_, request)) => {
+            let copy = look.shared.reads.bytes(request, look.request_range(request).len).await;
+            copy.and_then(|copy| look.place(request, &copy))
+        }
+        Err(_) => None,
+    };
+    if let Some(place) = place
+        && let Some(at) = frame.iter().position(|word| *word == place.address)
+    {
+        look.shared.request_hint.set(Some(at));
+        return Ok((place, Proof::Then));
+    }
+    let in_frame = candidates(look, frame).await;
+    if let Some(place) = place {
+        // The handler may have been called with a copy (Go up to 1.22 makes one if there is a semicolon in the query).
+        if in_frame.iter().any(|copy| copy.parts.same_as(&place.parts)) {
+            return Ok((place, Proof::Then));
+        }
+        if connection.is_same(look) {
+            // Its frame does not have it, or has one that this goroutine served before.
+            return Ok((place, Proof::Then));
         }
     }
-    // The goroutine has not run, and yet they disagree: something is not understood.
+    // The goroutine has not run, and yet its connection has no request: something is not understood.
     if connection.since == Since::Same {
         return Err(No::Unknown(connection.current.err().unwrap_or(Mismatch::Disagreement)));
     }
     // It went on meanwhile. What its frame had before is still in memory.
-    let hinted = look.shared.hint.get().and_then(|at| frame.get(at).copied());
-    let place = match hinted {
-        Some(word) => candidates(look, &[word]).await.first().copied(),
-        None => None,
-    };
-    place.map(|place| (place, true)).ok_or(No::Torn)
+    let hinted = look.shared.request_hint.get().and_then(|at| frame.get(at).copied());
+    let found = in_frame.into_iter().find(|place| Some(place.address) == hinted);
+    match (found, place) {
+        (Some(place), _) => Ok((place, Proof::Then)),
+        (None, Some(place)) => Ok((place, Proof::Now)),
+        (None, None) => Err(No::Torn),
+    }
 }
 
 /// HTTP/1, of a goroutine whose stack was not walked, or that is not in a handler.
-async fn by_connection(look: &Look<'_>, address: u64) -> Result<(Place, bool), No> {
+async fn by_connection(look: &Look<'_>, address: u64) -> Result<(Place, Proof), No> {
     let connection = ask(look, address).await;
     if connection.since == Since::Gone {
         return Err(No::Torn);
     }
-    let (response, request) = match connection.current {
+    let (_, request) = match connection.current {
         Ok(current) => current,
         Err(_) if connection.is_idle => return Err(No::Idle(Idle::Connection)),
         Err(why) => return Err(connection.wrong(why)),
@@ -137,38 +156,43 @@ async fn by_connection(look: &Look<'_>, address: u64) -> Result<(Place, bool), N
     let copy = look.shared.reads.bytes(request, look.request_range(request).len).await;
     let copy = copy.ok_or(connection.wrong(Mismatch::Unmapped))?;
     let place = look.place(request, &copy).ok_or(connection.wrong(Mismatch::NoText))?;
-    // If it was not the same before, the goroutine may have begun with it after it was first looked at.
-    Ok((place, connection.since == Since::Same || look.before == Some(response)))
+    Ok((place, if connection.is_same(look) { Proof::Then } else { Proof::Now }))
 }
 
-/// From a frame that has the request. HTTP/2: a goroutine serves one request and ends.
-async fn by_frame(look: &Look<'_>, frame: &[u64], is_certain: bool) -> Result<Place, No> {
-    let (reads, runtime) = (look.shared.reads, look.shared.runtime);
-    let hinted = look.shared.hint.get().and_then(|at| frame.get(at).copied());
+/// HTTP/2, from the frames of a goroutine that serves one request and ends: `runHandler` keeps it for what it has deferred.
+async fn by_frames(look: &Look<'_>, frames: &[u64], slots: &Slots) -> Result<Place, No> {
+    let (reads, hint, is_certain) = (look.shared.reads, look.shared.run_hint, slots.certain);
+    let hinted = hint.get().and_then(|at| frames.get(at).copied());
     let mut places = candidates(look, hinted.as_slice()).await;
     if places.is_empty() {
-        places = candidates(look, frame).await;
+        places = candidates(look, frames).await;
     }
     let place = *places.first().ok_or(No::Unknown(Mismatch::NoPointer))?;
-    if places.iter().any(|other| other.parts != place.parts) {
-        return Err(No::Unknown(Mismatch::Disagreement));
-    }
-    let err = runtime.layout.context.cancel_err;
-    let ctx = Range { addr: place.address.wrapping_add(runtime.layout.http.ctx.into()), len: 16 };
-    let [ctx, g] = reads.get([ctx, look.g_range()]).await;
-    if look.since(g.as_deref()) == Since::Gone && !is_certain {
-        return Err(No::Torn);
+    if !is_pointer(place.ctx) {
+        return Err(No::Unknown(Mismatch::NoPointer));
     }
     // The context of a request is cancelled before its goroutine ends: what an earlier goroutine left in this place of
     // the stack, while this one has not got there yet, is told from it by that.
-    if !is_certain {
-        let ctx = ctx.and_then(|ctx| u64_at(&ctx, 8)).filter(|ctx| is_pointer(*ctx));
-        let ctx = ctx.ok_or(No::Unknown(Mismatch::NoPointer))?;
-        match reads.bytes(ctx.wrapping_add(err.into()), 8).await.and_then(|err| u64_at(&err, 0)) {
-            Some(0) => {}
-            Some(_) => return Err(No::Torn),
-            None => return Err(No::Unknown(Mismatch::Unmapped)),
-        }
+    let err = Range { addr: place.ctx.wrapping_add(look.shared.runtime.layout.context.cancel_err.into()), len: 8 };
+    let [err, g] = reads.get([err, look.g_range()]).await;
+    let since = look.since(g.as_deref());
+    let err = err.and_then(|err| u64_at(&err, 0)).ok_or(No::Unknown(Mismatch::Unmapped))?;
+    let at = frames.iter().position(|word| *word == place.address);
+    if err == 0 && is_certain {
+        hint.set(at);
+    }
+    // One that is over by now was not, if the goroutine has gone on since. (Else its client has gone away.)
+    let ended_since = is_certain && hint.get() == at && since != Since::Same;
+    if (err != 0 && !ended_since) || (since == Since::Gone && !is_certain) {
+        return Err(No::Torn);
+    }
+    // What HTTP/2 takes back after the handler must not have been taken back: the goroutine was in the handler, and has
+    // not run since. Or else what it was called with says the same, which is not taken back.
+    let in_handler = is_certain && slots.handler.is_some() && since == Since::Same;
+    if place.is_pooled && !in_handler {
+        let others = candidates(look, frames).await;
+        let kept = others.into_iter().find(|other| !other.is_pooled && other.parts.same_as(&place.parts));
+        return kept.ok_or(No::Torn);
     }
     Ok(place)
 }

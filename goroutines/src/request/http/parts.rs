@@ -2,6 +2,7 @@
 
 use std::hash::Hasher;
 
+use fgspy_gobin::layout::RequestFields;
 use fgspy_memory::Range;
 use rustc_hash::FxHasher;
 
@@ -30,6 +31,11 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// Whether these are of the same request: of a copy, or as HTTP/2 and `net/http` each keep it.
+    pub(super) fn same_as(&self, other: &Parts) -> bool {
+        (self.method, self.header, self.uri) == (other.method, other.header, other.uri)
+    }
+
     /// What tells this request from others, with the seed of its map of headers.
     pub(super) fn identity(&self, seed: u64) -> Identity {
         let mut hasher = FxHasher::default();
@@ -52,10 +58,15 @@ pub(super) struct Pattern {
 pub(super) struct Place {
     pub(super) address: u64,
     pub(super) parts: Parts,
+    /// Its context.
+    pub(super) ctx: u64,
+    /// It is HTTP/2's own, which becomes another one's as soon as its handler has returned
+    /// (`net/http/internal/http2`, `responseWriterStatePool`).
+    pub(super) is_pooled: bool,
     pub(super) pattern: Pattern,
 }
 
-/// The words that have the shape of a request's address.
+/// The words that have the shape of a request's address: a `net/http.Request`'s, or that of what HTTP/2 has made one of.
 pub(super) async fn candidates(look: &Look<'_>, words: &[u64]) -> Vec<Place> {
     let bounds = look.g.bounds;
     let mut addresses: Vec<u64> = Vec::new();
@@ -72,40 +83,53 @@ pub(super) async fn candidates(look: &Look<'_>, words: &[u64]) -> Vec<Place> {
 impl Look<'_> {
     /// Where the fields of a request at `addr` are.
     pub(super) fn request_range(&self, addr: u64) -> Range {
-        Range { addr, len: self.shared.runtime.layout.http.request_bytes() as usize }
+        let layout = &self.shared.runtime.layout;
+        let len = layout.http2.map_or(0, |fields| fields.bytes()).max(layout.http.request_bytes());
+        Range { addr, len: len as usize }
     }
 
     /// The request in a copy of it, if it has the shape of one.
     pub(super) fn place(&self, address: u64, copy: &[u8]) -> Option<Place> {
-        let http = &self.shared.runtime.layout.http;
-        let parts = self.parts(copy)?;
-        let text = http.pattern.and_then(|at| StringHeader::at(copy, at as usize)).unwrap_or_default();
-        let parsed = http.pat.and_then(|at| u64_at(copy, at as usize)).filter(|pat| is_pointer(*pat)).unwrap_or(0);
-        Some(Place { address, parts, pattern: Pattern { text, parsed } })
+        let layout = &self.shared.runtime.layout;
+        if let Some((parts, ctx)) = parts(&layout.http.request(), copy) {
+            let string = |at: u32| StringHeader::at(copy, at as usize);
+            let text = layout.http.pattern.and_then(string).unwrap_or_default();
+            let parsed = layout.http.pat.and_then(|at| u64_at(copy, at as usize)).filter(|pat| is_pointer(*pat));
+            return Some(Place {
+                address,
+                parts,
+                ctx,
+                is_pooled: false,
+                pattern: Pattern { text, parsed: parsed.unwrap_or(0) },
+            });
+        }
+        let (parts, ctx) = parts(&layout.http2?, copy)?;
+        Some(Place { address, parts, ctx, is_pooled: true, pattern: Pattern::default() })
     }
+}
 
-    fn parts(&self, copy: &[u8]) -> Option<Parts> {
-        let http = &self.shared.runtime.layout.http;
-        let word = |offset: u32| u64_at(copy, offset as usize);
-        let string = |offset: u32| StringHeader::at(copy, offset as usize);
-        let parts = Parts {
-            method: string(http.method)?,
-            url: word(http.url)?,
-            proto: string(http.proto)?,
-            version: (word(http.proto_major)?, word(http.proto_minor)?),
-            header: word(http.header)?,
-            uri: string(http.request_uri)?,
-        };
-        let Parts { method, url, proto, version, header, uri } = parts;
-        let is_request = (1..=MAX_METHOD).contains(&method.len)
-            && is_data(method.data)
-            && is_pointer(url)
-            && proto.len == 8
-            && is_data(proto.data)
-            && matches!(version, (1, 0 | 1) | (2, 0))
-            && is_pointer(header)
-            && (1..=MAX_URI).contains(&uri.len)
-            && is_data(uri.data);
-        is_request.then_some(parts)
-    }
+/// A request's parts and its context.
+fn parts(fields: &RequestFields, copy: &[u8]) -> Option<(Parts, u64)> {
+    let word = |offset: u32| u64_at(copy, offset as usize);
+    let string = |offset: u32| StringHeader::at(copy, offset as usize);
+    let parts = Parts {
+        method: string(fields.method)?,
+        url: word(fields.url)?,
+        proto: string(fields.proto)?,
+        version: (word(fields.proto_major)?, word(fields.proto_minor)?),
+        header: word(fields.header)?,
+        uri: string(fields.request_uri)?,
+    };
+    let Parts { method, url, proto, version, header, uri } = parts;
+    let is_request = (1..=MAX_METHOD).contains(&method.len)
+        && is_data(method.data)
+        && is_pointer(url)
+        && proto.len == 8
+        && is_data(proto.data)
+        && matches!(version, (1, 0 | 1) | (2, 0))
+        && is_pointer(header)
+        && (1..=MAX_URI).contains(&uri.len)
+        && is_data(uri.data);
+    let ctx = word(fields.ctx.checked_add(8)?)?;
+    is_request.then_some((parts, ctx))
 }
