@@ -9,6 +9,7 @@ use fgspy_profile::{LabelMatch, State};
 use fgspy_sampler::{Options, Reading};
 use regex::Regex;
 
+use crate::requests::args::RequestsArgs;
 use crate::view::{RequestArgs, RouteArgs, ViewArgs};
 use crate::{filter, limits};
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Print every goroutine now, as the runtime would on SIGQUIT, without the quitting
     Dump(DumpArgs),
+    /// Show where requests spend their time, by route and one by one
+    Requests(RequestsArgs),
     /// Serve what net/http/pprof and fgprof would, for a program that imports neither
     Serve(ServeArgs),
     /// Write a recording (.fgspy) in another format
@@ -243,11 +246,11 @@ const MAX_RATE_HZ: f64 = 10_000.0;
 /// The lowest rate: one tick an hour.
 const MIN_RATE_HZ: f64 = 1.0 / 3600.0;
 
-fn pid(text: &str) -> Result<u32, String> {
+pub(crate) fn pid(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("`{text}` is no process id; `pgrep -a NAME` lists those of a program"))
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of ticks a second"))?;
     if (MIN_RATE_HZ..=MAX_RATE_HZ).contains(&rate) {
         Ok(rate)
@@ -256,7 +259,7 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let seconds_each = match unit {

@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod record;
 mod report;
+mod requests;
 mod say;
 mod serve;
 mod signals;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Record(args) => record::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Requests(args) => requests::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => match doctor::run(&args) {

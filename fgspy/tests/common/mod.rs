@@ -13,6 +13,7 @@ use fgspy_fixtures::zoo::{self, ZooKind};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
 
 pub(crate) use outcome::Outcome;
+#[allow(unused_imports)] // As above.
 pub(crate) use profile::Profile;
 pub(crate) use running::Running;
 

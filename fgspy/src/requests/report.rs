@@ -1,0 +1,222 @@
+//! The report: routes, where their time goes, the slowest requests, and what is not known.
+
+use fgspy_export::summary;
+use fgspy_profile::{Breakdown, Phase, Profile, Request, RequestBreakdown, RouteBreakdown};
+use fgspy_sampler::Ended;
+
+use super::findings::Findings;
+use super::style::{Style, clean, cut, left, right, width, wrap};
+use super::table::{self, Column, NO_ROUTE, Row};
+use super::{notes, telling, timeline, words};
+
+/// The columns of the table. How requests take their time is said in other places too.
+const COLUMNS: [Column; 4] = [
+    Column { title: "SEEN", keep: 2.0 },
+    Column { title: "IN FLIGHT", keep: 3.0 },
+    Column { title: "MEAN", keep: 0.1 },
+    Column { title: "LONGEST", keep: 0.03 },
+];
+/// Places shown of each route.
+const PLACES: usize = 3;
+/// Places with less of the time than this are not worth a line.
+const LEAST_SHARE: f64 = 0.02;
+/// Goroutines that requests started are worth a line if their time is at least this part of the requests' own.
+const LEAST_CHILDREN: f64 = 0.05;
+/// What a time line is made of stands beside it if there is so much room.
+const LEAST_ROOM: usize = 24;
+/// Columns before the name of a slow request.
+const INDENT: usize = 12;
+/// The greatest length of a time line.
+const TIMELINE: usize = 40;
+
+/// The report in lines of about so many columns.
+pub(super) fn lines(found: &Findings<'_>, ended: Ended, limit: usize, columns: usize, style: Style) -> Vec<String> {
+    let mut lines = wrap(&head(found), columns);
+    lines.extend(notes::cut_short(ended).map(str::to_owned));
+    notes::rough(found).iter().for_each(|note| lines.extend(wrap(note, columns)));
+    if found.routes.is_empty() {
+        lines.push(String::new());
+        notes::why_nothing(found).iter().for_each(|note| lines.extend(wrap(note, columns)));
+    } else {
+        let shown: Vec<&RouteBreakdown> = found.routes.iter().take(limit).collect();
+        lines.push(String::new());
+        let rows: Vec<Row> = shown.iter().map(|route| row(found, route)).collect();
+        lines.extend(table::lines(&COLUMNS, &rows, columns, style));
+        let more = found.routes.len() - shown.len();
+        lines.extend((more > 0).then(|| style.dim(&format!("and {more} more: --limit {}", found.routes.len()))));
+        lines.extend([String::new(), style.bold("WHERE THE TIME GOES")]);
+        shown.iter().for_each(|route| lines.extend(places(found, route, columns, style)));
+        lines.push(String::new());
+        lines.extend(slowest(found, limit, columns, style));
+    }
+    lines.push(String::new());
+    notes::notes(found).iter().for_each(|note| lines.extend(wrap(&format!("- {note}"), columns)));
+    lines
+}
+
+fn head(found: &Findings<'_>) -> String {
+    format!(
+        "{}: {}, {}, {} in flight on average",
+        super::live::title(&found.whole.target),
+        summary::time(found.whole.duration_ns),
+        notes::seen(found.requests.len(), found.routes.len()),
+        summary::average(found.in_flight()),
+    )
+}
+
+fn row(found: &Findings<'_>, route: &RouteBreakdown) -> Row {
+    Row {
+        route: found.shown.string(route.route).to_owned(),
+        cells: vec![
+            route.seen.to_string(),
+            summary::average(route.in_flight(found.whole.duration_ns)),
+            format!("{}{}", found.mean_is(route).sign(), words::rounded(words::mean_ns(route), found.tick_ns)),
+            found.length(route.longest_ns, route.most_observations),
+        ],
+        shares: words::shares(&route.own),
+        weight: route.own.time_ns as f64,
+    }
+}
+
+/// What a route's time is made of, and where it is spent.
+fn places(found: &Findings<'_>, route: &RouteBreakdown, columns: usize, style: Style) -> Vec<String> {
+    let name = match found.shown.string(route.route) {
+        "" => NO_ROUTE.to_owned(),
+        name => clean(name),
+    };
+    let mut lines = vec![String::new(), style.bold(&cut(&name, columns))];
+    lines.extend(made_of("", &route.own, columns, style));
+    lines.extend(stacks(&found.shown, &route.own, columns, style));
+    let children = &route.children;
+    if children.time_ns as f64 >= LEAST_CHILDREN * route.own.time_ns as f64 {
+        let each = summary::average(children.goroutines as f64 / route.seen.max(1) as f64);
+        let about = summary::average(children.time_ns as f64 / found.whole.duration_ns.max(1) as f64);
+        lines.extend(made_of(
+            &format!("{each} goroutines started by each, {about} at a time: "),
+            children,
+            columns,
+            style,
+        ));
+        lines.extend(stacks(&found.shown, children, columns, style));
+    }
+    lines
+}
+
+/// `lock 62% ±3 · network 21% ±2`
+fn made_of(what: &str, breakdown: &Breakdown, columns: usize, style: Style) -> Vec<String> {
+    let phases = words::main_phases(&words::shares(breakdown));
+    let parts = phases.iter().map(|&(phase, part)| {
+        let share = words::share(part).unwrap_or_default();
+        // One part is not broken over two lines.
+        let text = format!("{} {share}{}", phase.word(), words::error(breakdown, phase)).replace(' ', "\u{a0}");
+        style.phase(phase, &text)
+    });
+    let text = format!("  {what}{}", parts.collect::<Vec<_>>().join(" · "));
+    wrap(&text, columns).into_iter().map(|line| line.replace('\u{a0}', " ")).collect()
+}
+
+/// The places off the CPU where most of the time is spent.
+fn stacks(profile: &Profile, breakdown: &Breakdown, columns: usize, style: Style) -> Vec<String> {
+    let places = off_cpu_places(profile, breakdown).into_iter().take(PLACES);
+    let places = places.map(|(phase, text, time_ns)| (phase, text, time_ns as f64 / breakdown.time_ns.max(1) as f64));
+    let line = |(phase, text, part): (Phase, String, f64)| {
+        let share = right(&words::share(part).unwrap_or_default(), 6);
+        let phase = style.phase(phase, &left(phase.word(), 8));
+        format!("  {share}  {phase}  {}", cut(&text, columns.saturating_sub(20)))
+    };
+    places.filter(|(_, _, part)| *part >= LEAST_SHARE).map(line).collect()
+}
+
+/// Time off the CPU by place, as far as a line tells places apart; most time first.
+fn off_cpu_places(profile: &Profile, breakdown: &Breakdown) -> Vec<(Phase, String, u64)> {
+    let mut places: Vec<(Phase, String, u64)> = Vec::new();
+    for place in breakdown.stacks.iter().filter(|place| place.phase != Phase::OnCpu) {
+        let text = telling::line(profile, place.stack);
+        match places.iter_mut().find(|(phase, known, _)| *phase == place.phase && *known == text) {
+            Some((_, _, time_ns)) => *time_ns = time_ns.saturating_add(place.time_ns),
+            None => places.push((place.phase, text, place.time_ns)),
+        }
+    }
+    places.sort_by_key(|(_, _, time_ns)| std::cmp::Reverse(*time_ns));
+    places
+}
+
+fn slowest(found: &Findings<'_>, limit: usize, columns: usize, style: Style) -> Vec<String> {
+    let slowest: Vec<_> = found.slowest(limit).collect();
+    // A letter stands for a tick at least: nothing shorter is known.
+    let room = TIMELINE.min(columns.saturating_sub(INDENT)).max(1);
+    let parts = |time: &RequestBreakdown| (time.duration_ns / found.tick_ns.max(1)).clamp(1, room as u64) as usize;
+    let longest = slowest.iter().map(|(time, _)| parts(time)).max().unwrap_or(1);
+    let mut drawn = Vec::new();
+    let mut seen = [false; Phase::COUNT];
+    for (time, request) in slowest {
+        let phases = timeline::phases(&found.shown, request, time.duration_ns, parts(time));
+        phases.iter().flatten().for_each(|phase| seen[phase.index()] = true);
+        drawn.extend(one(found, time, request, columns, style));
+        drawn.extend(below(time, &left(&timeline::draw(&phases, style), longest), columns, style));
+    }
+    let phases: Vec<Phase> = Phase::ALL.into_iter().filter(|phase| seen[phase.index()]).collect();
+    let title = "SLOWEST REQUESTS";
+    let legend = timeline::legend(&phases, style);
+    let mut lines = vec![style.bold(title)];
+    if title.len() + 2 + width(&legend) <= columns {
+        lines = vec![format!("{}{}", style.bold(title), right(&legend, columns - title.len()))];
+    } else {
+        lines.extend(wrap(&legend, columns));
+    }
+    lines.push(String::new());
+    lines.extend(drawn);
+    lines
+}
+
+/// How long, which request, and its trace.
+fn one(found: &Findings<'_>, time: &RequestBreakdown, request: &Request, columns: usize, style: Style) -> Vec<String> {
+    let profile = &found.shown;
+    let length = found.length(time.duration_ns, time.observations);
+    let more = if time.began_before || time.goes_on { "+" } else { " " };
+    let trace = match (profile.string(request.trace_id), profile.string(request.request_id)) {
+        ("", "") => String::new(),
+        ("", id) => format!("id {}", cut(&clean(id), 32)),
+        (trace, _) => clean(trace),
+    };
+    let room = columns.saturating_sub(INDENT);
+    let name = match profile.request_line(request).as_str() {
+        "" => format!("{NO_ROUTE} goroutine {}", request.goid),
+        line => clean(line),
+    };
+    let name_room = room.saturating_sub(trace.chars().count() + 2);
+    let start = format!("{}{more}  ", right(&length, 9));
+    // Where both do not fit, the trace has a line of its own: it is what people copy.
+    if name_room >= name.chars().count().min(24) || trace.is_empty() {
+        let name_room = if trace.is_empty() { room } else { name_room };
+        let line = format!("{start}{}  {}", left(&cut(&name, name_room), name_room), style.dim(&trace));
+        vec![line.trim_end().to_owned()]
+    } else {
+        vec![format!("{start}{}", cut(&name, room)), right(&style.dim(&trace), columns)]
+    }
+}
+
+/// The time line, and what it is made of.
+fn below(time: &RequestBreakdown, timeline: &str, columns: usize, style: Style) -> Vec<String> {
+    let phases = words::main_phases(&words::shares_of(&time.own_ns));
+    let part = |(phase, part): &(Phase, f64)| {
+        let share = words::share(*part).unwrap_or_default();
+        style.phase(*phase, &format!("{} {share}", phase.word()).replace(' ', "\u{a0}"))
+    };
+    let mut parts: Vec<String> = phases.iter().map(part).collect();
+    match time.children {
+        0 => {}
+        1 => parts.push("1\u{a0}child".to_owned()),
+        count => parts.push(format!("{count}\u{a0}children")),
+    }
+    let parts = parts.join(" · ");
+    let indent = " ".repeat(INDENT);
+    let room = columns.saturating_sub(INDENT + width(timeline) + 2);
+    let lines: Vec<String> = if room >= LEAST_ROOM {
+        let timelines = std::iter::once(timeline.to_owned()).chain(std::iter::repeat(" ".repeat(width(timeline))));
+        wrap(&parts, room).into_iter().zip(timelines).map(|(part, timeline)| format!("{timeline}  {part}")).collect()
+    } else {
+        std::iter::once(timeline.trim_end().to_owned()).chain(wrap(&parts, columns.saturating_sub(INDENT))).collect()
+    };
+    lines.into_iter().map(|line| format!("{indent}{}", line.replace('\u{a0}', " "))).collect()
+}

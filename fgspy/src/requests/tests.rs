@@ -1,0 +1,197 @@
+//! The report of a recording of which everything is known, word for word.
+
+use clap::Parser;
+use fgspy_profile::{Accounting, Builder, Idle, NewRequest, Profile, SampleKey, Serving, Span, State, Target};
+use fgspy_sampler::Ended;
+use serde_json::Value;
+
+use super::args::RequestsArgs;
+use super::findings::Findings;
+use super::style::{Style, width};
+use super::{json, report};
+use crate::args::{Cli, Command};
+
+const MS: u64 = 1_000_000;
+
+struct Recording(Builder);
+
+impl Recording {
+    /// Adds time of a goroutine; `frames` are leaf first.
+    fn add(&mut self, serving: Serving, goid: u64, frames: &[&str], doing: &str, ticks: u64) {
+        let locations: Vec<_> = frames.iter().map(|name| self.0.synthetic(name)).collect();
+        let (state, wait_reason) = self.doing(doing);
+        let (stack, labels) = (self.0.stack(&locations), self.0.labels(&[]));
+        let key = SampleKey { stack, goid, state, wait_reason, labels, creator: None, serving };
+        self.0.add(key, ticks, ticks * 10 * MS);
+    }
+
+    fn doing(&mut self, doing: &str) -> (State, Option<fgspy_profile::StringId>) {
+        match State::from_word(doing) {
+            Some(state) => (state, None),
+            None => (State::Waiting, Some(self.0.string(doing))),
+        }
+    }
+
+    /// Adds a request that is served by `goid` and goes through these states, from a tick on, for so many ticks each.
+    fn request(&mut self, path: &str, trace_id: &str, goid: u64, tick: u64, doing: &[(&str, u64)]) -> Serving {
+        let mut spans = Vec::new();
+        let mut from_ns = tick * 10 * MS;
+        for &(doing, ticks) in doing {
+            let (state, wait_reason) = self.doing(doing);
+            let to_ns = from_ns + ticks * 10 * MS;
+            spans.push(Span { from_ns, to_ns, goid, state, wait_reason });
+            from_ns = to_ns;
+        }
+        let first_ns = tick * 10 * MS;
+        let new =
+            NewRequest { method: "GET", path, trace_id, goid, first_ns, last_ns: from_ns, spans, ..Default::default() };
+        Serving::Request(self.0.request(new))
+    }
+}
+
+/// Two seconds of 100 ticks each: orders wait for a lock below a cache, and start children that sleep.
+fn recording() -> Profile {
+    let target =
+        Target { pid: 4711, executable: "/srv/checkout".into(), go_version: "go1.27.3".into(), ..Target::default() };
+    let mut all = Recording(Builder::new(target, 1_700_000_000_000_000_000));
+    let lock = ["sync.(*Mutex).Lock", "shop/store.(*Cache).Get", "main.order", "net/http.HandlerFunc.ServeHTTP"];
+    let read = ["net.(*conn).Read", "github.com/lib/pq.(*conn).recv", "main.order", "net/http.HandlerFunc.ServeHTTP"];
+    for number in 0..4 {
+        let goid = 20 + number;
+        let path = format!("/orders/{}", 17 + number);
+        let trace = format!("{:032x}", 0x4bf9_2f35_77b3_4da6_u64 + number);
+        let ticks = [("sync.Mutex.Lock", 20 + number), ("IO wait", 10), ("running", 2)];
+        let request = all.request(&path, &trace, goid, 10 + 40 * number, &ticks);
+        all.add(request, goid, &lock, "sync.Mutex.Lock", 20 + number);
+        all.add(request, goid, &read, "IO wait", 10);
+        all.add(request, goid, &["main.order"], "running", 2);
+        all.add(request, 100 + number, &["time.Sleep", "main.audit"], "sleep", 5);
+    }
+    let long = all.request("/export", "", 30, 150, &[("chan receive", 50)]);
+    all.add(long, 30, &["runtime.chanrecv1", "main.export"], "chan receive", 50);
+    for number in 0..30 {
+        let short = all.request("/health", "", 40, 5 * number, &[("runnable", 1)]);
+        all.add(short, 40, &["main.health"], "runnable", 1);
+    }
+    all.add(Serving::Idle(Idle::Accepting), 5, &["net.accept"], "IO wait", 200);
+    all.add(Serving::Idle(Idle::Connection), 40, &["net.(*conn).Read"], "IO wait", 170);
+    all.add(Serving::Unknown, 41, &["main.order"], "running", 2);
+    all.add(Serving::Nothing, 1, &["main.main"], "select", 200);
+    let ticks = Accounting {
+        rate_hz: 100.0,
+        ticks: 200,
+        accepted: 900,
+        goroutine_ticks: 900,
+        own_cpu_ns: 30 * MS,
+        remarks: vec!["a remark".into()],
+        ..Accounting::default()
+    };
+    all.0.finish(2000 * MS, ticks)
+}
+
+fn arguments(arguments: &[&str]) -> RequestsArgs {
+    let all = ["fgspy", "requests", "-p", "1"].iter().chain(arguments);
+    match Cli::parse_from(all).command {
+        Command::Requests(args) => args,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lines(profile: &Profile, given: &[&str], columns: usize) -> Vec<String> {
+    let args = arguments(given);
+    let found = Findings::new(profile, &args.choice, args.sort);
+    report::lines(&found, Ended::Duration, args.limit.unwrap_or(10), columns, Style::PLAIN)
+}
+
+#[test]
+fn a_report_of_a_hundred_columns() {
+    let found = lines(&recording(), &["--limit", "3"], 100);
+    let expected: Vec<&str> = include_str!("tests/report.txt").lines().collect();
+    assert_eq!(found, expected, "\n{}", found.join("\n"));
+    assert!(found.iter().all(|line| width(line) <= 100));
+}
+
+#[test]
+fn a_narrow_report_says_the_same_in_more_lines() {
+    for columns in [40, 60, 80] {
+        let found = lines(&recording(), &[], columns);
+        let long: Vec<&String> = found.iter().filter(|line| width(line) > columns).collect();
+        assert!(long.is_empty(), "{columns}: {long:?}");
+        assert!(found.iter().any(|line| line.contains("00000000000000004bf92f3577b34da6")), "{columns}");
+    }
+}
+
+#[test]
+fn a_choice_that_leaves_nothing_names_what_there_is() {
+    let found = lines(&recording(), &["--route", "/nothing"], 100).join("\n");
+    assert!(
+        found.contains("No request matches. The routes that were seen: GET /orders/{id}, GET /export, GET /health."),
+        "{found}"
+    );
+    let one = lines(&recording(), &["--trace", "00000000000000004bf92f3577b34da7"], 100);
+    assert!(one[0].contains("1 request seen"), "{one:?}");
+    assert!(
+        one.iter().any(|line| line.contains("GET /orders/18")) && !one.iter().any(|line| line.contains("/orders/17"))
+    );
+}
+
+#[test]
+fn without_requests_it_says_why() {
+    let mut profile = recording();
+    profile.samples.retain(|sample| sample.serving.request().is_none());
+    profile.requests.clear();
+    assert!(lines(&profile, &[], 100).join(" ").contains("no request was seen at any tick"));
+    profile.samples.retain(|sample| [Serving::Nothing, Serving::Idle(Idle::Accepting)].contains(&sample.serving));
+    assert!(lines(&profile, &[], 100).join(" ").contains("No HTTP or gRPC server was seen in this program"));
+}
+
+#[test]
+fn what_was_not_read_at_every_tick_is_rough() {
+    let mut profile = recording();
+    profile.accounting.accepted = 450;
+    let found = lines(&profile, &[], 100);
+    assert_eq!(
+        found[1..3],
+        [
+            "Times of single requests (~) are rough: 50.0% of the goroutines were read at each tick. What is",
+            "added up is right all the same. A higher --max-cpu reads more.",
+        ]
+    );
+    assert!(
+        found.iter().any(|line| line.starts_with("GET /orders/{id}") && line.contains("~335 ms  ~350 ms")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn json() {
+    let profile = recording();
+    let args = arguments(&["--sort", "requests"]);
+    let found = Findings::new(&profile, &args.choice, args.sort);
+    let mut out = Vec::new();
+    json::write(&found, Ended::TargetExited, 2, 1, &mut out).unwrap();
+    let json: Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((json["format"].as_str(), json["version"].as_u64()), (Some("fgspy-requests"), Some(1)));
+    assert_eq!((json["duration_ns"].as_u64(), json["tick_ns"].as_u64()), (Some(2000 * MS), Some(10 * MS)));
+    assert_eq!((json["requests_seen"].as_u64(), json["all_were_read"].as_bool()), (Some(35), Some(true)));
+    let routes = json["routes"].as_array().unwrap();
+    assert_eq!(routes.iter().map(|route| &route["route"]).collect::<Vec<_>>(), ["GET /health", "GET /orders/{id}"]);
+    assert_eq!((&routes[0]["seen_once"], &routes[0]["mean_is"]), (&30.into(), &"at most".into()));
+    let orders = &routes[1];
+    assert_eq!(
+        (&orders["seen"], &orders["time_ns"], &orders["mean_is"]),
+        (&4.into(), &(1340 * MS).into(), &"exact".into())
+    );
+    assert_eq!((&orders["mean_ns"], &orders["longest_ns"]), (&(335 * MS).into(), &(350 * MS).into()));
+    assert_eq!(orders["by_state"]["lock"]["time_ns"], 860 * MS);
+    assert_eq!(orders["by_state"]["on_cpu"]["share"], 80.0 / 1340.0);
+    let (low, high) = (&orders["by_state"]["lock"]["low"], &orders["by_state"]["lock"]["high"]);
+    assert!(low.as_f64().unwrap() < 0.64 && high.as_f64().unwrap() > 0.65, "{low} {high}");
+    assert_eq!(orders["stacks"][0]["frames"][1], "shop/store.(*Cache).Get");
+    assert_eq!((&orders["children"]["goroutines"], &orders["children"]["time_ns"]), (&4.into(), &(200 * MS).into()));
+    let slowest = &json["requests"].as_array().unwrap()[..];
+    assert_eq!((slowest.len(), &slowest[0]["path"], &slowest[0]["goes_on"]), (1, &"/export".into(), &true.into()));
+    assert_eq!(slowest[0]["spans"][0]["state"], "channel");
+    assert_eq!((&json["idle_mean"]["accepting"], &json["unknown_ns"]), (&1.0.into(), &(20 * MS).into()));
+    assert!(json["notes"][0].as_str().unwrap().starts_with("The target exited"));
+}

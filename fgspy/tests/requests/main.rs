@@ -1,0 +1,7 @@
+//! `fgspy requests` from outside: on a service of which it is known what its requests wait for.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod known;
+mod words;
