@@ -14,7 +14,7 @@ impl Style {
     /// Without colours.
     pub(super) const PLAIN: Style = Style { colour: false };
 
-    /// With colours if standard output is a terminal that has them and nobody wants none (https://no-color.org).
+    /// With colours if standard output is a terminal that has them and nobody wants none (<https://no-color.org>).
     pub(super) fn of_stdout() -> Style {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Style { colour: stdout().is_terminal() && !unwanted && !is_dumb() }
