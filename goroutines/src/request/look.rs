@@ -30,7 +30,7 @@ pub(super) struct Slots {
     pub(super) handler: Option<Vec<u64>>,
     /// The frames from `runHandler` on.
     pub(super) run_handler: Option<Vec<u64>>,
-    /// The frame of `(*ServeMux).ServeHTTP`, which may have a copy of the request.
+    /// The frames of `(*ServeMux).ServeHTTP` and of what called it, which may have a copy of the request.
     pub(super) mux: Vec<u64>,
     /// The arguments and the frame of `handleStream`.
     pub(super) stream: Option<Vec<u64>>,

@@ -35,8 +35,11 @@ impl Damage {
 fn address(recorded: &Recorded) -> impl Strategy<Value = u64> + use<> {
     let list = recorded.runtime.list;
     let fields = recorded.runtime.layout.g.size as u64 / 8;
-    let labels: Vec<u64> =
+    let mut labels: Vec<u64> =
         recorded.goroutines.iter().map(|goroutine| goroutine.g.labels).filter(|at| *at != 0).collect();
+    if labels.is_empty() {
+        labels.clone_from(&recorded.addresses);
+    }
     let stacks: Vec<u64> = recorded.goroutines.iter().filter_map(|goroutine| Some(goroutine.g.context()?.sp)).collect();
     let ranges: Vec<Range> = recorded.snapshot.recorded_ranges().collect();
     let words = |from: Vec<u64>, count: u64| (select(from), 0..count).prop_map(|(start, i)| start + 8 * i);

@@ -7,8 +7,11 @@ mod recorded;
 
 use std::sync::{Mutex, PoisonError};
 
+use fgspy_goroutines::request::MAX_TEXT;
 use fgspy_goroutines::symbolize::frames;
-use fgspy_goroutines::{Frames, MAX_FRAMES, Reader, Runtime, attach, attach_by_measuring, census};
+use fgspy_goroutines::{
+    Frames, MAX_FRAMES, Observation, Reader, Request, RequestOptions, Runtime, attach, attach_by_measuring, census,
+};
 use fgspy_memory::Memory;
 use peak_alloc::PeakAlloc;
 use proptest::prelude::*;
@@ -55,6 +58,12 @@ fn read_goroutines(runtime: &Runtime, memory: &dyn Memory) {
     for _ in 0..2 {
         let _ = reader.round(runtime, memory, &mut |observation| assert!(observation.stack.pcs().len() <= MAX_FRAMES));
     }
+    let mut reader = Reader::with_requests(runtime, RequestOptions { data: true, keep_query: true });
+    for _ in 0..2 {
+        let _ = reader.round(runtime, memory, &mut |observation| {
+            observation.request.request().into_iter().for_each(check_text);
+        });
+    }
     for goroutine in census(runtime, memory).unwrap_or_default() {
         let pcs = goroutine.stack.pcs();
         assert!(pcs.len() <= MAX_FRAMES);
@@ -62,6 +71,14 @@ fn read_goroutines(runtime: &Runtime, memory: &dyn Memory) {
         assert_eq!(frames(runtime, pcs, false).len(), pcs.len());
         let _ = runtime.doing(goroutine.status, goroutine.g.wait_reason);
         let _ = runtime.is_system(goroutine.g.start_pc, pcs);
+    }
+}
+
+/// Checks that what was read of a request is short and can be printed.
+fn check_text(request: &Request) {
+    for text in [&request.method, &request.path, &request.route, &request.request_id].into_iter().flatten() {
+        // Bytes that are not UTF-8 become three.
+        assert!(text.len() <= 3 * MAX_TEXT + "…".len() && !text.contains(char::is_control), "{text:?}");
     }
 }
 
@@ -90,6 +107,24 @@ fn damaged_memory_is_survived() {
 }
 
 #[test]
+fn damaged_services_are_survived() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for recorded in recorded::services() {
+        let mut found = 0;
+        let mut reader = Reader::with_requests(&recorded.runtime, RequestOptions::default());
+        let count = &mut |observation: Observation<'_>| found += usize::from(observation.request.request().is_some());
+        reader.round(&recorded.runtime, &recorded.snapshot, count).expect("it can be read");
+        assert_eq!(found, recorded.serving, "what is damaged next must be what is read");
+        let damage = Damage::any(recorded);
+        check(150, prop::collection::vec(damage, 1..200), |damage| {
+            let memory = Damaged::new(&recorded.snapshot, &damage);
+            let peak = peak_of(|| read_goroutines(&recorded.runtime, &memory));
+            assert!(peak < MAX_MEGABYTES, "{peak} MiB");
+        });
+    }
+}
+
+#[test]
 fn frame_pointers_below_the_stack_pointer_are_survived() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for recorded in recorded::zoos() {
@@ -107,8 +142,8 @@ fn frame_pointers_below_the_stack_pointer_are_survived() {
 #[test]
 fn noise_is_survived() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    for recorded in recorded::zoos() {
-        check(150, (any::<u64>(), 0u64..3000, any::<bool>()), |(seed, goroutines, changing)| {
+    for recorded in recorded::zoos().iter().chain(recorded::services()) {
+        check(100, (any::<u64>(), 0u64..3000, any::<bool>()), |(seed, goroutines, changing)| {
             let memory = Noise::new(recorded, seed, goroutines, changing);
             let peak = peak_of(|| read_everything(recorded, &memory));
             assert!(peak < MAX_MEGABYTES, "{peak} MiB");
