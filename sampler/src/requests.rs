@@ -5,6 +5,7 @@
 //! (`g.parentGoid`, Go 1.21 on).
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use fgspy_goroutines::request::{Identity, Protocol, Request};
 use fgspy_profile::{RequestId, State};
@@ -51,40 +52,14 @@ pub struct RawSpan {
     pub wait_reason: Option<u8>,
 }
 
-/// A goroutine as it was just looked at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
-    pub(crate) goid: u64,
-    /// The number of its g.
-    pub(crate) index: u32,
-    /// The tick of this look.
-    pub(crate) tick: u32,
-    /// The tick of the look before at this g; 0 if there was none.
-    pub(crate) before: u32,
-    /// At the look before it did not exist yet.
-    pub(crate) is_new: bool,
-}
-
-/// A goroutine that takes requests.
+/// A goroutine that serves a request which it took itself.
 #[derive(Clone, Copy, Debug)]
 struct Server {
+    /// The number of its g.
     index: u32,
-    does: Does,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Does {
-    /// It served nothing when it was last looked at.
-    Rest,
-    /// What it served could not be told when it was last looked at.
-    Unsure,
-    Serve {
-        request: RequestId,
-        /// The first tick at which it was seen to serve this one.
-        since: u32,
-        /// The tick before that, if it was looked at then and served nothing.
-        free: Option<u32>,
-    },
+    request: RequestId,
+    /// When it was first seen to serve this one.
+    since_ns: u64,
 }
 
 /// A goroutine that serves nothing itself and was not there before.
@@ -93,8 +68,8 @@ pub(crate) struct Newcomer {
     pub(crate) goid: u64,
     /// Who started it.
     pub(crate) parent: u64,
-    /// The last tick at which it is known not to have existed. `None` if it may have existed all the time.
-    pub(crate) absent: Option<u32>,
+    /// When it is last known not to have existed. `None` if it may have existed all the time.
+    pub(crate) absent_ns: Option<u64>,
 }
 
 /// All requests seen so far, and who works for which.
@@ -108,45 +83,47 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Takes note that a goroutine is seen to serve `request`, at a tick that began at `from_ns`. `None` when there are too
-    /// many requests.
-    pub(crate) fn serves(&mut self, look: Look, request: &Request, from_ns: u64) -> Option<RequestId> {
-        let index = match self.seen.get_index_of(&request.identity) {
-            Some(index) => index,
+    /// Takes note that goroutine `goid`, whose g has the number `index`, is seen to serve `request` at the end of a
+    /// tick. `None` when there are too many requests.
+    pub(crate) fn serves(
+        &mut self,
+        (goid, index): (u64, u32),
+        request: &Request,
+        tick: Range<u64>,
+    ) -> Option<RequestId> {
+        let number = match self.seen.get_index_of(&request.identity) {
+            Some(number) => number,
             None if self.seen.len() >= MAX_REQUESTS => return None,
             None => {
                 self.bytes += 2 * size_of::<Seen>() + text_bytes(request);
-                let (goid, first_ns, last_ns) = (look.goid, from_ns, from_ns);
+                let (first_ns, last_ns) = (tick.start, tick.start);
                 let seen = Seen { request: request.clone(), goid, first_ns, last_ns, spans: Vec::new() };
                 self.seen.insert_full(request.identity, seen).0
             }
         };
         // The route is known once the multiplexer has found it: then it counts for all of the request.
-        if let Some((_, seen)) = self.seen.get_index_mut(index)
+        if let Some((_, seen)) = self.seen.get_index_mut(number)
             && seen.request.route.is_none()
         {
             seen.request.route.clone_from(&request.route);
         }
-        let id = RequestId(index as u32);
-        let known = self.servers.get(&look.goid).map(|server| server.does);
-        let is_same = matches!(known, Some(Does::Serve { request, .. }) if request == id);
-        if !is_same {
-            let was_free = look.is_new || known == Some(Does::Rest);
-            let free = Some(look.before).filter(|before| was_free && *before != 0 && before + 1 == look.tick);
-            let does = Does::Serve { request: id, since: look.tick, free };
-            self.servers.insert(look.goid, Server { index: look.index, does });
+        let request = RequestId(number as u32);
+        let server = self.servers.entry(goid).or_insert(Server { index, request, since_ns: tick.end });
+        if server.request != request {
+            *server = Server { index, request, since_ns: tick.end };
         }
-        Some(id)
+        Some(request)
     }
 
-    /// Takes note that a goroutine of a server serves nothing.
-    pub(crate) fn rests(&mut self, look: Look) {
-        self.servers.insert(look.goid, Server { index: look.index, does: Does::Rest });
+    /// Whether goroutine `goid` was last seen to serve this request.
+    pub(crate) fn knows(&self, goid: u64, request: &Request) -> bool {
+        let known = self.seen.get_index_of(&request.identity);
+        self.servers.get(&goid).is_some_and(|server| Some(server.request.index()) == known)
     }
 
-    /// Takes note that it could not be told what a goroutine serves.
-    pub(crate) fn unsure(&mut self, look: Look) {
-        self.servers.entry(look.goid).and_modify(|server| server.does = Does::Unsure);
+    /// Takes note that goroutine `goid` serves nothing, or that it could not be told what.
+    pub(crate) fn rests(&mut self, goid: u64) {
+        self.servers.remove(&goid);
     }
 
     /// Takes note that a goroutine has ended. What it started goes on, and may start more.
@@ -163,22 +140,24 @@ impl Requests {
         self.heirs.get(&goid).copied()
     }
 
-    /// Finds out which request a goroutine was started for, once all that happened at the tick is known. `looked` says when
-    /// a g was last looked at.
+    /// Finds out which request a goroutine was started for, once all that happened at the tick is known. `looked_ns` says
+    /// when a g was last looked at.
     ///
     /// One that was started by somebody who works for a request works for that too. Who takes requests himself may have
-    /// started it for another one. So it is only said where he served this one, and nothing else, from before it was there
-    /// until now: as far as can be seen at ticks (a request that came and went between two of them, and left a goroutine
-    /// behind, is not noticed). A goroutine of HTTP/2 serves only one request in all its life.
-    pub(crate) fn adopt(&mut self, newcomer: Newcomer, tick: u32, looked: impl Fn(u32) -> u32) -> Option<RequestId> {
-        let Newcomer { goid, parent, absent } = newcomer;
+    /// started it for an earlier one, even for one that came and went between two ticks. So it is only said where he served
+    /// this one already when it was not there yet. A goroutine of HTTP/2 serves only one request in all its life.
+    pub(crate) fn adopt(
+        &mut self,
+        newcomer: Newcomer,
+        now_ns: u64,
+        looked_ns: impl Fn(u32) -> u64,
+    ) -> Option<RequestId> {
+        let Newcomer { goid, parent, absent_ns } = newcomer;
         let of_server = || {
-            let Server { index, does: Does::Serve { request, since, free } } = *self.servers.get(&parent)? else {
-                return None;
-            };
+            let Server { index, request, since_ns } = *self.servers.get(&parent)?;
             let serves_one_only = self.get(request)?.request.protocol == Protocol::Http2;
-            let served_this = absent.is_some_and(|absent| absent >= free.unwrap_or(since));
-            Some(request).filter(|_| looked(index) == tick && (serves_one_only || served_this))
+            let served_this = absent_ns.is_some_and(|absent_ns| absent_ns >= since_ns);
+            Some(request).filter(|_| looked_ns(index) == now_ns && (serves_one_only || served_this))
         };
         let request = self.of_heir(parent).or_else(of_server)?;
         self.heirs.insert(goid, request);
@@ -255,24 +234,19 @@ mod tests {
 
     const CONNECTION: u64 = 7;
 
-    /// Looks at the connection at each tick.
-    fn at(tick: u32) -> Look {
-        Look { goid: CONNECTION, index: 0, tick, before: tick - 1, is_new: false }
-    }
-
-    fn newcomer(goid: u64, parent: u64, absent: u32) -> Newcomer {
-        Newcomer { goid, parent, absent: Some(absent) }
+    fn newcomer(goid: u64, parent: u64, absent_ns: u64) -> Newcomer {
+        Newcomer { goid, parent, absent_ns: Some(absent_ns) }
     }
 
     #[test]
     fn what_a_request_starts_works_for_it_and_so_do_those_it_starts() {
         let mut requests = Requests::default();
-        requests.rests(at(1));
-        let first = requests.serves(at(2), &request(1), 10);
-        assert_eq!(requests.adopt(newcomer(20, CONNECTION, 1), 2, |_| 2), first);
-        assert_eq!(requests.adopt(newcomer(21, 20, 1), 2, |_| 2), first, "a grandchild");
+        let first = requests.serves((CONNECTION, 0), &request(1), 1..2);
+        assert_eq!(requests.serves((CONNECTION, 0), &request(1), 2..3), first);
+        assert_eq!(requests.adopt(newcomer(20, CONNECTION, 2), 3, |_| 3), first);
+        assert_eq!(requests.adopt(newcomer(21, 20, 2), 3, |_| 3), first, "a grandchild");
         requests.ended(20);
-        let second = requests.serves(at(4), &request(2), 30);
+        let second = requests.serves((CONNECTION, 0), &request(2), 3..4);
         assert_ne!(first, second);
         assert_eq!(requests.adopt(newcomer(22, 20, 5), 6, |_| 6), first, "the child of one that has ended");
         assert_eq!((requests.of_heir(21), requests.of_heir(CONNECTION)), (first, None));
@@ -282,33 +256,24 @@ mod tests {
     #[test]
     fn who_may_have_been_started_for_another_request_is_nobody_s() {
         let mut requests = Requests::default();
-        requests.serves(at(2), &request(1), 10);
-        let second = requests.serves(at(4), &request(2), 30);
-        let adopt = |requests: &mut Requests, goid, absent, tick| {
-            requests.adopt(newcomer(goid, CONNECTION, absent), tick, |_| tick)
-        };
-        assert_eq!(adopt(&mut requests, 20, 3, 4), None, "started between ticks 3 and 4, as was the request");
-        assert_eq!(adopt(&mut requests, 21, 4, 5), second);
+        requests.serves((CONNECTION, 0), &request(1), 1..2);
+        let second = requests.serves((CONNECTION, 0), &request(2), 3..4);
+        assert!(requests.knows(CONNECTION, &request(2)) && !requests.knows(CONNECTION, &request(1)));
+        assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), None, "started between ticks 3 and 4");
+        assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 5, |_| 5), second);
         assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 6, |_| 5), None, "who started it was not looked at");
-        let unknown = Newcomer { goid: 22, parent: CONNECTION, absent: None };
+        let unknown = Newcomer { goid: 22, parent: CONNECTION, absent_ns: None };
         assert_eq!(requests.adopt(unknown, 6, |_| 6), None);
-        requests.rests(at(6));
-        assert_eq!(adopt(&mut requests, 23, 6, 7), None, "it serves nothing");
-        let third = requests.serves(at(7), &request(3), 80);
-        assert_eq!(adopt(&mut requests, 24, 5, 7), None);
-        assert_eq!(adopt(&mut requests, 25, 6, 7), third, "the second was over by then");
-        requests.unsure(at(8));
-        assert_eq!(adopt(&mut requests, 26, 7, 8), None);
-        requests.serves(at(9), &request(4), 90);
-        assert_eq!(adopt(&mut requests, 27, 8, 9), None, "what it did at tick 8 is not known");
+        requests.rests(CONNECTION);
+        assert_eq!(requests.adopt(newcomer(23, CONNECTION, 6), 7, |_| 7), None, "it serves nothing");
     }
 
     #[test]
     fn what_http2_starts_needs_no_such_care() {
         let mut requests = Requests::default();
         let http2 = Request { protocol: Protocol::Http2, ..request(1) };
-        let id = requests.serves(Look { before: 0, ..at(5) }, &http2, 10);
-        assert_eq!(requests.adopt(Newcomer { goid: 20, parent: CONNECTION, absent: None }, 5, |_| 5), id);
+        let id = requests.serves((CONNECTION, 0), &http2, 4..5);
+        assert_eq!(requests.adopt(Newcomer { goid: 20, parent: CONNECTION, absent_ns: None }, 5, |_| 5), id);
     }
 
     #[test]
@@ -316,7 +281,7 @@ mod tests {
         let mut requests = Requests::default();
         let many = (MAX_ALL_SPANS / MAX_SPANS + 2) as u64;
         for number in 0..many {
-            let id = requests.serves(Look { goid: number, ..at(1) }, &request(number), 0).unwrap();
+            let id = requests.serves((number, 0), &request(number), 0..1).unwrap();
             for piece in 0..2 * MAX_SPANS as u64 {
                 let span = RawSpan {
                     from_ns: piece,

@@ -122,7 +122,7 @@ impl Round {
         let slots = &mut self.watch.slots;
         let first_new = slots.all.len();
         // What is on the list only now was not there at the tick before.
-        slots.all.resize(self.reader.all().len(), Slot { looked: now.tick - 1, ..Slot::default() });
+        slots.all.resize(self.reader.all().len(), Slot { looked_ns: now.previous_ns, ..Slot::default() });
         let all = self.reader.all();
         let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
         let tick = (now.tick, period_ns as f64);

@@ -26,8 +26,8 @@ pub(crate) struct Slot {
     pub(crate) hot_until: u32,
     /// The last tick for which it was chosen.
     pub(crate) chosen: u32,
-    /// The last tick at which it is known to have been this goroutine, or none; 0 if it was never looked at.
-    pub(crate) looked: u32,
+    /// When it was last looked at: until then all this is sure. In nanoseconds of the recording; 0 if it never was.
+    pub(crate) looked_ns: u64,
     /// Its stack was read, so that an unchanged fingerprint says all there is to say.
     pub(crate) walked: bool,
 }

@@ -92,14 +92,14 @@ impl Watch {
             Sight::Same => {
                 self.accounting.accepted += 1;
                 self.accounting.proven += 1;
-                self.slots.all.get_mut(index as usize).into_iter().for_each(|slot| slot.looked = now.tick);
+                self.slots.all.get_mut(index as usize).into_iter().for_each(|slot| slot.looked_ns = now.now_ns);
                 return;
             }
             Sight::Gone => {
                 let known = self.slot(index);
                 self.requests.ended(known.goid);
                 let fingerprint = Default::default();
-                let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked: now.tick, ..known };
+                let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked_ns: now.now_ns, ..known };
                 return self.change(index, gone, now, odds);
             }
             Sight::Seen(observation) => observation,
@@ -147,7 +147,8 @@ impl Watch {
         // A stack read only now is what it was when the g was first read, if the goroutine has not run since.
         let same = known.fingerprint == observation.fingerprint && known.goid == g.goid;
         let is_proven = same && observation.fingerprint.is_proof() && known.cell.is_some() && cell.is_some();
-        let seen = Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, looked: now.tick, ..known };
+        let seen =
+            Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, looked_ns: now.now_ns, ..known };
         if walked && !known.walked && is_proven {
             self.put(index, seen);
         } else {
@@ -209,7 +210,7 @@ impl Watch {
 
     /// The tick is over, and the target was there until its end.
     pub(crate) fn commit(&mut self, now: Now) {
-        self.adopt(now.tick);
+        self.adopt(now.now_ns);
         self.corrections.apply(&mut self.aggregate);
         self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
         self.accounting.goroutine_ticks = self.accounting.goroutine_ticks.saturating_add(self.live);

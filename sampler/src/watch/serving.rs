@@ -1,53 +1,62 @@
 //! For whom goroutines work: joins what is read of requests with what is known of goroutines.
 
-use fgspy_goroutines::Observation;
-use fgspy_goroutines::request::{Idle as ReadIdle, Served};
+use fgspy_goroutines::request::{Idle as ReadIdle, Protocol, Request, Served};
+use fgspy_goroutines::{Observation, Status};
 use fgspy_profile::{Idle, Serving};
 
 use super::{Now, Watch};
 use crate::aggregate::Cell;
-use crate::requests::{Look, Newcomer, RawSpan};
+use crate::requests::{Newcomer, RawSpan};
 use crate::slots::Slot;
 
 impl Watch {
     /// For which request a goroutine works, of which this much is `known` already.
     pub(super) fn serving(&mut self, known: Slot, now: Now, observation: &Observation<'_>) -> Serving {
         let (goid, index) = (observation.g.goid, observation.index);
-        let look = Look { goid, index, tick: now.tick, before: known.looked, is_new: known.goid != goid };
         let of_heir = self.requests.of_heir(goid).map(Serving::Request);
         match observation.request {
-            Served::Serving(request) => {
-                let id = self.requests.serves(look, request, now.previous_ns);
+            Served::Serving(request) if self.is_sure(observation, request) => {
+                let id = self.requests.serves((goid, index), request, now.previous_ns..now.now_ns);
                 id.map_or(Serving::Unknown, Serving::Request)
             }
             Served::Idle(idle) => {
-                self.requests.rests(look);
+                self.requests.rests(goid);
                 Serving::Idle(idle_of(idle))
             }
             Served::Nothing => {
-                let parent = observation.g.parent_goid.filter(|parent| *parent != 0 && look.is_new);
+                let parent = observation.g.parent_goid.filter(|parent| *parent != 0 && known.goid != goid);
                 if let (None, Some(parent)) = (of_heir, parent) {
-                    let absent = Some(known.looked).filter(|tick| *tick != 0);
-                    self.newcomers.push((index, Newcomer { goid, parent, absent }));
+                    let absent_ns = Some(known.looked_ns).filter(|ns| *ns != 0);
+                    self.newcomers.push((index, Newcomer { goid, parent, absent_ns }));
                 }
                 of_heir.unwrap_or(Serving::Nothing)
             }
-            Served::NotAsked | Served::Torn | Served::Unknown(_) => {
-                self.requests.unsure(look);
+            Served::Serving(_) | Served::NotAsked | Served::Torn | Served::Unknown(_) => {
+                self.requests.rests(goid);
                 // What it was started for holds all its life.
                 of_heir.unwrap_or(Serving::Unknown)
             }
         }
     }
 
+    /// Whether a goroutine serves this request for all that is known.
+    ///
+    /// The stack of one that computes may still hold what another goroutine left there, whose stack it was before, and the
+    /// memory of that one's request may be a new request's by now. The connection of HTTP/1 says what it serves; elsewhere
+    /// such a goroutine is only believed what was seen of it while it did not compute.
+    fn is_sure(&self, observation: &Observation<'_>, request: &Request) -> bool {
+        let computes = matches!(observation.status, Status::Running | Status::CopyStack);
+        !computes || request.protocol == Protocol::Http1 || self.requests.knows(observation.g.goid, request)
+    }
+
     /// Gives those who were first seen at this tick to the requests for which they were started.
-    pub(super) fn adopt(&mut self, tick: u32) {
+    pub(super) fn adopt(&mut self, now_ns: u64) {
         for (index, newcomer) in std::mem::take(&mut self.newcomers) {
             let slot = self.slot(index);
             let cell = slot.cell.filter(|_| slot.goid == newcomer.goid).and_then(|cell| self.aggregate.at(cell));
             let slots = &self.slots.all;
-            let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked);
-            let request = self.requests.adopt(newcomer, tick, looked);
+            let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked_ns);
+            let request = self.requests.adopt(newcomer, now_ns, looked);
             if let (Some(cell), Some(request)) = (cell, request) {
                 let cell = self.aggregate.cell(Cell { serving: Serving::Request(request), ..cell });
                 self.put(index, Slot { cell: Some(cell), ..slot });
@@ -55,12 +64,13 @@ impl Watch {
         }
     }
 
-    /// Draws the time that a goroutine spends in a cell into the time line of its request.
+    /// Draws the time that a goroutine spends in a cell into the time line of its request. Not what it is only taken to spend
+    /// there, because it was not looked at since.
     pub(super) fn draw(&mut self, slot: Slot, until_ns: u64) {
         let Some(cell) = slot.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
         let Serving::Request(request) = cell.serving else { return };
         let Cell { state, wait_reason, .. } = cell;
-        let (from_ns, to_ns) = (slot.since_ns, until_ns);
+        let (from_ns, to_ns) = (slot.since_ns, slot.looked_ns.min(until_ns).max(slot.since_ns));
         self.requests.span(request, RawSpan { from_ns, to_ns, goid: slot.goid, state, wait_reason });
     }
 }

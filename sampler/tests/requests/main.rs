@@ -1,0 +1,196 @@
+//! A recording gives each moment to the right request.
+//!
+//! A service under load logs which goroutine served which request when, and which goroutines that started. Each request of
+//! a profile must be one of these, each of its samples a goroutine's that worked for it, each piece of its time line within
+//! the time that it took; and the times of all requests of a route must add up to what the service measured itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
+use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
+use fgspy_kernel::monotonic_ns;
+use fgspy_profile::{Profile, Request, Serving};
+use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Long enough for some hundred requests of each route.
+const LENGTH: Duration = Duration::from_secs(4);
+/// A moment is known to about two ticks.
+const TWO_TICKS: i64 = 2 * 10_101_011;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let toolchains = toolchains::required().expect("the required toolchains can be had");
+    let ends = [toolchains.first().cloned(), toolchains.last().cloned()];
+    let readings = [("everything", Reading::Everything), ("budget", Reading::Budget { max_cpu: 0.02 })];
+    let trials = ends.into_iter().flatten().flat_map(|toolchain| {
+        readings.map(|(name, reading)| {
+            let toolchain = toolchain.clone();
+            Trial::test(format!("{name}::{}", toolchain.version), move || {
+                times_are_those_of_the_requests(&toolchain, reading).map_err(|error| Failed::from(format!("{error:#}")))
+            })
+        })
+    });
+    // One after the other: each wants the processors for itself.
+    libtest_mimic::run(&Arguments { test_threads: Some(1), ..arguments }, trials.collect()).exit();
+}
+
+fn times_are_those_of_the_requests(toolchain: &Toolchain, reading: Reading) -> Result<()> {
+    let mut service = Service::start(&build("requests", toolchain, Variant::Stripped)?, &[], &[])?;
+    let client = build("requests", &toolchains::newest()?, Variant::Plain)?;
+    let mut load = Load::start(&client, &service.addresses, &["-clients=8"])?;
+    let target = GoProcess::open(service.fixture.pid())?;
+    let options = Options { duration: Some(LENGTH), reading, ..Options::default() };
+    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
+    ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
+    load.must_run()?;
+    load.end()?;
+    let log = service.log()?;
+    let began = began(&profile)?;
+    let truth = Truth::new(&log);
+    let served = truth.served(&profile, began)?;
+    every_sample_is_its_request_s(&profile, &served)?;
+    no_secret_is_kept(&profile)?;
+    // Who is not read at each tick is taken to go on; what that adds to a request is taken from it on average.
+    if reading == Reading::Everything {
+        if profile.accounting.late_ticks == 0 {
+            spans_are_within_their_request(&profile, &served)?;
+        }
+        routes_take_their_time(&profile, &served, &log, began)?;
+    }
+    eprintln!("{}: {} requests recorded, {} logged", toolchain.version, profile.requests.len(), log.len());
+    Ok(())
+}
+
+/// When the recording began, in nanoseconds of `CLOCK_MONOTONIC`, the clock of the service's log.
+fn began(profile: &Profile) -> Result<i64> {
+    let (monotonic, wall) = (monotonic_ns(), SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() as u64);
+    Ok((monotonic - (wall - profile.start_unix_ns)) as i64)
+}
+
+/// The service's log, by goroutine.
+struct Truth<'a>(HashMap<u64, Vec<&'a LoggedRequest>>);
+
+impl<'a> Truth<'a> {
+    fn new(log: &'a [LoggedRequest]) -> Truth<'a> {
+        let mut by_goroutine: HashMap<u64, Vec<&LoggedRequest>> = HashMap::new();
+        log.iter().for_each(|request| by_goroutine.entry(request.goroutine).or_default().push(request));
+        Truth(by_goroutine)
+    }
+
+    /// For each request of the profile the one in the log.
+    fn served(&self, profile: &Profile, began: i64) -> Result<Vec<&'a LoggedRequest>> {
+        profile.requests.iter().map(|request| self.find(profile, request, began)).collect()
+    }
+
+    fn find(&self, profile: &Profile, request: &Request, began: i64) -> Result<&'a LoggedRequest> {
+        let (method, path) = (profile.string(request.method), profile.string(request.path));
+        let trace = profile.string(request.trace_id);
+        let (first, last) = (began + request.first_ns as i64, began + request.last_ns as i64);
+        let is_it = |logged: &LoggedRequest| {
+            // What was not found in the headers is not wrong.
+            let logged_trace = logged.ids.trace().map_or("", |(trace, _)| trace).trim_start_matches('0');
+            let same_trace = trace.is_empty() || logged_trace == trace.trim_start_matches('0');
+            let end = logged.end.max(logged.left);
+            same_trace
+                && logged.method == method
+                && logged.path == path
+                && logged.start - TWO_TICKS <= last
+                && first <= end
+        };
+        let of_goroutine = self.0.get(&request.goid).into_iter().flatten();
+        of_goroutine.copied().find(|logged| is_it(logged)).with_context(|| {
+            let all = self.0.values().flatten();
+            let of_trace: Vec<_> = all.filter(|logged| logged.ids.trace().is_some_and(|(id, _)| id == trace)).collect();
+            format!(
+                "goroutine {} served no {method} {path} of trace {trace:?} from {first} to {last}; the trace: {of_trace:?}; own: {:?}, spans {:?}",
+                request.goid, self.0.get(&request.goid), request.spans
+            )
+        })
+    }
+}
+
+/// Who spends time for a request serves it, or was started for it.
+fn every_sample_is_its_request_s(profile: &Profile, served: &[&LoggedRequest]) -> Result<()> {
+    let (mut own, mut of_children) = (0, 0);
+    for sample in &profile.samples {
+        let Serving::Request(id) = sample.serving else { continue };
+        let logged = served.get(id.index()).context("a sample of a request that is not there")?;
+        let is_child = logged.children.iter().any(|child| child.goroutine == sample.goid);
+        // What net/http starts for a request (to read ahead, to connect to an upstream server) the service does not log.
+        let root =
+            profile.frames(sample.stack).map(|frame| frame.name).filter(|name| !name.starts_with("runtime.")).last();
+        if !is_child && logged.goroutine != sample.goid && root.is_none_or(|root| root.starts_with("net")) {
+            continue;
+        }
+        ensure!(is_child || logged.goroutine == sample.goid, "goroutine {} has no part in {logged:?}", sample.goid);
+        *(if is_child { &mut of_children } else { &mut own }) += sample.time_ns;
+    }
+    eprintln!("{:.2} s of those that serve, {:.2} s of those they started", own as f64 / 1e9, of_children as f64 / 1e9);
+    ensure!(own > 0, "no request was seen");
+    Ok(())
+}
+
+/// What the goroutine of a request does for it does not take longer than the request.
+fn spans_are_within_their_request(profile: &Profile, served: &[&LoggedRequest]) -> Result<()> {
+    for (request, logged) in profile.requests.iter().zip(served) {
+        for span in request.spans.iter().filter(|span| span.goid == request.goid) {
+            let length = span.to_ns as i64 - span.from_ns as i64;
+            let most = logged.end.max(logged.left) - logged.start + TWO_TICKS;
+            ensure!(length <= most, "{span:?} is longer than {logged:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Nothing that the load sends as a secret is anywhere in the profile.
+fn no_secret_is_kept(profile: &Profile) -> Result<()> {
+    match profile.strings.iter().find(|text| text.contains("secret")) {
+        Some(text) => anyhow::bail!("{text:?} is in the profile"),
+        None => Ok(()),
+    }
+}
+
+/// The time of the requests of each route, by the goroutines that serve them, is what the service says.
+fn routes_take_their_time(
+    profile: &Profile,
+    served: &[&LoggedRequest],
+    log: &[LoggedRequest],
+    began: i64,
+) -> Result<()> {
+    let ended = began + profile.duration_ns as i64;
+    let mut truth: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for logged in log {
+        let (from, to) = (logged.start.max(began), logged.end.max(logged.left).min(ended));
+        if from < to {
+            let (time, count) = truth.entry(logged.route.as_str()).or_default();
+            (*time, *count) = (*time + (to - from) as f64, *count + 1.0);
+        }
+    }
+    let mut seen: BTreeMap<&str, f64> = BTreeMap::new();
+    for sample in &profile.samples {
+        let Some((id, logged)) = sample.serving.request().and_then(|id| Some((id, served.get(id.index())?))) else {
+            continue;
+        };
+        if profile.requests.get(id.index()).is_some_and(|request| request.goid == sample.goid) {
+            *seen.entry(logged.route.as_str()).or_default() += sample.time_ns as f64;
+        }
+    }
+    let interval = profile.duration_ns as f64 / profile.accounting.ticks.max(1) as f64;
+    let mut wrong = Vec::new();
+    for (route, (time, count)) in truth {
+        let seen = seen.get(route).copied().unwrap_or(0.0);
+        // Each end of a request falls anywhere between two ticks: the error of each has the standard deviation of a
+        // triangle over two ticks. Four of them, and 3 % for what changed while it was read.
+        let error = 4.0 * interval * (count / 6.0).sqrt() + 0.03 * time;
+        let line = format!("{route}: {:.3} s, in truth {:.3} ± {:.3} s", seen / 1e9, time / 1e9, error / 1e9);
+        eprintln!("{line}");
+        if (seen - time).abs() > error {
+            wrong.push(line);
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    Ok(())
+}
