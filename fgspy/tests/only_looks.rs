@@ -14,6 +14,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::{Fixture, Signal, skip, wait_until};
 
 use common::{Profile, Running, fgspy, folder, oldest_and_newest, program, run};
@@ -89,6 +90,29 @@ fn dump_only_looks() {
             command.args(["dump", "-p", &zoo.pid().to_string()]).args(option);
             only_looks(zoo.pid(), &watched(zoo.pid(), &command, |_| {}), false);
         }
+    }
+}
+
+#[test]
+fn requests_only_looks() {
+    if !strace_works("requests_only_looks") {
+        return;
+    }
+    for toolchain in oldest_and_newest() {
+        let binary = program("requests", &toolchain);
+        let service = Service::start(&binary, &[], &[]).unwrap();
+        let load = Load::start(&binary, service.addresses.get_key_value("http1"), &["-clients=4"]).unwrap();
+        let pid = service.fixture.pid();
+        let folder = folder();
+        let mut command = fgspy();
+        command.current_dir(folder.path());
+        command.args(["requests", "-d", "1s", "--json", "-o", "report.json", "-p", &pid.to_string()]);
+        only_looks(pid, &watched(pid, &command, |_| {}), true);
+        load.end().unwrap();
+        // It did its work meanwhile.
+        let report = std::fs::read(folder.path().join("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert!(report["requests_seen"].as_u64().unwrap() > 10);
     }
 }
 

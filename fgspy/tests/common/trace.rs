@@ -78,6 +78,8 @@ const OWN: &[&str] = &[
     "rt_sigprocmask",
     "rt_sigreturn",
     "sched_getaffinity",
+    "sched_getattr",
+    "sched_setattr",
     "sched_yield",
     "sendmsg",
     "sendto",
@@ -178,7 +180,7 @@ impl Call {
                 Some("changes a file of a process")
             }
             // 0 stands for the caller.
-            "prlimit64" if first != "0" => Some("concerns another process"),
+            "prlimit64" | "sched_getattr" | "sched_setattr" if first != "0" => Some("concerns another process"),
             name if OWN.contains(&name) => None,
             _ => Some("is not among the calls that looking needs"),
         }
@@ -195,6 +197,9 @@ impl Call {
         if !harmless {
             Some("is an event that may disturb")
         } else if target == pid.to_string() || target == "0" || is_thread(pid, target) {
+            None
+        } else if target == "-1" && attributes.contains("exclude_idle=1") {
+            // Whole CPUs, of which only the target's samples are kept.
             None
         } else {
             Some("listens to another process than it was told to")
