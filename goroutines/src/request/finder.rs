@@ -12,11 +12,11 @@ use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Found, Look, No, Proof, Searched, Shared, Start};
 use super::types::Types;
-use super::{Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
+use super::{Mismatch, Protocol, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
 use crate::bytes::words;
 use crate::unwind::StackBytes;
-use crate::{G, Runtime};
+use crate::{G, Runtime, Status};
 
 /// Goroutines whose last request is remembered.
 const MAX_KNOWN: usize = 1 << 16;
@@ -97,8 +97,9 @@ pub(crate) struct Finder {
     roots: Roots,
     frames: RefCell<Frames>,
     request_hint: Cell<Option<usize>>,
+    mux_hint: Cell<Option<usize>>,
     run_hint: Cell<Option<usize>>,
-    stream_hint: Cell<Option<usize>>,
+    stream_places: RefCell<Vec<usize>>,
     types: RefCell<Types>,
     generation: Generation,
     /// The memory's, when the present batch was begun.
@@ -118,8 +119,9 @@ impl Finder {
             roots: Roots::default(),
             frames: RefCell::default(),
             request_hint: Cell::default(),
+            mux_hint: Cell::default(),
             run_hint: Cell::default(),
-            stream_hint: Cell::default(),
+            stream_places: RefCell::default(),
             types: RefCell::default(),
             generation: Generation::default(),
             began: None,
@@ -219,8 +221,9 @@ impl Finder {
             frames: &self.frames,
             options: self.options,
             request_hint: &self.request_hint,
+            mux_hint: &self.mux_hint,
             run_hint: &self.run_hint,
-            stream_hint: &self.stream_hint,
+            stream_places: &self.stream_places,
             types: &self.types,
         };
         let tasks = sought.iter_mut().map(|sought| -> Task<'_, Searched> {
@@ -235,14 +238,18 @@ impl Finder {
         let results = batch::run(memory, &reads, tasks)?;
         for (sought, searched) in sought.iter_mut().zip(results) {
             let searched = searched.unwrap_or(Searched::no(No::Unknown(Mismatch::TooLarge)));
-            sought.answer.0 = self.accept(sought.index, sought.g.goid, searched).unwrap_or_else(Known::No);
+            let own_stack = is_on_its_own_frames(runtime, sought.g);
+            sought.answer.0 = self.accept(sought.index, sought.g.goid, searched, own_stack).unwrap_or_else(Known::No);
         }
         Ok(())
     }
 
     /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
     /// earlier, and a request that has ended does not come back.
-    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
+    ///
+    /// A stack that is not known to hold the goroutine's own frames may hold an earlier goroutine's, whose request's memory
+    /// may be another request's by now. Connections of HTTP/1 say what they serve; of the rest nothing is believed then.
+    fn accept(&mut self, index: u32, goid: u64, searched: Searched, own_stack: bool) -> Result<Known, No> {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
@@ -258,6 +265,9 @@ impl Finder {
             // Read by its identity, or read again because something was missing.
             known.request = Some(Arc::clone(&request));
             return Ok(Known::Found(request));
+        }
+        if !own_stack && request.protocol != Protocol::Http1 {
+            return Err(No::Torn);
         }
         if proof != Proof::Doubtful {
             known.request = Some(Arc::clone(&request));
@@ -293,6 +303,18 @@ impl Finder {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a goroutine has begun to run, and stands still since: what is on its stack is its own.
+fn is_on_its_own_frames(runtime: &Runtime, g: &G) -> bool {
+    match g.status() {
+        Some(Status::Waiting | Status::Syscall | Status::Preempted | Status::Leaked) => true,
+        Some(Status::Runnable) => {
+            let vaddr = g.sched.pc.wrapping_sub(runtime.bias);
+            runtime.binary.func_at(vaddr).is_some_and(|function| function.entry != vaddr)
+        }
+        Some(Status::Running | Status::CopyStack) | None => false,
     }
 }
 

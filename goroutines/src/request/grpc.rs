@@ -52,20 +52,48 @@ struct Stream {
 }
 
 /// Finds the call that the words of `handleStream`'s frame lead to.
+///
+/// Where in the frame the stream is, is the same for all goroutines of a program, and is learned from a goroutine that does
+/// not run and has only one stream in its frame.
 pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
     let words = slots.stream.as_deref().unwrap_or(&[]);
-    let mut no = No::Unknown(Mismatch::NoPointer);
-    for stream in streams(look, words).await {
+    let known = look.shared.stream_places.borrow().clone();
+    if let Some((first, others)) = known.split_first() {
+        let address = words.get(*first).copied().ok_or(No::Unknown(Mismatch::NoFrame))?;
+        // A goroutine that has just begun has not put its own in all places.
+        if !slots.certain && others.iter().any(|at| words.get(*at) != Some(&address)) {
+            return Err(No::Torn);
+        }
+        let streams = calls(look, &[address]).await;
+        let (stream, call) = streams.first().ok_or(No::Unknown(Mismatch::NoPointer))?;
+        return read(look, slots, stream, call).await;
+    }
+    if !slots.certain {
+        return Err(No::Torn);
+    }
+    let streams = calls(look, words).await;
+    let mut live = streams.iter().filter(|(_, call)| !call.has_ended);
+    let (stream, call) = live.next().ok_or(No::Torn)?;
+    if live.any(|(other, _)| other.address != stream.address) {
+        return Err(No::Unknown(Mismatch::Disagreement));
+    }
+    let places = words.iter().enumerate().filter(|(_, word)| **word == stream.address).map(|(at, _)| at);
+    *look.shared.stream_places.borrow_mut() = places.collect();
+    read(look, slots, stream, call).await
+}
+
+/// The streams among `candidates` that have a call.
+async fn calls(look: &Look<'_>, candidates: &[u64]) -> Vec<(Stream, Call)> {
+    let mut found = Vec::new();
+    for stream in streams(look, candidates).await {
         for &context in &stream.contexts {
-            let Some(call) = call(look, context).await else { continue };
-            let place = words.iter().position(|word| *word == stream.address);
-            match read(look, slots, place, &stream, &call).await {
-                Err(No::Torn) => no = No::Torn,
-                done => return done,
+            if let Some(call) = call(look, context).await {
+                found.push((stream, call));
+                break;
             }
         }
     }
-    Err(no)
+    found
 }
 
 /// The words that are addresses of what has a full method among its first fields.
@@ -155,8 +183,8 @@ async fn call(look: &Look<'_>, context: u64) -> Option<Call> {
 }
 
 /// Reads the call's metadata.
-async fn read(look: &Look<'_>, slots: &Slots, place: Option<usize>, stream: &Stream, call: &Call) -> Result<Found, No> {
-    let (reads, hint, is_certain) = (look.shared.reads, look.shared.stream_hint, slots.certain);
+async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> Result<Found, No> {
+    let reads = look.shared.reads;
     let map = Range { addr: call.metadata, len: HEAD_BYTES };
     let [map, g] = reads.get([map, look.g_range()]).await;
     let maps = look.shared.runtime.maps;
@@ -169,16 +197,13 @@ async fn read(look: &Look<'_>, slots: &Slots, place: Option<usize>, stream: &Str
     if let Some(last) = look.last.clone().filter(|last| last.identity == identity) {
         return Ok(Found { request: last, proof: Proof::Then });
     }
-    if !call.has_ended && is_certain {
-        hint.set(place);
-    }
     // A call that is over by now was not, if the goroutine has gone on since. (Else its client has gone away, or it is
     // what an earlier call left there.)
-    let ended_since = is_certain && hint.get() == place && look.since(g.as_deref()) != Since::Same;
+    let ended_since = slots.certain && look.since(g.as_deref()) != Since::Same;
     if call.has_ended && !ended_since {
         return Err(No::Torn);
     }
-    let proof = match (is_certain, slots.reused) {
+    let proof = match (slots.certain, slots.reused) {
         (true, _) => Proof::Then,
         // A goroutine that has just begun may not have put its own stream there yet.
         (false, _) if !has_own_transport(look, stream).await => Proof::Doubtful,

@@ -1,5 +1,7 @@
 //! The few headers that say which request one is.
 
+use fgspy_memory::Range;
+
 use super::look::No;
 use super::trace::{b3_multi, b3_single, traceparent, uber_trace_id};
 use super::{MAX_TEXT, Mismatch, Protocol, Trace};
@@ -33,21 +35,21 @@ pub(super) async fn read(reads: &Reads, maps: &Maps, head: &Head, protocol: Prot
     };
     let looked_at = entries.iter().filter(|entry| is_wanted_len(entry.key.len) && entry.value[1] != 0);
     let looked_at: Vec<&Entry> = looked_at.collect();
-    // The name, and the first of its values: where that is, not what.
-    let ranges = looked_at.iter().flat_map(|entry| {
-        let first = StringHeader { data: entry.value[0], len: 16 };
-        [entry.key.range(MAX_TEXT), first.range(16)]
-    });
-    let copies = reads.get_all(&ranges.collect::<Vec<_>>()).await;
+    let names: Vec<Range> = looked_at.iter().map(|entry| entry.key.range(MAX_TEXT)).collect();
+    let is_content_type =
+        |name: &[u8]| protocol != Protocol::Http1 && CONTENT_TYPE.as_bytes().eq_ignore_ascii_case(name);
+    let mut wanted: Vec<(&str, Range)> = Vec::new();
+    for (entry, name) in looked_at.iter().zip(reads.get_all(&names).await) {
+        let name = name.ok_or(unmapped)?;
+        let known = WANTED.iter().find(|wanted| wanted.as_bytes().eq_ignore_ascii_case(&name)).copied();
+        // Of several values the first counts.
+        let first = Range { addr: entry.value[0], len: 16 };
+        wanted.extend(known.or(Some(CONTENT_TYPE).filter(|_| is_content_type(&name))).map(|name| (name, first)));
+    }
+    let firsts: Vec<Range> = wanted.iter().map(|(_, first)| *first).collect();
     let mut values: Vec<(&str, StringHeader)> = Vec::new();
-    for pair in copies.chunks_exact(2) {
-        let [Some(name), Some(first)] = pair else { return Err(unmapped) };
-        let wanted = WANTED.iter().find(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name));
-        let content_type = || Some(&CONTENT_TYPE).filter(|_| protocol != Protocol::Http1);
-        let wanted = wanted.or_else(|| content_type().filter(|name_of| name_of.as_bytes().eq_ignore_ascii_case(name)));
-        if let (Some(wanted), Some(value)) = (wanted, StringHeader::at(first, 0)) {
-            values.push((wanted, value));
-        }
+    for ((name, _), first) in wanted.iter().zip(reads.get_all(&firsts).await) {
+        values.push((name, first.and_then(|first| StringHeader::at(&first, 0)).ok_or(unmapped)?));
     }
     let ranges: Vec<_> = values.iter().map(|(_, value)| value.range(MAX_TEXT)).collect();
     let copies = reads.get_all(&ranges).await;

@@ -40,14 +40,6 @@ pub(super) struct Slots {
     pub(super) certain: bool,
 }
 
-impl Slots {
-    /// Whether both have the same in all that leads to a request.
-    pub(super) fn leads_to_same(&self, other: &Slots) -> bool {
-        (self.connection, &self.handler, &self.run_handler, &self.stream)
-            == (other.connection, &other.handler, &other.run_handler, &other.stream)
-    }
-}
-
 /// Why there is no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum No {
@@ -103,10 +95,12 @@ pub(super) struct Shared<'a> {
     pub(super) options: RequestOptions,
     /// Which word of the frame of `serverHandler.ServeHTTP`, counted from its upper end, was found to be the request.
     pub(super) request_hint: &'a Cell<Option<usize>>,
+    /// Which of the words of [`Slots::mux`] was found to be a request that has a pattern.
+    pub(super) mux_hint: &'a Cell<Option<usize>>,
     /// Which of the words of [`Slots::run_handler`] was found to be the request.
     pub(super) run_hint: &'a Cell<Option<usize>>,
-    /// Which of the words of [`Slots::stream`] was found to be the stream.
-    pub(super) stream_hint: &'a Cell<Option<usize>>,
+    /// Which of the words of [`Slots::stream`] were found to be the stream.
+    pub(super) stream_places: &'a RefCell<Vec<usize>>,
     pub(super) types: &'a RefCell<Types>,
 }
 
@@ -137,6 +131,22 @@ impl Look<'_> {
     /// Where the g is.
     pub(super) fn g_range(&self) -> Range {
         Range { addr: self.address, len: self.shared.runtime.layout.g.size as usize }
+    }
+
+    /// Whether both have the same in the places where requests were found.
+    pub(super) fn lead_to_same(&self, one: &Slots, other: &Slots) -> bool {
+        let word = |words: &Option<Vec<u64>>, at: usize| words.as_ref().and_then(|words| words.get(at).copied());
+        let at_run = |slots: &Slots| self.shared.run_hint.get().and_then(|at| word(&slots.run_handler, at));
+        let places = self.shared.stream_places.borrow();
+        one.connection == other.connection
+            && at_run(one) == at_run(other)
+            && places.iter().all(|at| word(&one.stream, *at) == word(&other.stream, *at))
+    }
+
+    /// Reads the g again, and says what became of the goroutine.
+    pub(super) async fn now(&self) -> Since {
+        let [g] = self.shared.reads.get([self.g_range()]).await;
+        self.since(g.as_deref())
     }
 
     /// What became of the goroutine, by another copy of its g.

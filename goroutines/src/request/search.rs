@@ -66,7 +66,7 @@ async fn is_own(look: &Look<'_>, root: Root, slots: &Slots) -> bool {
             let frames = &mut look.shared.frames.borrow_mut();
             let bounds = look.g.bounds;
             let again = plan::top(look.shared.runtime, look.shared.anchors, frames, bounds, stack, root);
-            again.is_ok_and(|again| again.leads_to_same(slots))
+            again.is_ok_and(|again| look.lead_to_same(&again, slots))
         }
         _ => false,
     }

@@ -45,39 +45,27 @@ async fn known(look: &Look<'_>, place: &Place) -> Option<Arc<Request>> {
 }
 
 /// What a connection says.
-#[derive(Clone, Copy, Debug)]
-struct Connection {
-    /// Its current response, and the request of that.
-    current: Result<(u64, u64), Mismatch>,
-    is_idle: bool,
-    /// What has become of the goroutine since.
-    since: Since,
+enum Connection {
+    /// It has no request.
+    Idle,
+    /// The address of its current response, and that of its request.
+    At(u64, u64),
+    /// It is none, for all that is known.
+    Wrong(Mismatch),
 }
 
-impl Connection {
-    /// Whether its current request is the one that the goroutine served when it was first looked at: it has not run since,
-    /// or served the same one even before.
-    fn is_same(&self, look: &Look<'_>) -> bool {
-        let response = self.current.ok().map(|(response, _)| response);
-        self.since == Since::Same || (response.is_some() && look.before == response)
-    }
-
-    fn wrong(&self, why: Mismatch) -> No {
-        if self.since == Since::Same { No::Unknown(why) } else { No::Torn }
-    }
-}
-
-/// Asks a connection for its current request.
-async fn ask(look: &Look<'_>, address: u64) -> Connection {
+/// Asks a connection for its current request, and reads along what may be that.
+async fn ask(look: &Look<'_>, address: u64, guess: Option<u64>) -> (Connection, Option<Place>) {
     let (reads, http) = (look.shared.reads, &look.shared.runtime.layout.http);
-    let wrong = |why, since| Connection { current: Err(why), is_idle: false, since };
     if !is_pointer(address) {
-        return wrong(Mismatch::NoPointer, Since::Same);
+        return (Connection::Wrong(Mismatch::NoPointer), None);
     }
     let range = Range { addr: address, len: http.conn_bytes() as usize };
-    let [conn, g] = reads.get([range, look.g_range()]).await;
-    let since = look.since(g.as_deref());
-    let Some(conn) = conn else { return wrong(Mismatch::Unmapped, since) };
+    let guess = guess.filter(|guess| is_pointer(*guess));
+    let also = guess.map_or(Range { addr: 0, len: 0 }, |guess| look.request_range(guess));
+    let [conn, copy] = reads.get([range, also]).await;
+    let place = guess.zip(copy).and_then(|(guess, copy)| look.place(guess, &copy));
+    let Some(conn) = conn else { return (Connection::Wrong(Mismatch::Unmapped), place) };
     let word = |offset: u32| u64_at(&conn, offset as usize).unwrap_or(0);
     let (response, state) = (word(http.conn_cur_req), word(http.conn_cur_state) & 0xff);
     let is_conn = is_pointer(word(http.conn_server))
@@ -85,55 +73,60 @@ async fn ask(look: &Look<'_>, address: u64) -> Connection {
         && (response == 0 || is_pointer(response))
         && state <= STATE_CLOSED;
     if !is_conn {
-        return wrong(Mismatch::NoPointer, since);
+        return (Connection::Wrong(Mismatch::NoPointer), place);
     }
     if response == 0 || matches!(state, STATE_IDLE | STATE_CLOSED) {
-        return Connection { current: Err(Mismatch::Disagreement), is_idle: true, since };
+        return (Connection::Idle, place);
     }
     let Some(copy) = reads.bytes(response, http.response_bytes() as usize).await else {
-        return wrong(Mismatch::Unmapped, since);
+        return (Connection::Wrong(Mismatch::Unmapped), place);
     };
     let word = |offset: u32| u64_at(&copy, offset as usize).unwrap_or(0);
-    if word(http.response_conn) != address || !is_pointer(word(http.response_req)) {
-        return wrong(Mismatch::Disagreement, since);
+    let request = word(http.response_req);
+    if word(http.response_conn) != address || !is_pointer(request) {
+        return (Connection::Wrong(Mismatch::Disagreement), place);
     }
-    Connection { current: Ok((response, word(http.response_req))), is_idle: false, since }
+    (Connection::At(response, request), place)
+}
+
+/// The request at an address.
+async fn request_at(look: &Look<'_>, address: u64) -> Option<Place> {
+    let copy = look.shared.reads.bytes(address, look.request_range(address).len).await?;
+    look.place(address, &copy)
 }
 
 /// HTTP/1, while the handler runs: the connection has the request, and so has the frame that called the handler, if the
 /// handler itself has put it there (an argument that it got in a register, and needs later).
 async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place, Proof), No> {
-    let connection = ask(look, address).await;
-    let place = match connection.current {
-        Ok((_, request)) => {
-            let copy = look.shared.reads.bytes(request, look.request_range(request).len).await;
-            copy.and_then(|copy| look.place(request, &copy))
-        }
-        Err(_) => None,
+    let hint = look.shared.request_hint;
+    let hinted = hint.get().and_then(|at| frame.get(at).copied());
+    let (connection, guess) = ask(look, address, hinted).await;
+    let (response, place) = match connection {
+        Connection::At(response, request) if hinted == Some(request) => (Some(response), guess),
+        Connection::At(response, request) => (Some(response), request_at(look, request).await),
+        Connection::Idle | Connection::Wrong(_) => (None, None),
     };
     if let Some(place) = place
         && let Some(at) = frame.iter().position(|word| *word == place.address)
     {
-        look.shared.request_hint.set(Some(at));
+        hint.set(Some(at));
         return Ok((place, Proof::Then));
     }
+    let since = look.now().await;
     let in_frame = candidates(look, frame).await;
-    if let Some(place) = place {
+    match (place, connection) {
         // The handler may have been called with a copy (Go up to 1.22 makes one if there is a semicolon in the query).
-        if in_frame.iter().any(|copy| copy.parts.same_as(&place.parts)) {
+        (Some(place), _) if in_frame.iter().any(|copy| copy.parts.same_as(&place.parts)) => {
             return Ok((place, Proof::Then));
         }
-        if connection.is_same(look) {
-            // Its frame does not have it, or has one that this goroutine served before.
-            return Ok((place, Proof::Then));
-        }
-    }
-    // The goroutine has not run, and yet its connection has no request: something is not understood.
-    if connection.since == Since::Same {
-        return Err(No::Unknown(connection.current.err().unwrap_or(Mismatch::Disagreement)));
+        // The frame does not have it, or still has one that this goroutine served before.
+        (Some(place), _) if since == Since::Same || look.before == response => return Ok((place, Proof::Then)),
+        // The goroutine has not run, and yet its connection has no request: something is not understood.
+        (None, Connection::Wrong(why)) if since == Since::Same => return Err(No::Unknown(why)),
+        (None, _) if since == Since::Same => return Err(No::Unknown(Mismatch::Disagreement)),
+        _ => {}
     }
     // It went on meanwhile. What its frame had before is still in memory.
-    let hinted = look.shared.request_hint.get().and_then(|at| frame.get(at).copied());
     let found = in_frame.into_iter().find(|place| Some(place.address) == hinted);
     match (found, place) {
         (Some(place), _) => Ok((place, Proof::Then)),
@@ -144,19 +137,26 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
 
 /// HTTP/1, of a goroutine whose stack was not walked, or that is not in a handler.
 async fn by_connection(look: &Look<'_>, address: u64) -> Result<(Place, Proof), No> {
-    let connection = ask(look, address).await;
-    if connection.since == Since::Gone {
-        return Err(No::Torn);
-    }
-    let (_, request) = match connection.current {
-        Ok(current) => current,
-        Err(_) if connection.is_idle => return Err(No::Idle(Idle::Connection)),
-        Err(why) => return Err(connection.wrong(why)),
+    let (connection, _) = ask(look, address, None).await;
+    let (response, request) = match connection {
+        Connection::Idle => return Err(No::Idle(Idle::Connection)),
+        Connection::At(response, request) => (response, request),
+        Connection::Wrong(why) => {
+            return Err(if look.now().await == Since::Same { No::Unknown(why) } else { No::Torn });
+        }
     };
-    let copy = look.shared.reads.bytes(request, look.request_range(request).len).await;
-    let copy = copy.ok_or(connection.wrong(Mismatch::Unmapped))?;
-    let place = look.place(request, &copy).ok_or(connection.wrong(Mismatch::NoText))?;
-    Ok((place, if connection.is_same(look) { Proof::Then } else { Proof::Now }))
+    // Asked for after the connection was, so that what it says of that moment holds for the connection too.
+    let [copy, g] = look.shared.reads.get([look.request_range(request), look.g_range()]).await;
+    let since = look.since(g.as_deref());
+    let place = copy.and_then(|copy| look.place(request, &copy));
+    match (place, since) {
+        (_, Since::Gone) => Err(No::Torn),
+        (Some(place), Since::Same) => Ok((place, Proof::Then)),
+        (Some(place), Since::Alive) if look.before == Some(response) => Ok((place, Proof::Then)),
+        (Some(place), Since::Alive) => Ok((place, Proof::Now)),
+        (None, Since::Same) => Err(No::Unknown(Mismatch::NoText)),
+        (None, Since::Alive) => Err(No::Torn),
+    }
 }
 
 /// HTTP/2, from the frames of a goroutine that serves one request and ends: `runHandler` keeps it for what it has deferred.
@@ -207,8 +207,14 @@ async fn matched(look: &Look<'_>, place: Place, mux: &[u64]) -> Place {
     {
         return place;
     }
-    let copies = candidates(look, mux).await;
-    let same = |copy: &&Place| copy.parts.header == place.parts.header && copy.pattern.parsed != 0;
-    let pattern = copies.iter().find(same).map_or(place.pattern, |copy| copy.pattern);
-    Place { pattern, ..place }
+    let hint = look.shared.mux_hint;
+    let hinted = hint.get().and_then(|at| mux.get(at).copied());
+    let is_it = |copy: &&Place| copy.parts.same_as(&place.parts) && copy.pattern.parsed != 0;
+    let mut found = candidates(look, hinted.as_slice()).await.iter().find(is_it).copied();
+    if found.is_none() {
+        found = candidates(look, mux).await.iter().find(is_it).copied();
+        let at = found.and_then(|found| mux.iter().position(|word| *word == found.address));
+        hint.set(at.or(hint.get()));
+    }
+    Place { pattern: found.map_or(place.pattern, |found| found.pattern), ..place }
 }
