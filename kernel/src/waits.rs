@@ -50,7 +50,7 @@ impl Waits {
     /// Of the time in which thread `tid` (as the target sees it) wanted to run, since this was last asked: the share in
     /// which it did not, between 0 and 1. `None` when it is asked for the first time, or the thread is gone.
     ///
-    /// A thread that wants to run and makes no progress for longer than [`STALE_NS`] is still waiting.
+    /// A thread that wants to run and makes no progress for longer than 15 ms is still waiting.
     pub fn share(&mut self, tid: u32) -> Option<f64> {
         if self.threads.len() >= MAX_THREADS {
             self.threads.clear();
