@@ -120,11 +120,8 @@ fn every_sample_is_its_request_s(profile: &Profile, served: &[&LoggedRequest]) -
         let logged = served.get(id.index()).context("a sample of a request that is not there")?;
         let is_child = logged.children.iter().any(|child| child.goroutine == sample.goid);
         // What net/http starts for a request (to read ahead, to connect to an upstream server) the service does not log.
-        let root = profile
-            .frames(sample.stack)
-            .map(|frame| frame.name)
-            .filter(|name| !name.starts_with("runtime."))
-            .next_back();
+        let mut names = profile.frames(sample.stack).map(|frame| frame.name);
+        let root = names.rfind(|name| !name.starts_with("runtime."));
         if !is_child && logged.goroutine != sample.goid && root.is_none_or(|root| root.starts_with("net")) {
             continue;
         }
