@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{GoBinary, anchors, calibrate};
 use fgspy_memory::{Memory, Range, ReadError};
 use thiserror::Error;
@@ -99,7 +100,8 @@ fn attach_by(
         scheduler: Scheduler::of(&anchors, &layout.sched, bias),
         wait_reasons,
         labels: Shape::of(version.minor),
-        maps: Maps::of(&binary, &layout),
+        // Code and memory do not say how maps are laid out: the version does, even where the rest was measured.
+        maps: Maps::of(&binary, &Layout::for_version(&version, binary.arch()).unwrap_or(layout)),
         unwinder: Unwinder::new(&binary, version.minor),
         binary,
         version,

@@ -183,11 +183,12 @@ fn routes_take_their_time(
     for (route, (time, count)) in truth {
         let seen = seen.get(route).copied().unwrap_or(0.0);
         // Each end of a request falls anywhere between two ticks: the error of each has the standard deviation of a
-        // triangle over two ticks. Four of them, and 3 % for what changed while it was read.
-        let error = 4.0 * interval * (count / 6.0).sqrt() + 0.03 * time;
+        // triangle over two ticks. Four of them. And up to 15 % stay without a request: who changed while he was read, and
+        // who computed when he was first seen.
+        let error = 4.0 * interval * (count / 6.0).sqrt();
         let line = format!("{route}: {:.3} s, in truth {:.3} ± {:.3} s", seen / 1e9, time / 1e9, error / 1e9);
         eprintln!("{line}");
-        if (seen - time).abs() > error {
+        if seen > time + error || seen < 0.85 * time - error {
             wrong.push(line);
         }
     }
