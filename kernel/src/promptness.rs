@@ -10,9 +10,6 @@ const SLICE_NS: u64 = 100_000;
 ///
 /// Whoever looks only when a CPU has become free looks at the target when it has just run out of work: states are then seen
 /// in wrong proportions. No privilege is needed, and nobody is worse off by more than what the thread computes.
-///
-/// Timers are left as late as they are by default (50 µs, prctl(2), PR_SET_TIMERSLACK). With exact ones, the target's own
-/// timers would go off together with ours, and what they wake would be seen too often (`cargo xtask truth sleeps`).
 pub fn be_prompt() {
     // Where the kernel does not know this, ticks come a little later.
     let _ = sys::set_slice(SLICE_NS);

@@ -84,8 +84,8 @@ impl Thread {
     fn share(&mut self) -> Option<Option<f64>> {
         let (now, now_ns) = (read(&self.file)?, monotonic_ns());
         if now == self.last {
-            let is_stale = now_ns.saturating_sub(self.last_ns) <= STALE_NS;
-            return Some(if is_stale { self.share } else { Some(1.0) });
+            let is_waiting = now_ns.saturating_sub(self.last_ns) > STALE_NS;
+            return Some(if is_waiting { Some(1.0) } else { self.share });
         }
         let last = std::mem::replace(&mut self.last, now);
         self.last_ns = now_ns;

@@ -115,12 +115,6 @@ impl Requests {
         Some(request)
     }
 
-    /// Whether goroutine `goid` was last seen to serve this request.
-    pub(crate) fn knows(&self, goid: u64, request: &Request) -> bool {
-        let known = self.seen.get_index_of(&request.identity);
-        self.servers.get(&goid).is_some_and(|server| Some(server.request.index()) == known)
-    }
-
     /// Takes note that goroutine `goid` serves nothing, or that it could not be told what.
     pub(crate) fn rests(&mut self, goid: u64) {
         self.servers.remove(&goid);
@@ -258,7 +252,6 @@ mod tests {
         let mut requests = Requests::default();
         requests.serves((CONNECTION, 0), &request(1), 1..2);
         let second = requests.serves((CONNECTION, 0), &request(2), 3..4);
-        assert!(requests.knows(CONNECTION, &request(2)) && !requests.knows(CONNECTION, &request(1)));
         assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), None, "started between ticks 3 and 4");
         assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 5, |_| 5), second);
         assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 6, |_| 5), None, "who started it was not looked at");

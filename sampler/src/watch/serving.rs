@@ -1,7 +1,7 @@
 //! For whom goroutines work: joins what is read of requests with what is known of goroutines.
 
-use fgspy_goroutines::request::{Idle as ReadIdle, Protocol, Request, Served};
-use fgspy_goroutines::{Observation, Status};
+use fgspy_goroutines::Observation;
+use fgspy_goroutines::request::{Idle as ReadIdle, Served};
 use fgspy_profile::{Idle, Serving};
 
 use super::{Now, Watch};
@@ -15,7 +15,7 @@ impl Watch {
         let (goid, index) = (observation.g.goid, observation.index);
         let of_heir = self.requests.of_heir(goid).map(Serving::Request);
         match observation.request {
-            Served::Serving(request) if self.is_sure(observation, request) => {
+            Served::Serving(request) => {
                 let id = self.requests.serves((goid, index), request, now.previous_ns..now.now_ns);
                 id.map_or(Serving::Unknown, Serving::Request)
             }
@@ -31,22 +31,12 @@ impl Watch {
                 }
                 of_heir.unwrap_or(Serving::Nothing)
             }
-            Served::Serving(_) | Served::NotAsked | Served::Torn | Served::Unknown(_) => {
+            Served::NotAsked | Served::Torn | Served::Unknown(_) => {
                 self.requests.rests(goid);
                 // What it was started for holds all its life.
                 of_heir.unwrap_or(Serving::Unknown)
             }
         }
-    }
-
-    /// Whether a goroutine serves this request for all that is known.
-    ///
-    /// The stack of one that computes may still hold what another goroutine left there, whose stack it was before, and the
-    /// memory of that one's request may be a new request's by now. The connection of HTTP/1 says what it serves; elsewhere
-    /// such a goroutine is only believed what was seen of it while it did not compute.
-    fn is_sure(&self, observation: &Observation<'_>, request: &Request) -> bool {
-        let computes = matches!(observation.status, Status::Running | Status::CopyStack);
-        !computes || request.protocol == Protocol::Http1 || self.requests.knows(observation.g.goid, request)
     }
 
     /// Gives those who were first seen at this tick to the requests for which they were started.
