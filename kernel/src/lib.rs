@@ -30,6 +30,7 @@ mod samplers;
 mod support;
 mod symbols;
 mod sys;
+pub mod trace;
 mod trackers;
 mod waits;
 

@@ -52,6 +52,13 @@ pub(crate) fn online_cpus() -> Vec<u32> {
     listed.unwrap_or_else(|| (0..crate::sys::configured_cpus().min(MAX_CPUS)).collect())
 }
 
+/// How many CPUs there can ever be: as many values a map has that has one for each.
+pub(crate) fn possible_cpus() -> usize {
+    let listed = fs::read_to_string("/sys/devices/system/cpu/possible").ok().and_then(|list| cpu_list(&list));
+    // Too much room does no harm.
+    listed.map_or(MAX_CPUS as usize, |cpus| cpus.len())
+}
+
 /// Parses the kernel's list format, such as `0-3,8`.
 fn cpu_list(list: &str) -> Option<Vec<u32>> {
     let mut cpus = Vec::new();

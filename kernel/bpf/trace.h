@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What the program and fgspy tell each other. The same in Rust: kernel/src/trace/wire.rs. */
+#pragma once
+#include "bpf.h"
+
+enum { CLASSES = 16, FRAMES = 64, METHOD = 16, PATH = 192, ROUTE = 96, HEADERS = 6, VALUE = 64, DFA_CELLS = 1 << 16 };
+
+/* Kinds of sites: the lowest byte of a cookie. */
+enum site { CAS_STATUS, SYSCALL_ENTER, SYSCALL_EXIT, HTTP_BEGIN, HTTP_END, HTTP2_END, GRPC_BEGIN, GRPC_END, SITES };
+
+/* Values of a g's status (runtime/runtime2.go, Go 1.17 to 1.27). */
+enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, G_DEAD = 6, G_DEADEXTRA = 11 };
+
+/* Classes that are no wait reason's. */
+enum { RUNNING = 0, RUNNABLE = 1, SYSCALL = 2, OTHER = 3, NO_CLASS = 255 };
+
+enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, COUNTS };
+
+enum kind { TRANSITION = 1, BLOCKED, BEGIN, END };
+enum how { MARKED = 0, NEXT_REQUEST = 1, EXITED = 2 };
+enum maps { MAPS_UNKNOWN, MAPS_BUCKETS, MAPS_TABLES };
+#define ABSENT 0xffffffffu
+
+struct name {
+	u64 text[2]; /* padded with zeros */
+	u32 len, pad;
+};
+
+/* Set by fgspy before the program is loaded. */
+struct config {
+	u64 start;     /* when tracing began, by CLOCK_MONOTONIC */
+	u64 threshold; /* waits as long as this are sent with their stack */
+	u32 states, transitions, blocked, scoped;
+	u32 g_lo, g_hi, g_m, g_pc, g_bp, g_goid, g_reason, g_start, m_curg;
+	u32 req_method, req_url, url_path, req_header, req_pattern;
+	u32 stream_method; /* of a gRPC stream */
+	u32 maps;          /* enum maps */
+	u32 buckets_b, buckets_at, bucket_size, bucket_values, tophash_least;
+	u32 dir_ptr, dir_len, table_groups, table_mask;
+	u32 dfa_classes, dfa_start, dfa_states, trace_len;
+	u8 trace[32]; /* lower-case hexadecimal, trace_len digits of it */
+	u8 class[256]; /* of a wait reason */
+	u8 dfa_class[256];
+	struct name names[HEADERS]; /* of headers */
+};
+
+struct head {
+	u32 kind, tid;
+	u64 time, g, goid;
+};
+
+struct transition {
+	struct head head;
+	u64 by, request, start;
+	u8 from, to, reason, class;
+	u32 pad;
+};
+
+struct blocked {
+	struct head head;
+	u64 since, by, request;
+	u8 reason, class;
+	u16 frames;
+	u32 pad;
+	u64 stack[FRAMES];
+};
+
+struct begin {
+	struct head head;
+	u64 request, started;
+	u8 site, method_len, path_len, pad;
+	u8 value_len[HEADERS];
+	u8 pad2[6];
+	char method[METHOD];
+	char path[PATH];
+	char value[HEADERS][VALUE];
+};
+
+struct end {
+	struct head head;
+	u64 request, begin, transitions, started;
+	u64 own[CLASSES], children[CLASSES];
+	u32 how, route_len;
+	char route[ROUTE];
+};
+
+/* What is known of a goroutine, by the address of its g. */
+struct goroutine {
+	u64 goid, since, parent, start;
+	u64 request;  /* the number of the request that it works for */
+	u64 serving;  /* the address of the request that it serves itself, 0 if it was started for one */
+	u64 begin;    /* of that request */
+	u64 transitions, transitions_before;
+	u32 status;
+	u8 class, reason, site, pad;
+	u64 total[CLASSES]; /* nanoseconds by class */
+	u64 before[CLASSES]; /* the same when its request began */
+};
+
+/* Sums over goroutines that have ended, by their start function. */
+struct ended {
+	u64 count, transitions;
+	u64 total[CLASSES];
+};
+
+/* What goroutines did that were started for a request. */
+struct children {
+	u64 count;
+	u64 total[CLASSES];
+};

@@ -1,0 +1,135 @@
+//! From a plan to probes.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+
+use super::object::{self, Program};
+use super::sys::{self, MapSpec, READ_ONLY};
+use super::{Plan, TraceError, error, wire};
+
+const ARRAY: u32 = 2;
+const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
+/// The most probes that are set: many more than there are kinds.
+const MAX_SITES: usize = 1024;
+/// Bytes of a verifier's log that are shown.
+const LOG_SHOWN: usize = 2000;
+
+/// A map of the program's.
+#[derive(Debug)]
+pub(super) struct Map {
+    pub(super) fd: OwnedFd,
+    pub(super) spec: MapSpec,
+}
+
+/// A program that was loaded, and its maps.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    program: OwnedFd,
+    maps: Vec<(String, Map)>,
+}
+
+/// Loads the program as the plan wants it.
+pub(super) fn load(plan: &Plan, start_ns: u64) -> Result<Loaded, TraceError> {
+    check(plan)?;
+    let program =
+        object::parse(object::OBJECT.ok_or(TraceError::Architecture)?).map_err(|_| TraceError::Architecture)?;
+    let specs = program.maps.iter().map(|(name, spec)| (name, sized(name, *spec, plan)));
+    let mut maps = Vec::new();
+    for (name, spec) in specs {
+        let fd = sys::create_map(spec).map_err(|source| TraceError::of("creating a map", source))?;
+        maps.push((name.clone(), Map { fd, spec }));
+    }
+    if let Some(dfa) = plan.options.filter.as_ref().and_then(|filter| filter.dfa.as_ref())
+        && let Some((_, map)) = maps.iter().find(|(name, _)| name == "dfa")
+    {
+        let mut table: Vec<u8> = dfa.table.iter().flat_map(|cell| cell.to_ne_bytes()).collect();
+        table.resize(map.spec.value_size as usize, 0);
+        sys::update(&map.fd, map.spec, &[0; 4], &table).map_err(|source| TraceError::of("filling a map", source))?;
+    }
+    let constants = constants(&program, plan, start_ns)?;
+    let (fds, maps): (Vec<OwnedFd>, Vec<(String, MapSpec)>) =
+        maps.into_iter().map(|(name, map)| (map.fd, (name, map.spec))).unzip();
+    let code = program.linked(&fds, &constants).ok_or(TraceError::Plan("the object is damaged"))?;
+    let loaded = sys::load(&code, LICENSE).map_err(|(source, log)| refusal(source, &log))?;
+    let maps = maps.into_iter().zip(fds).map(|((name, spec), fd)| (name, Map { fd, spec })).collect();
+    Ok(Loaded { program: loaded, maps })
+}
+
+fn check(plan: &Plan) -> Result<(), TraceError> {
+    let options = &plan.options;
+    if plan.sites.is_empty() || plan.sites.len() > MAX_SITES {
+        return Err(TraceError::NoSites);
+    }
+    if !options.ring_bytes.is_power_of_two() || options.ring_bytes < 4096 || options.max_goroutines == 0 {
+        return Err(TraceError::Plan("the ring's size is a power of two, and some goroutines must be known"));
+    }
+    let filter = options.filter.as_ref();
+    let dfa = filter.and_then(|filter| filter.dfa.as_ref());
+    if dfa.is_some_and(|dfa| dfa.table.len() > wire::DFA_CELLS || dfa.classes == 0) {
+        return Err(TraceError::Plan("the pattern for requests is too large"));
+    }
+    let trace = filter.and_then(|filter| filter.trace.as_deref());
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if trace.is_some_and(|trace| trace.is_empty() || trace.len() > 32 || !is_hex(trace)) {
+        return Err(TraceError::Plan("a trace id is 1 to 32 hexadecimal digits"));
+    }
+    Ok(())
+}
+
+/// What the plan says of a map's size.
+fn sized(name: &str, spec: MapSpec, plan: &Plan) -> MapSpec {
+    match name {
+        "ring" => MapSpec { max_entries: plan.options.ring_bytes, ..spec },
+        "goroutines" => MapSpec { max_entries: plan.options.max_goroutines, ..spec },
+        _ => spec,
+    }
+}
+
+/// The map of the program's constants, which begin with the configuration.
+fn constants(program: &Program, plan: &Plan, start_ns: u64) -> Result<OwnedFd, TraceError> {
+    let mut value = program.constants.clone();
+    let config = wire::config(plan, start_ns);
+    let place = value.get_mut(..config.len()).ok_or(TraceError::Plan("the object is damaged"))?;
+    place.copy_from_slice(&config);
+    let spec = MapSpec { kind: ARRAY, key_size: 4, value_size: value.len() as u32, max_entries: 1, flags: READ_ONLY };
+    let fd = sys::create_map(spec).map_err(|source| TraceError::of("creating a map", source))?;
+    sys::update(&fd, spec, &[0; 4], &value).map_err(|source| TraceError::of("filling a map", source))?;
+    // So that the verifier may take them for what they are, and leave out what they rule out.
+    sys::freeze_map(&fd).map_err(|source| TraceError::of("freezing a map", source))?;
+    Ok(fd)
+}
+
+fn refusal(source: io::Error, log: &str) -> TraceError {
+    match source.raw_os_error() {
+        Some(libc::EPERM) => TraceError::of("loading the program", source),
+        Some(libc::EINVAL) if log.is_empty() => TraceError::TooOld { release: error::release() },
+        _ => {
+            let shown = log.len().saturating_sub(LOG_SHOWN);
+            let shown = (shown..log.len()).find(|at| log.is_char_boundary(*at)).unwrap_or(log.len());
+            TraceError::Refused { source, log: log.get(shown..).unwrap_or_default().to_owned() }
+        }
+    }
+}
+
+impl Loaded {
+    /// One of the program's maps.
+    pub(super) fn map(&self, name: &str) -> Result<&Map, TraceError> {
+        let found = self.maps.iter().find(|(of, _)| of == name);
+        found.map(|(_, map)| map).ok_or(TraceError::Plan("the object is damaged"))
+    }
+
+    /// Sets the probes. They are gone when what is returned is.
+    pub(super) fn attach(&self, plan: &Plan) -> Result<OwnedFd, TraceError> {
+        let path =
+            CString::new(plan.exe.as_os_str().as_bytes()).map_err(|_| TraceError::Plan("the path has a zero byte"))?;
+        let offsets: Vec<u64> = plan.sites.iter().map(|site| site.file_offset).collect();
+        let cookies: Vec<u64> = plan.sites.iter().map(|site| site.kind as u64).collect();
+        sys::attach(&self.program, &path, &offsets, &cookies, plan.pid).map_err(|source| match source.raw_os_error() {
+            Some(libc::ESRCH) => TraceError::TargetGone { pid: plan.pid },
+            Some(libc::EPERM | libc::EACCES) => TraceError::of("setting probes", source),
+            _ => TraceError::Attach { path: plan.exe.clone(), source },
+        })
+    }
+}

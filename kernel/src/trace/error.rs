@@ -1,0 +1,100 @@
+//! Why there is no trace.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why tracing cannot begin. The messages name the cause and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// There is no program for this architecture.
+    #[error(
+        "tracing works on amd64 only: there is no probe program for this machine yet; `fgspy record` and `fgspy requests` work"
+    )]
+    Architecture,
+    /// There are no probes to set.
+    #[error("there is nothing to put a probe at in this program")]
+    NoSites,
+    /// The plan makes no sense.
+    #[error("this cannot be traced: {0}")]
+    Plan(&'static str),
+    /// The kernel forbids it.
+    #[error(
+        "the kernel does not let this process load eBPF programs ({what}: {source}){locked}. Tracing needs CAP_BPF and CAP_PERFMON: run it with \
+         sudo; or `sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy)`; Docker: `--cap-add BPF --cap-add PERFMON \
+         --cap-add SYS_PTRACE`; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, SYS_PTRACE]"
+    )]
+    Denied {
+        /// What was refused.
+        what: &'static str,
+        /// Says so if the kernel is locked down.
+        locked: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The kernel is too old.
+    #[error(
+        "this kernel ({release}) has no multi-uprobe links, which tracing needs: Linux 6.6 or later has them. `fgspy record` and \
+         `fgspy requests` need none"
+    )]
+    TooOld {
+        /// Of the kernel.
+        release: String,
+    },
+    /// The verifier refused the program.
+    #[error(
+        "the kernel's verifier refused the probe program, which is a defect of fgspy's; please report it: {source}\n{log}"
+    )]
+    Refused {
+        /// The kernel's answer.
+        source: io::Error,
+        /// The end of what the verifier said.
+        log: String,
+    },
+    /// A probe could not be set.
+    #[error("the probes could not be set in {}: {source}", path.display())]
+    Attach {
+        /// The executable.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The process is gone.
+    #[error("there is no process {pid}: it has ended")]
+    TargetGone {
+        /// Its number.
+        pid: u32,
+    },
+    /// Anything else that the kernel refused.
+    #[error("{what} failed: {source}")]
+    Kernel {
+        /// What failed.
+        what: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+impl TraceError {
+    /// Tells a missing permission from other failures of a command.
+    pub(super) fn of(what: &'static str, source: io::Error) -> TraceError {
+        match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => TraceError::Denied { what, locked: lockdown(), source },
+            _ => TraceError::Kernel { what, source },
+        }
+    }
+}
+
+/// Whether the kernel is locked down so that no program may read memory (kernel_lockdown(7)).
+fn lockdown() -> &'static str {
+    let state = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    if state.contains("[confidentiality]") {
+        "; it is locked down for confidentiality, so that nobody may: boot with lockdown=integrity or without"
+    } else {
+        ""
+    }
+}
+
+/// The kernel's release: `6.18.44`.
+pub(super) fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "?".into(), |text| text.trim().to_owned())
+}

@@ -1,0 +1,179 @@
+//! What to trace.
+
+use std::path::PathBuf;
+
+use super::{HEADERS, wire};
+
+/// A process, where its probes go, and what they should tell.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The process, by its number in this process's PID namespace.
+    pub pid: u32,
+    /// Its executable, as it can be opened: `/proc/PID/exe`.
+    pub exe: PathBuf,
+    /// Where to put probes.
+    pub sites: Vec<Site>,
+    /// Where things are in the target's memory.
+    pub offsets: Offsets,
+    /// The class of each wait reason of the runtime, by its number; below [`super::CLASSES`].
+    pub classes: [u8; 256],
+    /// What to tell.
+    pub options: Options,
+}
+
+/// An instruction to put a probe at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Site {
+    /// What is there.
+    pub kind: SiteKind,
+    /// Where it is in the executable's file.
+    pub file_offset: u64,
+}
+
+/// What happens at a site, and which registers hold what there (Go's internal calling convention on amd64: g in R14,
+/// arguments in RAX, RBX, RCX, RDI).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum SiteKind {
+    /// `runtime.casgstatus(gp, old, new)`.
+    CasStatus = 0,
+    /// The goroutine goes from running into a system call, where `casgstatus` does not see that.
+    SyscallEnter = 1,
+    /// It comes back, where `casgstatus` does not see that.
+    SyscallExit = 2,
+    /// `net/http.serverHandler.ServeHTTP(server, writer, *Request)`.
+    HttpBegin = 3,
+    /// A handler of HTTP/1 has returned.
+    HttpEnd = 4,
+    /// A handler of HTTP/2 has returned.
+    Http2End = 5,
+    /// `google.golang.org/grpc.(*Server).handleStream`, its stream in RDI.
+    GrpcBegin = 6,
+    /// It is done with the stream.
+    GrpcEnd = 7,
+}
+
+impl SiteKind {
+    /// All of them, by number.
+    pub const ALL: [SiteKind; 8] = [
+        SiteKind::CasStatus,
+        SiteKind::SyscallEnter,
+        SiteKind::SyscallExit,
+        SiteKind::HttpBegin,
+        SiteKind::HttpEnd,
+        SiteKind::Http2End,
+        SiteKind::GrpcBegin,
+        SiteKind::GrpcEnd,
+    ];
+
+    /// Whether it is about states of goroutines, not about requests.
+    pub const fn is_of_states(self) -> bool {
+        matches!(self, SiteKind::CasStatus | SiteKind::SyscallEnter | SiteKind::SyscallExit)
+    }
+}
+
+/// What to tell of what happens.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Follow the states of goroutines. Without it, requests begin and end and nothing is known of what is between.
+    pub states: bool,
+    /// Send every transition ([`super::Event::Transition`]).
+    pub transitions: bool,
+    /// Send each wait that lasted as long as this, in nanoseconds, with its stack ([`super::Event::Blocked`]).
+    pub block_threshold_ns: Option<u64>,
+    /// Only requests that match, and the goroutines at work for them.
+    pub filter: Option<Filter>,
+    /// Bytes of the ring; a power of two, at least 4096.
+    pub ring_bytes: u32,
+    /// Goroutines that are known at a time.
+    pub max_goroutines: u32,
+}
+
+impl Default for Options {
+    /// States, no single transitions, no stacks, all requests.
+    fn default() -> Options {
+        Options {
+            states: true,
+            transitions: false,
+            block_threshold_ns: None,
+            filter: None,
+            ring_bytes: 16 << 20,
+            max_goroutines: 1 << 17,
+        }
+    }
+}
+
+/// Which requests to tell of. What is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Those whose `METHOD path` it accepts.
+    pub dfa: Option<Dfa>,
+    /// Those that name this trace in a header: lower-case hexadecimal, its first 1 to 32 digits.
+    pub trace: Option<String>,
+}
+
+/// A deterministic finite automaton over bytes.
+///
+/// Cell `state * classes + class` of the table is the next state. Class `classes - 1` is the end of the text: its cell is 1
+/// if a text that ends in this state is accepted, else 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dfa {
+    /// The class of each byte.
+    pub class_of: [u8; 256],
+    /// Number of classes, that of the end included.
+    pub classes: u16,
+    /// The state to begin in.
+    pub start: u16,
+    /// The table; at most [`Dfa::MAX_CELLS`] cells.
+    pub table: Vec<u16>,
+}
+
+impl Dfa {
+    /// The most cells that a table may have.
+    pub const MAX_CELLS: usize = wire::DFA_CELLS;
+
+    /// What the kernel's program makes of a text of at most [`wire::METHOD`] bytes, a space and [`wire::PATH`] bytes.
+    pub fn accepts(&self, text: &[u8]) -> bool {
+        let cell = |state: u16, class: u16| {
+            self.table.get(usize::from(state) * usize::from(self.classes) + usize::from(class)).copied().unwrap_or(0)
+        };
+        let end = text.iter().fold(self.start, |state, &byte| cell(state, self.class_of[usize::from(byte)].into()));
+        cell(end, self.classes.saturating_sub(1)) == 1
+    }
+}
+
+/// Where things are in the target's memory, in bytes from the start of the structure named.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names are those of the runtime's and net/http's fields")]
+pub struct Offsets {
+    pub g_stack_lo: u32,
+    pub g_stack_hi: u32,
+    pub g_m: u32,
+    pub g_sched_pc: u32,
+    pub g_sched_bp: u32,
+    pub g_goid: u32,
+    pub g_waitreason: u32,
+    pub g_startpc: u32,
+    pub m_curg: u32,
+    pub request_method: u32,
+    pub request_url: u32,
+    pub url_path: u32,
+    pub request_header: u32,
+    pub request_pattern: Option<u32>,
+    /// The full method in gRPC's stream, if it is known where.
+    pub stream_method: Option<u32>,
+    /// How maps are laid out.
+    pub maps: Maps,
+}
+
+/// How the map of a request's headers is laid out (see `gobin::layout`).
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the names are those of the runtime's fields")]
+pub enum Maps {
+    /// Buckets, up to Go 1.23.
+    Buckets { b: u32, buckets: u32, bucket_size: u32, values: u32, least_tophash: u32 },
+    /// Tables of groups, Go 1.24 on.
+    Tables { dir_ptr: u32, dir_len: u32, groups: u32, mask: u32 },
+}
+
+const _: () = assert!(HEADERS.len() == wire::HEADERS);

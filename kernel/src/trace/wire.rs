@@ -1,0 +1,115 @@
+//! What the program and fgspy tell each other, byte by byte: `kernel/bpf/trace.h`.
+
+use super::{Maps, Plan};
+
+pub(super) const FRAMES: usize = 64;
+pub(super) const METHOD: usize = 16;
+pub(super) const PATH: usize = 192;
+pub(super) const ROUTE: usize = 96;
+pub(super) const HEADERS: usize = 6;
+pub(super) const VALUE: usize = 64;
+pub(super) const DFA_CELLS: usize = 1 << 16;
+
+/// Numbers of counts that are no site's.
+pub(super) mod counts {
+    pub(in super::super) const LOST: usize = 8;
+    pub(in super::super) const FULL: usize = 9;
+    pub(in super::super) const UNREADABLE: usize = 10;
+    pub(in super::super) const CONTRADICTED: usize = 11;
+    pub(in super::super) const REPEATED: usize = 12;
+    pub(in super::super) const FILTERED: usize = 13;
+    pub(in super::super) const HEADERS_UNREAD: usize = 14;
+    pub(in super::super) const ALL: usize = 15;
+}
+
+const ABSENT: u32 = u32::MAX;
+
+/// Reads numbers one after the other.
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
+
+impl<'a> Cursor<'a> {
+    pub(super) fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.bytes(N)?.try_into().ok()
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_ne_bytes)
+    }
+}
+
+/// `struct config`.
+pub(super) fn config(plan: &Plan, start_ns: u64) -> Vec<u8> {
+    let (options, offsets) = (&plan.options, &plan.offsets);
+    let filter = options.filter.as_ref();
+    let dfa = filter.and_then(|filter| filter.dfa.as_ref());
+    let trace = filter.and_then(|filter| filter.trace.as_deref()).unwrap_or("").as_bytes();
+    let mut out = Vec::new();
+    out.extend(start_ns.to_ne_bytes());
+    out.extend(options.block_threshold_ns.unwrap_or(0).to_ne_bytes());
+    let (maps, buckets, tables) = match offsets.maps {
+        Maps::Buckets { b, buckets, bucket_size, values, least_tophash } => {
+            (1, [b, buckets, bucket_size, values, least_tophash], [0; 4])
+        }
+        Maps::Tables { dir_ptr, dir_len, groups, mask } => (2, [0; 5], [dir_ptr, dir_len, groups, mask]),
+    };
+    let states = dfa.map_or(0, |dfa| dfa.table.len() / usize::from(dfa.classes.max(1)));
+    let numbers = [
+        u32::from(options.states),
+        u32::from(options.transitions),
+        u32::from(options.block_threshold_ns.is_some()),
+        u32::from(filter.is_some()),
+        offsets.g_stack_lo,
+        offsets.g_stack_hi,
+        offsets.g_m,
+        offsets.g_sched_pc,
+        offsets.g_sched_bp,
+        offsets.g_goid,
+        offsets.g_waitreason,
+        offsets.g_startpc,
+        offsets.m_curg,
+        offsets.request_method,
+        offsets.request_url,
+        offsets.url_path,
+        offsets.request_header,
+        offsets.request_pattern.unwrap_or(ABSENT),
+        offsets.stream_method.unwrap_or(ABSENT),
+        maps,
+    ];
+    let filter_numbers = [
+        dfa.map_or(0, |dfa| dfa.classes.into()),
+        dfa.map_or(0, |dfa| dfa.start.into()),
+        states as u32,
+        trace.len().min(32) as u32,
+    ];
+    let all = numbers.into_iter().chain(buckets).chain(tables).chain(filter_numbers);
+    all.for_each(|number| out.extend(number.to_ne_bytes()));
+    out.extend(padded::<32>(trace));
+    out.extend(plan.classes);
+    out.extend(dfa.map_or([0; 256], |dfa| dfa.class_of));
+    // Numbers of eight bytes are aligned.
+    out.resize(out.len().next_multiple_of(8), 0);
+    for name in super::HEADERS {
+        out.extend(padded::<16>(name.as_bytes()));
+        out.extend((name.len() as u32).to_ne_bytes());
+        out.extend([0; 4]);
+    }
+    out
+}
+
+fn padded<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+    out
+}
