@@ -63,6 +63,7 @@ INLINE u8 class_of(u32 status, u64 g, u8 *reason)
 	u8 why = 0;
 	switch (status) {
 	case G_RUNNING:
+	case G_COPYSTACK: /* at work on its own stack */
 		return RUNNING;
 	case G_RUNNABLE:
 		return RUNNABLE;
@@ -251,8 +252,12 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 		/* A g has no number yet when it is born. */
 		if (!known->goid)
 			known->goid = word(g + cfg.g_goid);
-		if (known->status != from)
+		if (known->status != from) {
+			/* Where system calls have sites of their own, the runtime may call casgstatus for them as well. */
+			if (known->status == to)
+				return;
 			count(CONTRADICTED);
+		}
 		since = known->since;
 		waited = from == G_WAITING && known->status == from;
 		credit(known, now);

@@ -9,7 +9,7 @@ enum { CLASSES = 16, FRAMES = 64, METHOD = 16, PATH = 192, ROUTE = 96, HEADERS =
 enum site { CAS_STATUS, SYSCALL_ENTER, SYSCALL_EXIT, HTTP_BEGIN, HTTP_END, HTTP2_END, GRPC_BEGIN, GRPC_END, SITES };
 
 /* Values of a g's status (runtime/runtime2.go, Go 1.17 to 1.27). */
-enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, G_DEAD = 6, G_DEADEXTRA = 11 };
+enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, G_DEAD = 6, G_COPYSTACK = 8, G_DEADEXTRA = 11 };
 
 /* Classes that are no wait reason's. */
 enum { RUNNING = 0, RUNNABLE = 1, SYSCALL = 2, OTHER = 3, NO_CLASS = 255 };

@@ -1,0 +1,38 @@
+//! Tracing of real Go programs that know what they did.
+//!
+//! Everything needs CAP_BPF and CAP_PERFMON, and a kernel with multi-uprobe links; where that is refused, each test is
+//! skipped by name and counted as ignored.
+
+mod plan;
+mod target;
+mod transitions;
+
+use fgspy_fixtures::{Toolchain, Variant, skip, toolchains};
+use fgspy_kernel::trace::{Options, costs};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let refused = costs(&Options::default()).err();
+    let mut trials = Vec::new();
+    let mut add = |name: String, test: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
+        if let Some(error) = &refused {
+            skip(&name, &error.to_string());
+        }
+        let trial = Trial::test(name, move || test().map_err(|error| Failed::from(format!("{error:#}"))));
+        trials.push(trial.with_ignored_flag(refused.is_some()));
+    };
+    for (number, toolchain) in
+        toolchains::required().expect("the required toolchains can be had").into_iter().enumerate()
+    {
+        let variant = if number % 2 == 0 { Variant::Stripped } else { Variant::Pie };
+        let name = |test: &str| format!("{test}::{}::{}", toolchain.version, variant.word());
+        type Test = fn(&Toolchain, Variant) -> anyhow::Result<()>;
+        for (test, function) in [("transitions", transitions::all_are_seen as Test)] {
+            let toolchain = toolchain.clone();
+            add(name(test), Box::new(move || function(&toolchain, variant)));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}

@@ -1,0 +1,157 @@
+//! A program says how often its goroutines changed their state, by whom they were woken, and how long they waited.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::{Toolchain, Variant};
+use fgspy_kernel::trace::{Event, Options};
+use serde::Deserialize;
+
+use crate::target::Target;
+
+#[derive(Debug, Deserialize)]
+struct Done {
+    ping: u64,
+    pong: u64,
+    rounds: usize,
+    sleeper: u64,
+    sleeps: usize,
+    slept_ns: u64,
+    caller: u64,
+    calls: usize,
+    mother: u64,
+    births: usize,
+    locker: u64,
+    holder: u64,
+    locked_ns: u64,
+    spinner: u64,
+    spun_ns: u64,
+}
+
+const RUNNABLE: u8 = 1;
+const RUNNING: u8 = 2;
+const SYSCALL: u8 = 3;
+const WAITING: u8 = 4;
+const DEAD: u8 = 6;
+
+/// One change of a goroutine's state.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    time_ns: u64,
+    from: u8,
+    to: u8,
+    reason: u8,
+    by: Option<u64>,
+}
+
+/// What each goroutine did, from its birth to its end.
+struct Book {
+    by_goid: HashMap<u64, Vec<Change>>,
+}
+
+impl Book {
+    fn new(events: &[Event]) -> Book {
+        let mut by_goid: HashMap<u64, Vec<Change>> = HashMap::new();
+        let mut births: HashMap<u64, Change> = HashMap::new();
+        for event in events {
+            let &Event::Transition { time_ns, g, goid, from, to, reason, by, .. } = event else { continue };
+            let change = Change { time_ns, from, to, reason, by };
+            // Some versions number a goroutine after it was made runnable.
+            if is_dead(from) {
+                births.insert(g, change);
+                continue;
+            }
+            let changes = by_goid.entry(goid).or_default();
+            changes.extend(births.remove(&g));
+            changes.push(change);
+        }
+        Book { by_goid }
+    }
+
+    fn of(&self, goid: u64) -> Result<&[Change]> {
+        self.by_goid.get(&goid).map(Vec::as_slice).with_context(|| format!("goroutine {goid} was not seen"))
+    }
+
+    /// Time in a state, for a reason if it waits.
+    fn time(&self, goid: u64, state: u8) -> Result<u64> {
+        let pairs = self.of(goid)?.windows(2);
+        Ok(pairs.filter(|pair| pair[0].to == state).map(|pair| pair[1].time_ns - pair[0].time_ns).sum())
+    }
+}
+
+fn is_dead(status: u8) -> bool {
+    matches!(status, 0 | DEAD | 11)
+}
+
+/// How often `goid` went from one state into another.
+fn count(changes: &[Change], from: u8, to: u8) -> usize {
+    changes.iter().filter(|change| (change.from, change.to) == (from, to)).count()
+}
+
+pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let options = Options { transitions: true, ..Options::default() };
+    let mut target = Target::start("transitions", toolchain, variant, &[], options)?;
+    let done: Done = serde_json::from_str(&target.ask("")?)?;
+    let counts = target.tracer.counts()?;
+    ensure!((counts.lost, counts.full, counts.malformed, counts.unreadable) == (0, 0, 0, 0), "{counts:?}");
+    let book = Book::new(&target.events);
+    continuous(&book)?;
+    let reason = |change: &Change| target.runtime.wait_reason(change.reason).to_owned();
+    let wakers = |goid: u64, why: &str| -> Result<Vec<Option<u64>>> {
+        let pairs = book.of(goid)?.windows(2);
+        Ok(pairs.filter(|pair| pair[0].to == WAITING && reason(&pair[0]) == why).map(|pair| pair[1].by).collect())
+    };
+
+    // With one processor, each of the two waits for the other once in each round, whether to send or to receive.
+    for (goid, other) in [(done.ping, done.pong), (done.pong, done.ping)] {
+        let wakers = [wakers(goid, "chan send")?, wakers(goid, "chan receive")?].concat();
+        // Whoever is preempted lets the other one be ahead.
+        let preempted = count(book.of(goid)?, RUNNING, RUNNABLE) + count(book.of(other)?, RUNNING, RUNNABLE);
+        ensure!(wakers.len().abs_diff(done.rounds) <= preempted, "{}, {preempted} preempted: {done:?}", wakers.len());
+        ensure!(wakers.iter().all(|by| *by == Some(other)), "{done:?}");
+    }
+
+    // Nobody wakes who sleeps.
+    ensure!(wakers(done.sleeper, "sleep")? == vec![None; done.sleeps], "{:?}", wakers(done.sleeper, "sleep")?);
+    near("slept", book.time(done.sleeper, WAITING)? + book.time(done.sleeper, RUNNABLE)?, done.slept_ns, 0.05)?;
+
+    // Each call is entered and left once.
+    let changes = book.of(done.caller)?;
+    let (entered, left) = (count(changes, RUNNING, SYSCALL), count(changes, SYSCALL, RUNNING));
+    ensure!(entered == 2 * done.calls, "{entered} calls of {done:?}");
+    ensure!(left + count(changes, SYSCALL, RUNNABLE) == entered, "{left} left of {done:?}");
+
+    // Goroutines are born of whom they say, and end.
+    let children = book.by_goid.values().filter(|changes| {
+        changes.first().is_some_and(|birth| is_dead(birth.from) && birth.by == Some(done.mother))
+            && changes.last().is_some_and(|end| is_dead(end.to))
+    });
+    let children = children.count();
+    ensure!(children == done.births, "{children} were born of {done:?}");
+
+    // Who waits for a lock is woken by who held it.
+    let for_lock = book.of(done.locker)?.windows(2).filter(|pair| pair[0].to == WAITING);
+    let for_lock: Vec<_> = for_lock.map(|pair| (pair[1].by, pair[1].time_ns - pair[0].time_ns)).collect();
+    ensure!(for_lock.len() == 1 && for_lock[0].0 == Some(done.holder), "{for_lock:?}, {done:?}");
+    near("locked", for_lock[0].1, done.locked_ns, 0.05)?;
+
+    // Who computes runs, or wants to.
+    near("spun", book.time(done.spinner, RUNNING)? + book.time(done.spinner, RUNNABLE)?, done.spun_ns, 0.05)
+}
+
+/// Each goroutine leaves the state that it has entered.
+fn continuous(book: &Book) -> Result<()> {
+    for (goid, changes) in &book.by_goid {
+        for pair in changes.windows(2) {
+            ensure!(pair[0].to == pair[1].from, "goroutine {goid}: {pair:?}");
+            ensure!(pair[0].time_ns <= pair[1].time_ns, "goroutine {goid}: {pair:?}");
+        }
+    }
+    Ok(())
+}
+
+fn near(what: &str, seen_ns: u64, said_ns: u64, part: f64) -> Result<()> {
+    let off = (seen_ns as f64 / said_ns as f64 - 1.0).abs();
+    ensure!(off < part, "{what}: {seen_ns} ns, it says {said_ns} ns");
+    Ok(())
+}
