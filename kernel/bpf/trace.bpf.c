@@ -466,14 +466,22 @@ INLINE void begins(u64 g, u64 object, u32 site)
 		map = word(object + cfg.req_header);
 		if (map)
 			headers(begin, map);
-	} else if (cfg.stream_method != ABSENT) {
+	} else {
 		begin->method[0] = 'P';
 		begin->method[1] = 'O';
 		begin->method[2] = 'S';
 		begin->method[3] = 'T';
 		begin->method_len = 4;
-		if (!read_user(&text, 16, (void *)(object + cfg.stream_method)))
+		/* Where a stream has its method depends on the version: it is the first text that begins with a slash. */
+		for (u32 i = 0; i < 24; i++) {
+			char slash = 0;
+			if (read_user(&text, 16, (void *)(object + 8 * i)))
+				break;
+			if (text.len < 3 || text.len > 512 || text.at < 4096 || read_user(&slash, 1, (void *)text.at) || slash != '/')
+				continue;
 			begin->path_len = copy(begin->path, PATH, text);
+			break;
+		}
 	}
 	if (!matches(begin) || !is_of_trace(begin)) {
 		count(FILTERED);

@@ -33,7 +33,6 @@ struct config {
 	u32 states, transitions, blocked, scoped;
 	u32 g_lo, g_hi, g_m, g_pc, g_bp, g_goid, g_reason, g_start, m_curg;
 	u32 req_method, req_url, url_path, req_header, req_pattern;
-	u32 stream_method; /* of a gRPC stream */
 	u32 maps;          /* enum maps */
 	u32 buckets_b, buckets_at, bucket_size, bucket_values, tophash_least;
 	u32 dir_ptr, dir_len, table_groups, table_mask;

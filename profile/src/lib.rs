@@ -32,6 +32,7 @@ pub use model::{
 };
 pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
 pub use request_totals::{Breakdown, Phase, PhaseTime, RequestBreakdown, RouteBreakdown, StackTime};
+pub use route::route;
 pub use serving::{RouteTime, ServingTotals};
 pub use state::{State, WaitClass};
 pub use tree::{Node, Tree, What};

@@ -23,7 +23,7 @@ const DIGITS: usize = 5;
 /// For gRPC the full method, `/shop.Orders/Get`. Else the pattern that it matched, with the method if the pattern has
 /// none: `GET /orders/{id}`. Else the method and the path, without its query, in which numbers, UUIDs, hexadecimal digits
 /// and other ids have become `{id}`. Empty if nothing is known.
-pub(crate) fn route(protocol: Protocol, method: &str, path: &str, pattern: &str) -> String {
+pub fn route(protocol: Protocol, method: &str, path: &str, pattern: &str) -> String {
     if protocol == Protocol::Grpc && !path.is_empty() {
         return without_query(path).to_owned();
     }

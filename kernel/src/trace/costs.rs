@@ -42,7 +42,6 @@ pub fn costs(options: &Options) -> Result<Costs, TraceError> {
         url_path: 0,
         request_header: 0,
         request_pattern: None,
-        stream_method: None,
         maps: Maps::Buckets { b: 0, buckets: 0, bucket_size: 0, values: 0, least_tophash: 0 },
     };
     let plan = Plan {

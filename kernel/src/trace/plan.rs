@@ -160,8 +160,6 @@ pub struct Offsets {
     pub url_path: u32,
     pub request_header: u32,
     pub request_pattern: Option<u32>,
-    /// The full method in gRPC's stream, if it is known where.
-    pub stream_method: Option<u32>,
     /// How maps are laid out.
     pub maps: Maps,
 }

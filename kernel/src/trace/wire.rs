@@ -82,7 +82,6 @@ pub(super) fn config(plan: &Plan, start_ns: u64) -> Vec<u8> {
         offsets.url_path,
         offsets.request_header,
         offsets.request_pattern.unwrap_or(ABSENT),
-        offsets.stream_method.unwrap_or(ABSENT),
         maps,
     ];
     let filter_numbers = [

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build};
-use fgspy_gobin::GoBinary;
+use fgspy_gobin::{GoBinary, probes};
 use fgspy_goroutines::{Runtime, attach};
 use fgspy_kernel::trace::{Event, Options, Tracer};
 use fgspy_memory::Process;
-
-use crate::plan;
+use fgspy_trace::plan;
 
 /// How long a program may take for anything, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,7 +40,7 @@ impl Target {
     ) -> Result<Target> {
         let fixture = Fixture::spawn(&build(program, toolchain, variant)?, arguments)?;
         let runtime = runtime(fixture.pid())?;
-        let tracer = Tracer::start(&plan::of(fixture.pid(), &runtime, options)?)?;
+        let tracer = Tracer::start(&plan(fixture.pid(), &runtime, &probes::sites(&runtime.binary), options))?;
         Ok(Target { fixture, runtime, tracer, events: Vec::new() })
     }
 

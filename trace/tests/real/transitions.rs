@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, ensure};
-use fgspy_fixtures::{Toolchain, Variant};
+use fgspy_fixtures::{Toolchain, Variant, wait_until};
 use fgspy_kernel::trace::{Event, Options};
 use serde::Deserialize;
 
@@ -17,6 +17,7 @@ struct Done {
     sleeper: u64,
     sleeps: usize,
     slept_ns: u64,
+    slept_outer_ns: u64,
     caller: u64,
     calls: usize,
     mother: u64,
@@ -26,6 +27,7 @@ struct Done {
     locked_ns: u64,
     spinner: u64,
     spun_ns: u64,
+    spun_outer_ns: u64,
 }
 
 const RUNNABLE: u8 = 1;
@@ -33,6 +35,7 @@ const RUNNING: u8 = 2;
 const SYSCALL: u8 = 3;
 const WAITING: u8 = 4;
 const DEAD: u8 = 6;
+const COPYSTACK: u8 = 8;
 
 /// One change of a goroutine's state.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +75,15 @@ impl Book {
         self.by_goid.get(&goid).map(Vec::as_slice).with_context(|| format!("goroutine {goid} was not seen"))
     }
 
-    /// Time in a state, for a reason if it waits.
+    /// From its birth to its end.
+    fn all(&self, goid: u64) -> Result<u64> {
+        let changes = self.of(goid)?;
+        let (first, last) = changes.first().zip(changes.last()).context("nothing")?;
+        ensure!(is_dead(first.from) && is_dead(last.to), "goroutine {goid} was not there from birth to end");
+        Ok(last.time_ns - first.time_ns)
+    }
+
+    /// Time in a state.
     fn time(&self, goid: u64, state: u8) -> Result<u64> {
         let pairs = self.of(goid)?.windows(2);
         Ok(pairs.filter(|pair| pair[0].to == state).map(|pair| pair[1].time_ns - pair[0].time_ns).sum())
@@ -94,7 +105,13 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
     let done: Done = serde_json::from_str(&target.ask("")?)?;
     let counts = target.tracer.counts()?;
     ensure!((counts.lost, counts.full, counts.malformed, counts.unreadable) == (0, 0, 0, 0), "{counts:?}");
-    let book = Book::new(&target.events);
+    // The last goroutine says what it did before it has ended.
+    let mut book = Book::new(&target.events);
+    wait_until("the end of the last goroutine", || {
+        target.poll();
+        book = Book::new(&target.events);
+        Ok(book.all(done.spinner).is_ok())
+    })?;
     continuous(&book)?;
     let reason = |change: &Change| target.runtime.wait_reason(change.reason).to_owned();
     let wakers = |goid: u64, why: &str| -> Result<Vec<Option<u64>>> {
@@ -113,7 +130,7 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
 
     // Nobody wakes who sleeps.
     ensure!(wakers(done.sleeper, "sleep")? == vec![None; done.sleeps], "{:?}", wakers(done.sleeper, "sleep")?);
-    near("slept", book.time(done.sleeper, WAITING)? + book.time(done.sleeper, RUNNABLE)?, done.slept_ns, 0.05)?;
+    between("slept", book.all(done.sleeper)?, done.slept_ns, done.slept_outer_ns)?;
 
     // Each call is entered and left once.
     let changes = book.of(done.caller)?;
@@ -133,10 +150,13 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
     let for_lock = book.of(done.locker)?.windows(2).filter(|pair| pair[0].to == WAITING);
     let for_lock: Vec<_> = for_lock.map(|pair| (pair[1].by, pair[1].time_ns - pair[0].time_ns)).collect();
     ensure!(for_lock.len() == 1 && for_lock[0].0 == Some(done.holder), "{for_lock:?}, {done:?}");
-    near("locked", for_lock[0].1, done.locked_ns, 0.05)?;
+    between("locked", done.locked_ns, for_lock[0].1, book.all(done.locker)?)?;
 
-    // Who computes runs, or wants to.
-    near("spun", book.time(done.spinner, RUNNING)? + book.time(done.spinner, RUNNABLE)?, done.spun_ns, 0.05)
+    // Who computes runs, or wants to, or moves its stack, and nothing else.
+    let times = [RUNNING, RUNNABLE, COPYSTACK].map(|state| book.time(done.spinner, state));
+    let (all, at_work) = (book.all(done.spinner)?, times.into_iter().sum::<Result<u64>>()?);
+    ensure!(all == at_work, "{all} ns, of which {at_work} ns at work");
+    between("spun", all, done.spun_ns, done.spun_outer_ns)
 }
 
 /// Each goroutine leaves the state that it has entered.
@@ -150,8 +170,7 @@ fn continuous(book: &Book) -> Result<()> {
     Ok(())
 }
 
-fn near(what: &str, seen_ns: u64, said_ns: u64, part: f64) -> Result<()> {
-    let off = (seen_ns as f64 / said_ns as f64 - 1.0).abs();
-    ensure!(off < part, "{what}: {seen_ns} ns, it says {said_ns} ns");
+fn between(what: &str, ns: u64, least_ns: u64, most_ns: u64) -> Result<()> {
+    ensure!((least_ns..=most_ns).contains(&ns), "{what}: {ns} ns, which is not between {least_ns} and {most_ns} ns");
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Everything needs CAP_BPF and CAP_PERFMON, and a kernel with multi-uprobe links; where that is refused, each test is
 //! skipped by name and counted as ignored.
 
-mod plan;
+mod requests;
 mod target;
 mod transitions;
 
@@ -29,7 +29,13 @@ fn main() {
         let variant = if number % 2 == 0 { Variant::Stripped } else { Variant::Pie };
         let name = |test: &str| format!("{test}::{}::{}", toolchain.version, variant.word());
         type Test = fn(&Toolchain, Variant) -> anyhow::Result<()>;
-        for (test, function) in [("transitions", transitions::all_are_seen as Test)] {
+        for (test, function) in [
+            ("transitions", transitions::all_are_seen as Test),
+            ("requests", requests::all_are_seen),
+            ("states", requests::states_are_those_of_the_handlers),
+            ("filters", requests::filters_are_the_kernel_s),
+            ("without_states", requests::without_states_requests_begin_and_end),
+        ] {
             let toolchain = toolchain.clone();
             add(name(test), Box::new(move || function(&toolchain, variant)));
         }

@@ -1,0 +1,347 @@
+//! What a trace says of requests and of waits, kept within bounds.
+
+use std::collections::{BTreeMap, HashMap};
+
+use fgspy_kernel::trace::{CLASSES, End, Event, Headers, SiteKind, Times};
+use fgspy_profile::{Protocol, route};
+
+use crate::Distribution;
+
+/// How much is kept. What is beyond is counted in [`Trace::dropped`], and missing from lists, never from sums of routes that are
+/// known.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Routes; the requests of others are put together.
+    pub routes: usize,
+    /// The slowest requests, one by one.
+    pub slowest: usize,
+    /// Requests that are being served at a time.
+    pub open: usize,
+    /// Places where goroutines wait.
+    pub places: usize,
+    /// Changes of state of one request.
+    pub steps: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { routes: 1000, slowest: 200, open: 1 << 16, places: 1 << 16, steps: 512 }
+    }
+}
+
+/// What the route is called that stands for all beyond [`Limits::routes`].
+const OTHERS: &str = "(other routes)";
+
+/// Requests of one kind.
+#[derive(Clone, Debug, Default)]
+pub struct Route {
+    /// How long they took.
+    pub durations: Distribution,
+    /// How long each was in a state, by the kernel's number of its class; of those that were in it at all.
+    pub by_class: [Distribution; CLASSES],
+    /// What goroutines did that were started for them.
+    pub children_ns: Times,
+    /// How many there were.
+    pub children: u64,
+    /// How often the goroutines that served them changed their state.
+    pub transitions: u64,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// What the goroutine did from then on: the kernel's number of its class.
+    pub class: u8,
+}
+
+/// One request that is over.
+#[derive(Clone, Debug)]
+pub struct OneRequest {
+    /// Its number.
+    pub number: u64,
+    /// Its route.
+    pub route: String,
+    /// Its method.
+    pub method: String,
+    /// Its path.
+    pub path: String,
+    /// The headers that say which one it is.
+    pub headers: Headers,
+    /// The goroutine that served it.
+    pub goid: u64,
+    /// When it began, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub begin_ns: u64,
+    /// When it ended.
+    pub end_ns: u64,
+    /// How that is known.
+    pub how: End,
+    /// What its goroutine did.
+    pub own_ns: Times,
+    /// What goroutines did that were started for it.
+    pub children_ns: Times,
+    /// How many there were.
+    pub children: u64,
+    /// Its goroutine's changes of state, if they were asked for.
+    pub steps: Vec<Step>,
+}
+
+impl OneRequest {
+    /// How long it took.
+    pub fn duration_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.begin_ns)
+    }
+}
+
+/// Waits at one place, that were as long as was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The route of the request that waited, if it was one.
+    pub route: Option<String>,
+    /// What for: the kernel's number of the class.
+    pub class: u8,
+    /// The runtime's number of the reason.
+    pub reason: u8,
+    /// Program counters, innermost first.
+    pub stack: Vec<u64>,
+    /// How many.
+    pub count: u64,
+    /// How long all together.
+    pub total_ns: u64,
+    /// The longest.
+    pub longest_ns: u64,
+    /// How many of them another goroutine ended, and not the scheduler.
+    pub woken: u64,
+}
+
+/// Class, reason and stack.
+type Wait = (u8, u8, Vec<u64>);
+
+/// What was traced.
+#[derive(Debug, Default)]
+pub struct Trace {
+    limits: Limits,
+    routes: BTreeMap<String, Route>,
+    open: HashMap<u64, OneRequest>,
+    serving: HashMap<u64, u64>,
+    slowest: Vec<OneRequest>,
+    /// By the request that waited: its route is known when it is over.
+    waiting: HashMap<Option<u64>, HashMap<Wait, Place>>,
+    /// How many places there are in `waiting`.
+    waits: usize,
+    places: HashMap<(Option<String>, Wait), Place>,
+    dropped: u64,
+    unknown: u64,
+}
+
+impl Trace {
+    /// Nothing yet.
+    pub fn new(limits: Limits) -> Trace {
+        Trace { limits, ..Trace::default() }
+    }
+
+    /// Takes an event. Gives the request that it ends, if it does.
+    pub fn take(&mut self, event: Event) -> Option<OneRequest> {
+        match event {
+            Event::RequestBegin { time_ns, goid, request, site, method, path, headers, .. } => {
+                self.begin(time_ns, goid, request, site, &method, &path, headers);
+                None
+            }
+            Event::RequestEnd { .. } => self.end(event),
+            Event::Transition { time_ns, goid, class, request, .. } => {
+                let number = request.filter(|number| self.serving.get(&goid) == Some(number))?;
+                let open = self.open.get_mut(&number)?;
+                if open.steps.len() < self.limits.steps {
+                    open.steps.push(Step { time_ns, class });
+                } else {
+                    self.dropped += 1;
+                }
+                None
+            }
+            Event::Blocked { time_ns, since_ns, class, reason, by, request, stack, .. } => {
+                let place = Place {
+                    route: None,
+                    class,
+                    reason,
+                    stack: stack.clone(),
+                    count: 1,
+                    total_ns: time_ns.saturating_sub(since_ns),
+                    longest_ns: time_ns.saturating_sub(since_ns),
+                    woken: u64::from(by.is_some()),
+                };
+                let waits = self.waiting.entry(request).or_default();
+                let before = waits.len();
+                if self.waits >= self.limits.places {
+                    self.dropped += 1;
+                    return None;
+                }
+                add(waits.entry((class, reason, stack)), place);
+                self.waits += waits.len() - before;
+                None
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are the event's")]
+    fn begin(
+        &mut self,
+        begin_ns: u64,
+        goid: u64,
+        number: u64,
+        site: SiteKind,
+        method: &[u8],
+        path: &[u8],
+        headers: Headers,
+    ) {
+        if self.open.len() >= self.limits.open {
+            self.dropped += 1;
+            return;
+        }
+        let text = |bytes: &[u8]| {
+            String::from_utf8_lossy(bytes)
+                .chars()
+                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+                .collect::<String>()
+        };
+        let (method, path) = (text(method), text(path));
+        let protocol = if site == SiteKind::GrpcBegin { Protocol::Grpc } else { Protocol::Http1 };
+        let opened = OneRequest {
+            number,
+            route: route(protocol, &method, &path, ""),
+            method,
+            path,
+            headers,
+            goid,
+            begin_ns,
+            end_ns: begin_ns,
+            how: End::Marked,
+            own_ns: [0; CLASSES],
+            children_ns: [0; CLASSES],
+            children: 0,
+            steps: vec![Step { time_ns: begin_ns, class: fgspy_kernel::trace::RUNNING }],
+        };
+        self.serving.insert(goid, number);
+        self.open.insert(number, opened);
+    }
+
+    fn end(&mut self, event: Event) -> Option<OneRequest> {
+        let Event::RequestEnd {
+            time_ns,
+            goid,
+            request,
+            how,
+            own_ns,
+            children_ns,
+            children,
+            transitions,
+            route: pattern,
+            ..
+        } = event
+        else {
+            return None;
+        };
+        let Some(mut one) = self.open.remove(&request) else {
+            self.unknown += 1; // its beginning was lost, or there were too many
+            return None;
+        };
+        if self.serving.get(&goid) == Some(&request) {
+            self.serving.remove(&goid);
+        }
+        (one.end_ns, one.how, one.own_ns, one.children_ns, one.children) =
+            (time_ns, how, own_ns, children_ns, children);
+        let pattern = String::from_utf8_lossy(&pattern).into_owned();
+        if !pattern.is_empty() && !pattern.contains(char::is_control) {
+            one.route = route(Protocol::Http1, &one.method, &one.path, &pattern);
+        }
+        self.settle_waits(&one);
+        let known = self.routes.contains_key(&one.route) || self.routes.len() < self.limits.routes;
+        let sums = self.routes.entry(if known { one.route.clone() } else { OTHERS.into() }).or_default();
+        sums.durations.add(one.duration_ns());
+        for (all, time) in sums.by_class.iter_mut().zip(one.own_ns).filter(|(_, time)| *time > 0) {
+            all.add(time);
+        }
+        for (sum, time) in sums.children_ns.iter_mut().zip(one.children_ns) {
+            *sum = sum.saturating_add(time);
+        }
+        sums.children += children;
+        sums.transitions += transitions;
+        self.keep_if_slow(&one);
+        Some(one)
+    }
+
+    /// The waits of a request that is over are its route's.
+    fn settle_waits(&mut self, one: &OneRequest) {
+        let its = self.waiting.remove(&Some(one.number)).unwrap_or_default();
+        self.waits -= its.len();
+        for (wait, mut place) in its {
+            place.route = Some(one.route.clone());
+            let key = (place.route.clone(), wait);
+            if self.places.len() >= self.limits.places && !self.places.contains_key(&key) {
+                self.dropped += 1;
+                continue;
+            }
+            add(self.places.entry(key), place);
+        }
+    }
+
+    fn keep_if_slow(&mut self, one: &OneRequest) {
+        let at = self.slowest.partition_point(|other| other.duration_ns() >= one.duration_ns());
+        if at < self.limits.slowest {
+            self.slowest.insert(at, one.clone());
+            self.slowest.truncate(self.limits.slowest);
+        }
+    }
+
+    /// Requests by route.
+    pub fn routes(&self) -> &BTreeMap<String, Route> {
+        &self.routes
+    }
+
+    /// The slowest requests, slowest first.
+    pub fn slowest(&self) -> &[OneRequest] {
+        &self.slowest
+    }
+
+    /// Requests that are still being served.
+    pub fn open(&self) -> impl Iterator<Item = &OneRequest> {
+        self.open.values()
+    }
+
+    /// Where goroutines waited, the longest sums first. Waits of requests that are not over, and of goroutines that serve
+    /// none, are without a route.
+    pub fn places(&self) -> Vec<Place> {
+        let mut all = self.places.clone();
+        for (wait, place) in self.waiting.values().flatten() {
+            add(all.entry((None, wait.clone())), place.clone());
+        }
+        let mut places: Vec<Place> = all.into_values().collect();
+        places.sort_by(|a, b| b.total_ns.cmp(&a.total_ns).then_with(|| a.stack.cmp(&b.stack)));
+        places
+    }
+
+    /// How much was left out because there was too much of it.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Requests that ended and had not been seen to begin.
+    pub fn unknown(&self) -> u64 {
+        self.unknown
+    }
+}
+
+fn add<K>(entry: std::collections::hash_map::Entry<'_, K, Place>, place: Place) {
+    entry
+        .and_modify(|known| {
+            known.count += place.count;
+            known.total_ns = known.total_ns.saturating_add(place.total_ns);
+            known.longest_ns = known.longest_ns.max(place.longest_ns);
+            known.woken += place.woken;
+        })
+        .or_insert(place);
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

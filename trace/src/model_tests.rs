@@ -1,0 +1,123 @@
+use fgspy_kernel::trace::{RUNNING, SYSCALL};
+
+use super::*;
+
+fn begin(number: u64, goid: u64, time_ns: u64, path: &str) -> Event {
+    Event::RequestBegin {
+        time_ns,
+        g: goid << 10,
+        goid,
+        request: number,
+        site: SiteKind::HttpBegin,
+        method: b"GET".to_vec(),
+        path: path.as_bytes().to_vec(),
+        headers: Headers::default(),
+    }
+}
+
+fn end(number: u64, goid: u64, begin_ns: u64, time_ns: u64, pattern: &str) -> Event {
+    let mut own_ns = [0; CLASSES];
+    own_ns[usize::from(RUNNING)] = time_ns - begin_ns - 10;
+    own_ns[usize::from(SYSCALL)] = 10;
+    Event::RequestEnd {
+        time_ns,
+        begin_ns,
+        g: goid << 10,
+        goid,
+        request: number,
+        how: End::Marked,
+        own_ns,
+        children_ns: [1; CLASSES],
+        children: 2,
+        transitions: 3,
+        route: pattern.as_bytes().to_vec(),
+    }
+}
+
+fn blocked(request: Option<u64>, since_ns: u64, time_ns: u64) -> Event {
+    let stack = vec![1, 2, 3];
+    Event::Blocked { time_ns, since_ns, g: 1, goid: 1, class: 7, reason: 9, by: Some(4), request, stack }
+}
+
+#[test]
+fn requests_are_added_up_by_route() {
+    let mut trace = Trace::new(Limits::default());
+    for number in 1..=100 {
+        let start = number * 1000;
+        assert!(trace.take(begin(number, 7, start, &format!("/orders/{number}"))).is_none());
+        let one = trace.take(end(number, 7, start, start + 100 + number, "")).expect("it ends");
+        assert_eq!((one.route.as_str(), one.duration_ns()), ("GET /orders/{id}", 100 + number));
+    }
+    let route = &trace.routes()["GET /orders/{id}"];
+    assert_eq!((route.durations.count(), route.durations.longest()), (100, 200));
+    assert_eq!((route.children, route.transitions, route.children_ns[0]), (200, 300, 100));
+    assert_eq!(route.by_class[usize::from(SYSCALL)].sum(), 1000);
+    assert_eq!(route.by_class[5].count(), 0);
+    assert_eq!(trace.slowest()[0].number, 100);
+    assert!(trace.slowest().is_sorted_by(|a, b| a.duration_ns() >= b.duration_ns()));
+    assert_eq!((trace.open().count(), trace.dropped(), trace.unknown()), (0, 0, 0));
+}
+
+#[test]
+fn a_pattern_is_the_route() {
+    let mut trace = Trace::new(Limits::default());
+    trace.take(begin(1, 7, 0, "/users/ann"));
+    let one = trace.take(end(1, 7, 0, 50, "/users/{name}")).expect("it ends");
+    assert_eq!(one.route, "GET /users/{name}");
+}
+
+#[test]
+fn waits_belong_to_the_route_of_their_request() {
+    let mut trace = Trace::new(Limits::default());
+    trace.take(begin(1, 7, 0, "/a"));
+    trace.take(blocked(Some(1), 10, 30));
+    trace.take(blocked(Some(1), 40, 45));
+    trace.take(blocked(None, 0, 100));
+    trace.take(end(1, 7, 0, 50, ""));
+    let places = trace.places();
+    assert_eq!(places.len(), 2);
+    assert_eq!((places[0].route.as_deref(), places[0].total_ns, places[0].count), (None, 100, 1));
+    assert_eq!((places[1].route.as_deref(), places[1].total_ns, places[1].count), (Some("GET /a"), 25, 2));
+    assert_eq!((places[1].longest_ns, places[1].woken), (20, 2));
+}
+
+#[test]
+fn steps_are_those_of_the_goroutine_that_serves() {
+    let mut trace = Trace::new(Limits { steps: 2, ..Limits::default() });
+    trace.take(begin(1, 7, 0, "/a"));
+    let step = |goid, time_ns, class| Event::Transition {
+        time_ns,
+        g: 0,
+        goid,
+        from: 2,
+        to: 4,
+        class,
+        reason: 0,
+        by: None,
+        request: Some(1),
+        start_pc: 0,
+        tid: 0,
+    };
+    trace.take(step(7, 5, 4));
+    trace.take(step(8, 6, 5)); // started for it
+    trace.take(step(7, 7, 0)); // one too many
+    let one = trace.take(end(1, 7, 0, 50, "")).expect("it ends");
+    assert_eq!(one.steps, [Step { time_ns: 0, class: RUNNING }, Step { time_ns: 5, class: 4 }]);
+    assert_eq!(trace.dropped(), 1);
+}
+
+#[test]
+fn what_is_too_much_is_counted() {
+    let limits = Limits { routes: 2, slowest: 1, open: 3, places: 1, ..Limits::default() };
+    let mut trace = Trace::new(limits);
+    for number in 1..=5 {
+        trace.take(begin(number, number, 0, &format!("/{}", ["a", "b", "c", "d", "e"][number as usize - 1])));
+    }
+    assert_eq!((trace.open().count(), trace.dropped()), (3, 2));
+    for number in 1..=5 {
+        trace.take(end(number, number, 0, 100, ""));
+    }
+    assert_eq!(trace.unknown(), 2);
+    assert_eq!(trace.routes().keys().collect::<Vec<_>>(), ["(other routes)", "GET /a", "GET /b"]);
+    assert_eq!(trace.slowest().len(), 1);
+}

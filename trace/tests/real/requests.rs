@@ -1,0 +1,169 @@
+//! Services log what they served, when, and what its handlers did meanwhile.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
+use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
+use fgspy_gobin::probes;
+use fgspy_kernel::trace::{CLASSES, HEADERS, Options, Tracer};
+use fgspy_trace::{Limits, OneRequest, Trace, class, pattern, plan};
+
+use crate::target::runtime;
+
+/// Requests that are enough to tell.
+const ENOUGH: usize = 3000;
+/// How long they may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What was traced of a service, and what it says itself.
+struct Compared {
+    traced: Vec<OneRequest>,
+    logged: Vec<LoggedRequest>,
+    from_ns: u64,
+    until_ns: u64,
+    trace: Trace,
+    filtered: u64,
+}
+
+/// Traces a service under load until enough requests of it are over.
+fn traced(toolchain: &Toolchain, variant: Variant, options: Options, enough: usize) -> Result<Compared> {
+    let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[])?;
+    let pid = service.fixture.pid();
+    let runtime = runtime(pid)?;
+    let mut tracer = Tracer::start(&plan(pid, &runtime, &probes::sites(&runtime.binary), options))?;
+    let ways = service.addresses.iter().filter(|(way, _)| way.as_str() != "upstream");
+    let newest = build("requests", &toolchains::newest()?, Variant::Plain)?;
+    let load = Load::start(&newest, ways, &["-clients=8"])?;
+    let (mut trace, mut traced) = (Trace::new(Limits::default()), Vec::new());
+    let (from_ns, deadline) = (tracer.start_ns(), Instant::now() + PATIENCE);
+    while traced.len() < enough {
+        ensure!(Instant::now() < deadline, "only {} requests: {:?}", traced.len(), tracer.counts()?);
+        tracer.poll(&mut |event| traced.extend(trace.take(event)));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let until_ns = fgspy_kernel::monotonic_ns();
+    load.end()?;
+    let logged = service.log()?;
+    tracer.poll(&mut |event| traced.extend(trace.take(event)));
+    let counts = tracer.counts()?;
+    ensure!((counts.lost, counts.full, counts.malformed) == (0, 0, 0), "{counts:?}");
+    ensure!(trace.unknown() == 0 && trace.dropped() == 0, "{} unknown", trace.unknown());
+    Ok(Compared { traced, logged, from_ns, until_ns, trace, filtered: counts.filtered })
+}
+
+/// Each request that a service logged while it was traced was seen once, as what it was, from before its handler began
+/// until after it had ended.
+pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let Compared { traced, logged, from_ns, until_ns, trace, .. } =
+        traced(toolchain, variant, Options::default(), ENOUGH)?;
+    let mut by_goroutine: HashMap<u64, Vec<&OneRequest>> = HashMap::new();
+    for one in &traced {
+        by_goroutine.entry(one.goid).or_default().push(one);
+    }
+    let (mut matched, mut with_ids) = (0, 0);
+    for said in &logged {
+        let (start, end) = (said.start as u64, said.end as u64);
+        if start < from_ns || end > until_ns {
+            continue;
+        }
+        let of_goroutine = by_goroutine.get(&said.goroutine).map_or(&[][..], Vec::as_slice);
+        let around: Vec<_> = of_goroutine.iter().filter(|one| one.begin_ns <= start && end <= one.end_ns).collect();
+        ensure!(around.len() == 1, "{} requests around {said:?}", around.len());
+        let one = around[0];
+        ensure!(one.method == said.method && one.path == said.path, "{one:?} is {said:?}");
+        with_ids += usize::from(agree(one, said)?);
+        adds_up(one)?;
+        matched += 1;
+    }
+    println!(
+        "{}: {matched} of {} logged, {} traced, {with_ids} with ids",
+        toolchain.version,
+        logged.len(),
+        traced.len()
+    );
+    ensure!(matched >= ENOUGH / 2, "only {matched} to compare");
+    // Sums are those of the list.
+    let count: u64 = trace.routes().values().map(|route| route.durations.count()).sum();
+    ensure!(count == traced.len() as u64, "{count} of {}", traced.len());
+    Ok(())
+}
+
+/// Checks the ids that were read against those that the handler saw; says whether there were any.
+fn agree(one: &OneRequest, said: &LoggedRequest) -> Result<bool> {
+    let ids = &said.ids;
+    let truth = [&ids.traceparent, &ids.b3, &ids.x_b3_traceid, &ids.x_b3_spanid, &ids.uber_trace_id, &ids.x_request_id];
+    let mut any = false;
+    for ((value, truth), name) in one.headers.values.iter().zip(truth).zip(HEADERS) {
+        // At most 64 bytes are kept; headers beyond the eighth group of their map are not found.
+        let kept = truth.as_bytes().get(..64).unwrap_or(truth.as_bytes());
+        ensure!(value.is_empty() || value == kept, "{name}: {:?} is {truth}", String::from_utf8_lossy(value));
+        let many = said.path.starts_with("/headers/");
+        ensure!(many || !value.is_empty() || truth.is_empty(), "{name} was not read of {said:?}");
+        any |= !value.is_empty();
+    }
+    Ok(any)
+}
+
+/// The states of a request's goroutine fill the time that it took.
+fn adds_up(one: &OneRequest) -> Result<()> {
+    let (sum, took) = (one.own_ns.iter().sum::<u64>(), one.duration_ns());
+    ensure!(sum == took, "{sum} ns of {took} ns: {one:?}");
+    ensure!(one.own_ns.iter().skip(CLASSES - 5).all(|time| *time == 0), "{one:?}");
+    Ok(())
+}
+
+/// Handlers of known routes did what these are named for, as long as they say themselves.
+pub(crate) fn states_are_those_of_the_handlers(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let Compared { traced, logged, from_ns, until_ns, .. } = traced(toolchain, variant, Options::default(), ENOUGH)?;
+    for (route, words, said_as) in
+        [("/sleep", &["sleep"][..], "sleep"), ("/lock", &["mutex", "sync"], "lock"), ("/channel", &["chan"], "channel")]
+    {
+        let time = |wanted: &dyn Fn(&str) -> bool| -> u64 {
+            let of_route = traced.iter().filter(|one| one.path.starts_with(route));
+            let inside = of_route.filter(|one| one.begin_ns >= from_ns && one.end_ns <= until_ns);
+            let times = inside.flat_map(|one| one.own_ns.iter().zip(0u8..));
+            times.filter(|(_, number)| wanted(class(*number).word())).map(|(time, _)| *time).sum()
+        };
+        let (seen, ready) = (time(&|word| words.contains(&word)), time(&|word| word == "runnable"));
+        let whole = |said: &&LoggedRequest| said.start as u64 >= from_ns && said.end as u64 <= until_ns;
+        let of_route = logged.iter().filter(|said| said.path.starts_with(route)).filter(whole);
+        let said: i64 = of_route.filter_map(|said| said.spent.get(said_as)).sum();
+        println!("{} {route}: {} ms of {} ms", toolchain.version, seen / 1_000_000, said / 1_000_000);
+        // What a handler takes for its wait has the time in it for which it was ready to go on; and it waits a little
+        // elsewhere too.
+        let said = said as f64;
+        ensure!(
+            seen as f64 <= said * 1.05 && (seen + ready) as f64 >= said * 0.95,
+            "{route}: {seen} ns, it says {said} ns"
+        );
+    }
+    Ok(())
+}
+
+/// Only what was asked for is told, and what it is, is decided before anything is sent.
+pub(crate) fn filters_are_the_kernel_s(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let filter = pattern::filter(Some("^GET /(sleep|lock)"), None, None)?;
+    let options = Options { filter, ..Options::default() };
+    let Compared { traced, filtered, logged, from_ns, until_ns, .. } = traced(toolchain, variant, options, 200)?;
+    let is_wanted =
+        |method: &str, path: &str| method == "GET" && (path.starts_with("/sleep") || path.starts_with("/lock"));
+    ensure!(traced.iter().all(|one| is_wanted(&one.method, &one.path)), "{:?}", traced.first());
+    ensure!(filtered > 0, "nothing was left out");
+    let inside = |said: &&LoggedRequest| said.start as u64 >= from_ns && said.end as u64 <= until_ns;
+    let wanted = logged.iter().filter(inside).filter(|said| is_wanted(&said.method, &said.path)).count();
+    ensure!(traced.len() >= wanted, "{} of {wanted}", traced.len());
+    let one = traced.first().context("none")?;
+    adds_up(one)
+}
+
+/// Without states, requests begin and end, and that is all.
+pub(crate) fn without_states_requests_begin_and_end(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let options = Options { states: false, ..Options::default() };
+    let Compared { traced, logged, from_ns, until_ns, .. } = traced(toolchain, variant, options, 500)?;
+    ensure!(traced.iter().all(|one| one.own_ns == [0; CLASSES] && one.steps.len() == 1), "{:?}", traced.first());
+    let inside = |said: &&LoggedRequest| said.start as u64 >= from_ns && said.end as u64 <= until_ns;
+    ensure!(traced.len() >= logged.iter().filter(inside).count(), "{} of {}", traced.len(), logged.len());
+    Ok(())
+}
