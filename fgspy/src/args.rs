@@ -10,6 +10,7 @@ use fgspy_sampler::{Options, Reading};
 use regex::Regex;
 
 use crate::requests::args::RequestsArgs;
+use crate::trace::args::TraceArgs;
 use crate::view::{RequestArgs, RouteArgs, ViewArgs};
 use crate::{filter, limits};
 
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Dump(DumpArgs),
     /// Show where requests spend their time, by route and one by one
     Requests(RequestsArgs),
+    /// Show exactly where requests spend their time, by probes in the program (eBPF)
+    Trace(TraceArgs),
     /// Serve what net/http/pprof and fgprof would, for a program that imports neither
     Serve(ServeArgs),
     /// Write a recording (.fgspy) in another format

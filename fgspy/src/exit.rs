@@ -4,11 +4,13 @@ use std::io;
 
 use fgspy_gobin::anchors;
 use fgspy_goroutines::AttachError;
+use fgspy_kernel::trace::TraceError;
 use fgspy_memory::{OpenError, ProcError, ReadError};
 use fgspy_sampler::TargetError;
 
 use crate::output::{ChoiceError, OutputError, RescueError};
 use crate::record::NothingRecorded;
+use crate::trace::SlowProbes;
 
 /// Any failure that has no code of its own.
 const OTHER: u8 = 1;
@@ -44,7 +46,10 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<NothingRecorded>() {
         return Some(NO_PROCESS);
     }
-    if cause.is::<ChoiceError>() {
+    if let Some(error) = cause.downcast_ref::<TraceError>() {
+        return Some(trace_code(error));
+    }
+    if cause.is::<ChoiceError>() || cause.is::<fgspy_trace::TooLarge>() || cause.is::<SlowProbes>() {
         return Some(USAGE);
     }
     (cause.is::<OutputError>() || cause.is::<RescueError>()).then_some(NOT_WRITTEN)
@@ -56,6 +61,15 @@ fn target_code(error: &TargetError) -> u8 {
         TargetError::Proc(ProcError::Gone) => NO_PROCESS,
         TargetError::Attach { source: AttachError::Read(error), .. } => read_code(*error),
         TargetError::NotGo { .. } | TargetError::Bias { .. } | TargetError::Attach { .. } => NOT_GO,
+        _ => OTHER,
+    }
+}
+
+fn trace_code(error: &TraceError) -> u8 {
+    match error {
+        TraceError::Denied { .. } => NO_PERMISSION,
+        TraceError::TargetGone { .. } => NO_PROCESS,
+        TraceError::NoSites => NOT_GO,
         _ => OTHER,
     }
 }

@@ -15,6 +15,7 @@ mod say;
 mod serve;
 mod signals;
 mod summary;
+mod trace;
 mod view;
 
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Record(args) => record::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Requests(args) => requests::run(&args),
+        Command::Trace(args) => trace::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => match doctor::run(&args) {

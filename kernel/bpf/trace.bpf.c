@@ -17,7 +17,8 @@ struct map goroutines SEC("maps") = {MAP_HASH, 8, sizeof(struct goroutine), 1 <<
 struct map by_start SEC("maps") = {MAP_HASH, 8, sizeof(struct ended), 1 << 12, NO_PREALLOC};
 struct map by_request SEC("maps") = {MAP_HASH, 8, sizeof(struct children), 1 << 16, NO_PREALLOC};
 struct map counts SEC("maps") = {MAP_PERCPU_ARRAY, 4, 8, COUNTS, 0};
-struct map numbers SEC("maps") = {MAP_ARRAY, 4, 8, 1, 0};
+/* The number of the last request; when tracing began, by CLOCK_MONOTONIC. */
+struct map numbers SEC("maps") = {MAP_ARRAY, 4, 8, 2, 0};
 struct map dfa SEC("maps") = {MAP_ARRAY, 4, 2 * DFA_CELLS, 1, 0};
 
 INLINE void count(u32 what)
@@ -230,7 +231,8 @@ INLINE void born(u64 g, u64 here, u32 to, u64 now)
 
 INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 {
-	u64 now = ktime(), since, by = 0;
+	u64 now = ktime(), since, by = 0, *start;
+	u32 one = 1;
 	u8 reason = 0, waited;
 	struct goroutine *known;
 	if (is_dead(from)) {
@@ -245,7 +247,8 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 		if (!known) {
 			if (cfg.scoped)
 				return;
-			known = meet(g, from, cfg.start);
+			start = map_lookup(&numbers, &one);
+			known = meet(g, from, start && *start ? *start : now);
 			if (!known)
 				return;
 		}

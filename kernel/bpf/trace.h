@@ -28,7 +28,6 @@ struct name {
 
 /* Set by fgspy before the program is loaded. */
 struct config {
-	u64 start;     /* when tracing began, by CLOCK_MONOTONIC */
 	u64 threshold; /* waits as long as this are sent with their stack */
 	u32 states, transitions, blocked, scoped;
 	u32 g_lo, g_hi, g_m, g_pc, g_bp, g_goid, g_reason, g_start, m_curg;

@@ -33,25 +33,18 @@ pub enum TooLarge {
 /// The automaton that accepts the texts in which `pattern` matches somewhere.
 pub(crate) fn of(pattern: &str) -> Result<Dfa, TooLarge> {
     let unsupported = |error: &dyn std::fmt::Display| TooLarge::Unsupported(error.to_string());
-    let config = dense::Config::new()
-        .start_kind(StartKind::Unanchored)
-        .match_kind(MatchKind::All)
-        .dfa_size_limit(Some(MAX_BYTES))
-        .determinize_size_limit(Some(MAX_BYTES));
-    // Paths are bytes; what is no UTF-8 must not end the search.
-    let dfa = dense::Builder::new()
-        .configure(config)
-        .syntax(syntax::Config::new().utf8(false).unicode(false))
-        .build(pattern)
-        .or_else(|_| {
-            let config = dense::Config::new()
-                .start_kind(StartKind::Unanchored)
-                .match_kind(MatchKind::All)
-                .dfa_size_limit(Some(MAX_BYTES))
-                .determinize_size_limit(Some(MAX_BYTES));
-            dense::Builder::new().configure(config).syntax(syntax::Config::new().utf8(false)).build(pattern)
-        })
-        .map_err(|error| unsupported(&error))?;
+    let build = |unicode: bool| {
+        let config = dense::Config::new()
+            .start_kind(StartKind::Unanchored)
+            .match_kind(MatchKind::All)
+            .dfa_size_limit(Some(MAX_BYTES))
+            .determinize_size_limit(Some(MAX_BYTES));
+        // Paths are bytes; what is no UTF-8 must not end the search.
+        let syntax = syntax::Config::new().utf8(false).unicode(unicode);
+        dense::Builder::new().configure(config).syntax(syntax).build(pattern).map_err(Box::new)
+    };
+    // By bytes it is smaller; some expressions are about characters.
+    let dfa = build(false).or_else(|_| build(true)).map_err(|error| unsupported(&error))?;
     let start = dfa.start_state(&start::Config::new().anchored(Anchored::No)).map_err(|error| unsupported(&error))?;
     table(&dfa, start)
 }

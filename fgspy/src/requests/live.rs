@@ -149,7 +149,7 @@ fn sort(routes: &mut [&Route], by: Sort) {
 const _: () = assert!(Phase::COUNT <= 8, "phases are bits of a byte");
 
 /// What is watched: `checkout (pid 4711, go1.27.3)`.
-pub(super) fn title(target: &Target) -> String {
+pub(crate) fn title(target: &Target) -> String {
     let program = target.executable.rsplit('/').next().unwrap_or_default();
     format!("{} (pid {}, {})", clean(program), target.pid, clean(&target.go_version))
 }

@@ -3,17 +3,17 @@
 pub(crate) mod args;
 mod findings;
 mod json;
-mod live;
+pub(crate) mod live;
 mod notes;
-mod place;
+pub(crate) mod place;
 mod report;
-mod screen;
-mod style;
-mod table;
+pub(crate) mod screen;
+pub(crate) mod style;
+pub(crate) mod table;
 mod tally;
-mod telling;
+pub(crate) mod telling;
 mod timeline;
-mod words;
+pub(crate) mod words;
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ const STDOUT: &str = "-";
 
 /// A place that a report can be written to.
 #[derive(Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Standard output.
     Stdout,
     /// A file, or what has a name like one.
@@ -20,7 +20,7 @@ pub(super) enum Place {
 
 impl Place {
     /// Makes sure that the place can be written to, without touching what may be there.
-    pub(super) fn prepare(path: Option<&Path>) -> Result<Place, OutputError> {
+    pub(crate) fn prepare(path: Option<&Path>) -> Result<Place, OutputError> {
         let Some(path) = path.filter(|path| *path != Path::new(STDOUT)) else { return Ok(Place::Stdout) };
         let failed = |cause| OutputError::Place { path: path.to_owned(), cause };
         if path.is_dir() {
@@ -35,12 +35,12 @@ impl Place {
     }
 
     /// Whether it is standard output.
-    pub(super) fn is_stdout(&self) -> bool {
+    pub(crate) fn is_stdout(&self) -> bool {
         matches!(self, Place::Stdout)
     }
 
     /// Writes to it, in place of what was there.
-    pub(super) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
+    pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
         let finish = |mut out: BufWriter<Box<dyn Write>>| write(&mut out).and_then(|()| out.flush());
         match self {
             Place::Stdout => finish(BufWriter::new(Box::new(io::stdout()))).map_err(OutputError::to_stdout),

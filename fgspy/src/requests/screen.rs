@@ -10,7 +10,7 @@ use super::style::{is_dumb, width};
 const USUAL: (usize, usize) = (80, 24);
 
 /// The columns and rows of the terminal that standard output is.
-pub(super) fn size() -> (usize, usize) {
+pub(crate) fn size() -> (usize, usize) {
     match terminal_size_of(io::stdout()) {
         Some((Width(columns @ 1..), Height(rows @ 1..))) => (columns.into(), rows.into()),
         _ => USUAL,
@@ -18,18 +18,18 @@ pub(super) fn size() -> (usize, usize) {
 }
 
 /// Whether standard output is a terminal.
-pub(super) fn is_terminal() -> bool {
+pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
 /// Whether standard output is a terminal on which something can be drawn again.
-pub(super) fn can_redraw() -> bool {
+pub(crate) fn can_redraw() -> bool {
     is_terminal() && !is_dumb()
 }
 
 /// What was drawn last.
 #[derive(Debug, Default)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     /// How many columns each line takes.
     drawn: Vec<usize>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Screen {
 impl Screen {
     /// What to write in order to have these lines in place of those before, on a terminal of so many columns and rows. The
     /// cursor ends below them. Lines that do not fit are left out.
-    pub(super) fn redraw(&mut self, lines: &[String], (columns, rows): (usize, usize)) -> String {
+    pub(crate) fn redraw(&mut self, lines: &[String], (columns, rows): (usize, usize)) -> String {
         let mut output = self.erase(columns);
         // A line that is too long is cut by the terminal: wrapped, it could not be drawn over.
         output += "\x1b[?7l";
@@ -49,7 +49,7 @@ impl Screen {
     }
 
     /// What to write in order to have nothing in their place.
-    pub(super) fn erase(&mut self, columns: usize) -> String {
+    pub(crate) fn erase(&mut self, columns: usize) -> String {
         // Many terminals break lines anew when they become narrower.
         let rows: usize = self.drawn.drain(..).map(|width| width.div_ceil(columns.max(1)).max(1)).sum();
         if rows == 0 { String::new() } else { format!("\r\x1b[{rows}A\x1b[J") }
@@ -57,7 +57,7 @@ impl Screen {
 }
 
 /// Writes to the terminal. One that has gone away is no reason to stop recording.
-pub(super) fn show(output: &str) {
+pub(crate) fn show(output: &str) {
     let mut terminal = io::stdout().lock();
     let _ = terminal.write_all(output.as_bytes()).and_then(|()| terminal.flush());
 }

@@ -6,30 +6,30 @@ use fgspy_profile::Phase;
 
 /// Whether to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Style {
-    pub(super) colour: bool,
+pub(crate) struct Style {
+    pub(crate) colour: bool,
 }
 
 impl Style {
     /// Without colours.
-    pub(super) const PLAIN: Style = Style { colour: false };
+    pub(crate) const PLAIN: Style = Style { colour: false };
 
     /// With colours if standard output is a terminal that has them and nobody wants none (<https://no-color.org>).
-    pub(super) fn of_stdout() -> Style {
+    pub(crate) fn of_stdout() -> Style {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Style { colour: stdout().is_terminal() && !unwanted && !is_dumb() }
     }
 
-    pub(super) fn bold(self, text: &str) -> String {
+    pub(crate) fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    pub(super) fn dim(self, text: &str) -> String {
+    pub(crate) fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
 
     /// In the colour of a phase.
-    pub(super) fn phase(self, phase: Phase, text: &str) -> String {
+    pub(crate) fn phase(self, phase: Phase, text: &str) -> String {
         self.paint(colour(phase), text)
     }
 
@@ -39,7 +39,7 @@ impl Style {
 }
 
 /// Whether the terminal can do no more than print.
-pub(super) fn is_dumb() -> bool {
+pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
@@ -59,12 +59,12 @@ fn colour(phase: Phase) -> &'static str {
 }
 
 /// The text, without what could move the cursor. It comes from the target.
-pub(super) fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The text in so many columns at most: what was cut off ends in `…`.
-pub(super) fn cut(text: &str, columns: usize) -> String {
+pub(crate) fn cut(text: &str, columns: usize) -> String {
     if text.chars().count() <= columns {
         return text.to_owned();
     }
@@ -74,17 +74,17 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
 }
 
 /// Filled up with spaces on the right.
-pub(super) fn left(text: &str, columns: usize) -> String {
+pub(crate) fn left(text: &str, columns: usize) -> String {
     format!("{}{}", text, " ".repeat(columns.saturating_sub(width(text))))
 }
 
 /// Filled up with spaces on the left.
-pub(super) fn right(text: &str, columns: usize) -> String {
+pub(crate) fn right(text: &str, columns: usize) -> String {
     format!("{}{}", " ".repeat(columns.saturating_sub(width(text))), text)
 }
 
 /// How many columns a line takes, without the codes for colours in it.
-pub(super) fn width(line: &str) -> usize {
+pub(crate) fn width(line: &str) -> usize {
     let mut columns = 0;
     let mut in_code = false;
     for c in line.chars() {
@@ -98,7 +98,7 @@ pub(super) fn width(line: &str) -> usize {
 }
 
 /// A paragraph in lines of so many columns; all but the first are indented as its text is.
-pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let indent = text.len() - text.trim_start_matches([' ', '-']).len();
     let mut lines = vec![text.get(..indent).unwrap_or_default().to_owned()];
     let mut is_empty = true;

@@ -7,25 +7,25 @@ use super::words;
 
 /// What the table says of a route.
 #[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) route: String,
-    pub(super) cells: Vec<String>,
+pub(crate) struct Row {
+    pub(crate) route: String,
+    pub(crate) cells: Vec<String>,
     /// Shares of its time by phase, in the order of [`Phase::ALL`].
-    pub(super) shares: [f64; Phase::COUNT],
+    pub(crate) shares: [f64; Phase::COUNT],
     /// How much those count, in comparison with other rows: its time.
-    pub(super) weight: f64,
+    pub(crate) weight: f64,
 }
 
 /// A column of [`Row::cells`].
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
-    pub(super) title: &'static str,
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
     /// How soon it goes where there is no room, the lowest first. That of a phase is its share of all time.
-    pub(super) keep: f64,
+    pub(crate) keep: f64,
 }
 
 /// In place of a route of which nothing was read.
-pub(super) const NO_ROUTE: &str = "[route not read]";
+pub(crate) const NO_ROUTE: &str = "[route not read]";
 /// So many columns a route should have, if its name takes them.
 const ROUTE: usize = 28;
 /// Stands for a share of nothing, or nearly.
@@ -55,7 +55,7 @@ impl Drawn {
 
 /// The table in lines of at most so many columns. Phases that no route has are left out; where there is no room, so are
 /// the columns that say least.
-pub(super) fn lines(columns: &[Column], rows: &[Row], width: usize, style: Style) -> Vec<String> {
+pub(crate) fn lines(columns: &[Column], rows: &[Row], width: usize, style: Style) -> Vec<String> {
     let names: Vec<String> =
         rows.iter().map(|row| if row.route.is_empty() { NO_ROUTE.to_owned() } else { clean(&row.route) }).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("ROUTE".len());

@@ -68,7 +68,7 @@ const PLUMBING: &[&str] = &["golang.org/x/", "google.golang.org/grpc", "google.g
 /// A stack in one line, leaf first: what the program called, and the functions of the program that did so.
 ///
 /// `sync.(*Mutex).Lock ← store.(*Cache).Get ← main.checkout`
-pub(super) fn line(profile: &Profile, stack: StackId) -> String {
+pub(crate) fn line(profile: &Profile, stack: StackId) -> String {
     let names: Vec<&str> = profile.frames(stack).map(|frame| frame.name).filter(|name| !is_kernel(name)).collect();
     let first = names.iter().position(|name| is_program(name));
     let shown: Vec<&str> = match first {

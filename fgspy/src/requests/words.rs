@@ -9,7 +9,7 @@ const COARSE_NS: u64 = 5_000_000;
 const FEW: u64 = 20;
 
 /// How long something took that was seen at so many ticks.
-pub(super) fn length(ns: u64, observations: u64, tick_ns: u64) -> String {
+pub(crate) fn length(ns: u64, observations: u64, tick_ns: u64) -> String {
     if observations <= 1 {
         return format!("<{}", rounded(tick_ns.saturating_mul(2), tick_ns));
     }
@@ -17,7 +17,7 @@ pub(super) fn length(ns: u64, observations: u64, tick_ns: u64) -> String {
 }
 
 /// A time that is known to a tick or so.
-pub(super) fn rounded(ns: u64, tick_ns: u64) -> String {
+pub(crate) fn rounded(ns: u64, tick_ns: u64) -> String {
     match ns {
         100_000_000_000.. => summary::time(ns),
         1_000_000_000.. => format!("{:.2} s", ns as f64 / 1e9),
@@ -28,7 +28,7 @@ pub(super) fn rounded(ns: u64, tick_ns: u64) -> String {
 
 /// What is known of the mean time of a route's requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mean {
+pub(crate) enum Mean {
     /// The mean.
     Is,
     /// Many were seen at one tick only. There were others like them that were not seen, all shorter than a tick.
@@ -41,7 +41,7 @@ pub(super) enum Mean {
 
 impl Mean {
     /// What is known of the mean of these.
-    pub(super) fn of(route: &RouteBreakdown) -> Mean {
+    pub(crate) fn of(route: &RouteBreakdown) -> Mean {
         let many = |count: u64| count.saturating_mul(FEW) > route.seen;
         match (many(route.seen_once), many(route.seen - route.whole)) {
             (false, false) => Mean::Is,
@@ -52,7 +52,7 @@ impl Mean {
     }
 
     /// The sign for it.
-    pub(super) const fn sign(self) -> &'static str {
+    pub(crate) const fn sign(self) -> &'static str {
         match self {
             Mean::Is => "",
             Mean::AtMost => "≤",
@@ -62,7 +62,7 @@ impl Mean {
     }
 
     /// The word for it, for scripts.
-    pub(super) const fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Mean::Is => "exact",
             Mean::AtMost => "at most",
@@ -73,17 +73,17 @@ impl Mean {
 }
 
 /// The mean time of the requests of a route that were seen, in nanoseconds.
-pub(super) fn mean_ns(route: &RouteBreakdown) -> u64 {
+pub(crate) fn mean_ns(route: &RouteBreakdown) -> u64 {
     route.duration_ns / route.seen.max(1)
 }
 
 /// A share without digits behind the point; nothing for one that would be 0.
-pub(super) fn share(share: f64) -> Option<String> {
+pub(crate) fn share(share: f64) -> Option<String> {
     (share >= 0.005).then(|| format!("{:.0}%", share * 100.0))
 }
 
 /// The phases of a breakdown that are worth a word, those with the most time first.
-pub(super) fn main_phases(shares: &[f64; Phase::COUNT]) -> Vec<(Phase, f64)> {
+pub(crate) fn main_phases(shares: &[f64; Phase::COUNT]) -> Vec<(Phase, f64)> {
     let mut phases: Vec<(Phase, f64)> =
         Phase::ALL.into_iter().zip(*shares).filter(|(_, part)| *part >= 0.005).collect();
     phases.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -91,18 +91,18 @@ pub(super) fn main_phases(shares: &[f64; Phase::COUNT]) -> Vec<(Phase, f64)> {
 }
 
 /// The shares of a breakdown, in the order of [`Phase::ALL`].
-pub(super) fn shares(breakdown: &Breakdown) -> [f64; Phase::COUNT] {
+pub(crate) fn shares(breakdown: &Breakdown) -> [f64; Phase::COUNT] {
     Phase::ALL.map(|phase| breakdown.phase(phase).share)
 }
 
 /// The shares of these times.
-pub(super) fn shares_of(times: &[u64; Phase::COUNT]) -> [f64; Phase::COUNT] {
+pub(crate) fn shares_of(times: &[u64; Phase::COUNT]) -> [f64; Phase::COUNT] {
     let total: f64 = times.iter().map(|time| *time as f64).sum();
     times.map(|time| if total > 0.0 { time as f64 / total } else { 0.0 })
 }
 
 /// How far a share may be off, in whole points of a percent: ` ±3`; nothing for less than a half.
-pub(super) fn error(breakdown: &Breakdown, phase: Phase) -> String {
+pub(crate) fn error(breakdown: &Breakdown, phase: Phase) -> String {
     let part = breakdown.phase(phase);
     let points = 100.0 * (part.high - part.share).max(part.share - part.low);
     if points < 0.5 { String::new() } else { format!(" ±{points:.0}") }

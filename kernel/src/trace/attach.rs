@@ -31,7 +31,7 @@ pub(super) struct Loaded {
 }
 
 /// Loads the program as the plan wants it.
-pub(super) fn load(plan: &Plan, start_ns: u64) -> Result<Loaded, TraceError> {
+pub(super) fn load(plan: &Plan) -> Result<Loaded, TraceError> {
     check(plan)?;
     let program =
         object::parse(object::OBJECT.ok_or(TraceError::Architecture)?).map_err(|_| TraceError::Architecture)?;
@@ -48,7 +48,7 @@ pub(super) fn load(plan: &Plan, start_ns: u64) -> Result<Loaded, TraceError> {
         table.resize(map.spec.value_size as usize, 0);
         sys::update(&map.fd, map.spec, &[0; 4], &table).map_err(|source| TraceError::of("filling a map", source))?;
     }
-    let constants = constants(&program, plan, start_ns)?;
+    let constants = constants(&program, plan)?;
     let (fds, maps): (Vec<OwnedFd>, Vec<(String, MapSpec)>) =
         maps.into_iter().map(|(name, map)| (map.fd, (name, map.spec))).unzip();
     let code = program.linked(&fds, &constants).ok_or(TraceError::Plan("the object is damaged"))?;
@@ -88,9 +88,9 @@ fn sized(name: &str, spec: MapSpec, plan: &Plan) -> MapSpec {
 }
 
 /// The map of the program's constants, which begin with the configuration.
-fn constants(program: &Program, plan: &Plan, start_ns: u64) -> Result<OwnedFd, TraceError> {
+fn constants(program: &Program, plan: &Plan) -> Result<OwnedFd, TraceError> {
     let mut value = program.constants.clone();
-    let config = wire::config(plan, start_ns);
+    let config = wire::config(plan);
     let place = value.get_mut(..config.len()).ok_or(TraceError::Plan("the object is damaged"))?;
     place.copy_from_slice(&config);
     let spec = MapSpec { kind: ARRAY, key_size: 4, value_size: value.len() as u32, max_entries: 1, flags: READ_ONLY };

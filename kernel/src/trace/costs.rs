@@ -10,8 +10,11 @@ use crate::monotonic_ns;
 /// What a hit of a probe takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Costs {
-    /// Nanoseconds on the thread that hits it, for a change of state: trap, program and return.
+    /// Nanoseconds on the thread that hits it, for a change of state: trap, program and return, at an instruction that the
+    /// kernel emulates.
     pub hit_ns: f64,
+    /// The same at one that it has to step through.
+    pub stepped_ns: f64,
 }
 
 /// Rounds of which the fastest counts: the others were interrupted.
@@ -44,18 +47,22 @@ pub fn costs(options: &Options) -> Result<Costs, TraceError> {
         request_pattern: None,
         maps: Maps::Buckets { b: 0, buckets: 0, bucket_size: 0, values: 0, least_tophash: 0 },
     };
-    let plan = Plan {
-        pid: std::process::id(),
-        exe: PathBuf::from("/proc/self/exe"),
-        sites: vec![Site { kind: SiteKind::CasStatus, file_offset: site }],
-        offsets,
-        classes: [super::OTHER; 256],
-        options,
-    };
     let without = fastest(|| {});
-    let mut tracer = Tracer::start(&plan)?;
-    let with = fastest(|| tracer.poll(&mut |_| {}));
-    Ok(Costs { hit_ns: with.saturating_sub(without).as_nanos() as f64 / f64::from(CHANGES) })
+    let hit_ns = |file_offset: u64| -> Result<f64, TraceError> {
+        let plan = Plan {
+            pid: std::process::id(),
+            exe: PathBuf::from("/proc/self/exe"),
+            sites: vec![Site { kind: SiteKind::CasStatus, file_offset }],
+            offsets,
+            classes: [super::OTHER; 256],
+            options: options.clone(),
+        };
+        let mut tracer = Tracer::start(&plan)?;
+        let with = fastest(|| tracer.poll(&mut |_| {}));
+        Ok(with.saturating_sub(without).as_nanos() as f64 / f64::from(CHANGES))
+    };
+    // `push` is emulated, `pop` after it is not.
+    Ok(Costs { hit_ns: hit_ns(site)?, stepped_ns: hit_ns(site + 1)? })
 }
 
 fn fastest(mut between: impl FnMut()) -> Duration {
@@ -142,19 +149,4 @@ mod site {
     }
 
     pub(super) fn change(_: u32) {}
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    #[ignore = "needs root"]
-    fn smoke() {
-        let error = costs(&Options { transitions: true, block_threshold_ns: Some(0), ..Options::default() });
-        match error {
-            Ok(costs) => println!("{costs:?}"),
-            Err(error) => panic!("{error}"),
-        }
-    }
 }

@@ -94,12 +94,16 @@ impl Tracer {
     /// # Errors
     /// See [`TraceError`].
     pub fn start(plan: &Plan) -> Result<Tracer, TraceError> {
-        let start_ns = monotonic_ns();
-        let loaded = attach::load(plan, start_ns)?;
+        let loaded = attach::load(plan)?;
         let ring_map = loaded.map("ring")?;
         let ring = Ring::new(&ring_map.fd, ring_map.spec.max_entries)
             .map_err(|source| TraceError::of("mapping the ring", source))?;
         let link = Some(loaded.attach(plan)?);
+        // What was there before is known from now on; what changed its state before this is known from then on.
+        let start_ns = monotonic_ns();
+        let numbers = loaded.map("numbers")?;
+        sys::update(&numbers.fd, numbers.spec, &1u32.to_ne_bytes(), &start_ns.to_ne_bytes())
+            .map_err(|source| TraceError::of("filling a map", source))?;
         Ok(Tracer { loaded, ring, link, cpus: proc::possible_cpus(), start_ns, malformed: 0 })
     }
 

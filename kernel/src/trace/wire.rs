@@ -48,13 +48,12 @@ impl<'a> Cursor<'a> {
 }
 
 /// `struct config`.
-pub(super) fn config(plan: &Plan, start_ns: u64) -> Vec<u8> {
+pub(super) fn config(plan: &Plan) -> Vec<u8> {
     let (options, offsets) = (&plan.options, &plan.offsets);
     let filter = options.filter.as_ref();
     let dfa = filter.and_then(|filter| filter.dfa.as_ref());
     let trace = filter.and_then(|filter| filter.trace.as_deref()).unwrap_or("").as_bytes();
     let mut out = Vec::new();
-    out.extend(start_ns.to_ne_bytes());
     out.extend(options.block_threshold_ns.unwrap_or(0).to_ne_bytes());
     let (maps, buckets, tables) = match offsets.maps {
         Maps::Buckets { b, buckets, bucket_size, values, least_tophash } => {

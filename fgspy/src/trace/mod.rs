@@ -1,0 +1,151 @@
+//! `fgspy trace`: exact states of goroutines and requests, through probes in the target.
+
+pub(crate) mod args;
+mod json;
+mod perfetto;
+mod report;
+mod taken;
+mod waits;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use fgspy_export::Format;
+use fgspy_gobin::probes::{self, Cost};
+use fgspy_kernel::monotonic_ns;
+use fgspy_kernel::trace::{Costs, Options, Tracer, costs};
+use fgspy_memory::{Fate, Process};
+use fgspy_sampler::GoProcess;
+use fgspy_trace::{Limits, Trace, pattern, plan};
+
+use crate::requests::place::Place;
+use crate::requests::screen;
+use crate::requests::style::Style;
+use crate::say::say;
+use crate::signals;
+use args::{States, TraceArgs, TraceFormat};
+use taken::{Ended, Taken};
+
+/// How often the kernel's ring is emptied.
+const POLL: Duration = Duration::from_millis(25);
+/// How often it is reckoned what the probes cost.
+const RECKON: Duration = Duration::from_millis(250);
+/// Single changes of state and requests that are kept for files.
+const MAX_EVENTS: usize = 4_000_000;
+/// The width of a report that is not for a terminal, and the least and the greatest of one that is.
+const COLUMNS: usize = 100;
+const MIN_COLUMNS: usize = 40;
+const MAX_COLUMNS: usize = 160;
+
+/// There is nowhere to put a probe.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} could only be probed where the kernel has to step through an instruction, which may slow the program down \
+     tenfold; --allow-slow-probes does it all the same"
+)]
+pub(crate) struct SlowProbes(String);
+
+/// Traces a process, and reports.
+pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
+    let signals = signals::requests()?;
+    let process = Process::open(args.pid)?;
+    let place = Place::prepare(args.output.as_deref())?;
+    let target = GoProcess::attach(process)?;
+    let sites = probes::sites(&target.runtime.binary);
+    if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
+        && !args.allow_slow_probes
+    {
+        return Err(SlowProbes(slow.function.clone()).into());
+    }
+    let options = options(args)?;
+    let costs = costs(&options)?;
+    let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options))?;
+    let mut taken = Taken::new(Trace::new(Limits::default()), costs, tracer.start_ns(), args.format, MAX_EVENTS);
+    taken.ended = follow(args, &signals.stop, &target, &mut tracer, &mut taken, costs)?;
+    taken.end_ns = monotonic_ns();
+    tracer.detach();
+    tracer.poll(&mut |event| taken.take(event));
+    taken.counts = tracer.counts()?;
+    taken.goroutines = tracer.goroutines()?;
+    taken.gone = tracer.ended()?;
+    write(args, &place, &target, &taken)
+}
+
+fn options(args: &TraceArgs) -> anyhow::Result<Options> {
+    let filter = pattern::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
+        .context("which requests to trace was not understood")?;
+    let states = args.states == States::On;
+    let threshold = u64::try_from(args.block_threshold.as_nanos()).unwrap_or(u64::MAX);
+    Ok(Options {
+        states,
+        transitions: states && args.format == TraceFormat::Perfetto,
+        block_threshold_ns: states.then_some(threshold),
+        filter,
+        ..Options::default()
+    })
+}
+
+/// Takes events until the time is over, somebody stops it, the target ends, or the probes cost too much.
+fn follow(
+    args: &TraceArgs,
+    stop: &fgspy_sampler::Stop,
+    target: &GoProcess,
+    tracer: &mut Tracer,
+    taken: &mut Taken,
+    costs: Costs,
+) -> anyhow::Result<Ended> {
+    let start = Instant::now();
+    let (mut reckoned, mut hits) = (start, 0);
+    loop {
+        let left = args.duration.map_or(POLL, |duration| duration.saturating_sub(start.elapsed()).min(POLL));
+        let stopped = stop.sleep(left);
+        tracer.poll(&mut |event| taken.take(event));
+        match target.process.still_same() {
+            Fate::Same => {}
+            Fate::Execed => return Ok(Ended::TargetReplaced),
+            Fate::Exited => return Ok(Ended::TargetExited),
+        }
+        if stopped {
+            return Ok(Ended::Stopped);
+        }
+        if args.duration.is_some_and(|duration| start.elapsed() >= duration) {
+            return Ok(Ended::Duration);
+        }
+        if reckoned.elapsed() >= RECKON {
+            let now = tracer.counts()?.all_hits();
+            let share = overhead(now - hits, costs, reckoned.elapsed());
+            (reckoned, hits) = (Instant::now(), now);
+            if share > args.max_overhead {
+                return Ok(Ended::TooDear { share });
+            }
+        }
+    }
+}
+
+/// What so many hits took from the target in so long, in parts of one core.
+fn overhead(hits: u64, costs: Costs, time: Duration) -> f64 {
+    hits as f64 * costs.hit_ns / 1e9 / time.as_secs_f64().max(1e-9)
+}
+
+fn write(args: &TraceArgs, place: &Place, target: &GoProcess, taken: &Taken) -> anyhow::Result<()> {
+    let (profile, places) = waits::profile(target, taken, args.block_threshold);
+    match args.format {
+        TraceFormat::Table => {
+            let (columns, style) = match place.is_stdout() && screen::is_terminal() {
+                true => (screen::size().0.clamp(MIN_COLUMNS, MAX_COLUMNS), Style::of_stdout()),
+                false => (COLUMNS, Style::PLAIN),
+            };
+            let lines = report::lines(args, taken, &profile, &places, columns, style);
+            place.write(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
+            return Ok(());
+        }
+        TraceFormat::Json => place.write(|out| json::write(taken, &profile, &places, out))?,
+        TraceFormat::Perfetto => place.write(|out| perfetto::write(target, taken, out))?,
+        TraceFormat::Pprof => place.write(|out| fgspy_export::write(&profile, Format::Pprof, out))?,
+        TraceFormat::Flamegraph => place.write(|out| fgspy_export::write(&profile, Format::FlameGraph, out))?,
+    }
+    for line in report::closing(taken) {
+        say(line);
+    }
+    Ok(())
+}
