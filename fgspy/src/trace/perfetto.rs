@@ -65,7 +65,7 @@ pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> i
         }
     }
     for (goid, last) in &open {
-        event(slice(target, taken, pid, *goid, last, taken.end_ns))?;
+        event(slice(target, taken, pid, *goid, last, taken.end_ns.max(last.since_ns)))?;
     }
     for one in &taken.requests {
         let name = format!("{} {}", one.method, one.path);

@@ -14,6 +14,8 @@ use crate::requests::style::{Style, clean, cut, left, right, wrap};
 use crate::requests::table::{self, Column, Row};
 use crate::requests::{live, telling};
 
+/// Columns before where a wait was.
+const WAITS_BEFORE: usize = 52;
 /// Places that are listed for a route.
 const PLACES: usize = 3;
 
@@ -121,7 +123,8 @@ fn waits(
     let mut names: Vec<&String> = routes.keys().collect();
     names.sort_by_key(|name| std::cmp::Reverse(routes.get(*name).map_or(0, |route| route.durations.sum())));
     for name in names.into_iter().take(args.limit) {
-        let its = told(profile, places.iter().filter(|(place, _)| place.route.as_ref() == Some(name)));
+        let room = columns.saturating_sub(WAITS_BEFORE);
+        let its = told(profile, room, places.iter().filter(|(place, _)| place.route.as_ref() == Some(name)));
         if its.is_empty() {
             continue;
         }
@@ -157,10 +160,10 @@ struct Told {
 }
 
 /// Places, those put together that a reader cannot tell apart; the longest sums first.
-fn told<'a>(profile: &Profile, places: impl Iterator<Item = &'a (Place, StackId)>) -> Vec<Told> {
+fn told<'a>(profile: &Profile, room: usize, places: impl Iterator<Item = &'a (Place, StackId)>) -> Vec<Told> {
     let mut all: Vec<Told> = Vec::new();
     for (place, stack) in places {
-        let (phase, line) = (Phase::of(class(place.class)), telling::line(profile, *stack));
+        let (phase, line) = (Phase::of(class(place.class)), cut(&telling::line(profile, *stack), room));
         match all.iter_mut().find(|told| told.phase == phase && told.line == line) {
             Some(told) => {
                 told.count += place.count;
@@ -275,17 +278,16 @@ pub(super) fn cost(taken: &Taken) -> String {
 pub(super) fn closing(taken: &Taken) -> Vec<String> {
     let counts = &taken.counts;
     let mut lines = vec![cost(taken)];
-    let changes = taken.gone.iter().map(|gone| gone.transitions).sum::<u64>()
+    let all = taken.gone.iter().map(|gone| gone.transitions).sum::<u64>()
         + taken.goroutines.iter().map(|goroutine| goroutine.transitions).sum::<u64>();
-    if changes > 0 {
-        lines.push(format!(
-            "{} of state of {} that changed theirs at all; {} of events were lost, {} contradicted what was known.",
-            many(changes, "change"),
-            many(taken.gone.iter().map(|gone| gone.count).sum::<u64>() + taken.goroutines.len() as u64, "goroutine"),
-            counts.lost,
-            counts.contradicted
-        ));
-    }
+    // Goroutines that only requests were asked of are forgotten with these.
+    let of_requests: u64 = taken.trace.routes().values().map(|route| route.transitions).sum();
+    lines.push(format!(
+        "{} of state were seen; {} of events were lost, {} contradicted what was known.",
+        many(all.max(of_requests), "change"),
+        counts.lost,
+        counts.contradicted
+    ));
     if counts.lost > 0 {
         lines.push("What was lost is missing from lists; sums of requests that were seen to end are whole.".to_owned());
     }
