@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask COMMAND`.
 
 mod bench;
+mod bpf;
 mod demo;
 mod layouts;
 mod machine;
@@ -34,6 +35,12 @@ enum Command {
     Truth(truth::Options),
     /// Fetch the Go toolchains that the tests use, and list them
     Toolchains,
+    /// Compile the eBPF program of `fgspy trace`
+    Bpf {
+        /// Only compare with what is committed
+        #[arg(long)]
+        check: bool,
+    },
     /// Write gobin/layouts.toml from the sources of Go releases
     Layouts {
         /// Roots of Go toolchains; without any, those found on this machine
@@ -52,6 +59,7 @@ fn main() -> Result<ExitCode> {
         Command::Bench(options) => bench::run(&options)?,
         Command::Truth(options) => truth::run(&options)?,
         Command::Toolchains => list_toolchains()?,
+        Command::Bpf { check } => bpf::run(check)?,
         Command::Layouts { goroots, check } => layouts::run(&goroots, check)?,
     }
     Ok(ExitCode::SUCCESS)

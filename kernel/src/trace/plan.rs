@@ -132,7 +132,7 @@ impl Dfa {
     /// The most cells that a table may have.
     pub const MAX_CELLS: usize = wire::DFA_CELLS;
 
-    /// What the kernel's program makes of a text of at most [`wire::METHOD`] bytes, a space and [`wire::PATH`] bytes.
+    /// What the kernel's program makes of a text of at most 16 bytes, a space and at most 192 bytes.
     pub fn accepts(&self, text: &[u8]) -> bool {
         let cell = |state: u16, class: u16| {
             self.table.get(usize::from(state) * usize::from(self.classes) + usize::from(class)).copied().unwrap_or(0)

@@ -6,18 +6,18 @@ mod names;
 mod report;
 mod runner;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, toolchains};
+use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, skip_to, toolchains};
 
-use crate::{layouts, workspace};
+use crate::{bpf, layouts, workspace};
 use counts::Counts;
 use report::Report;
 
 /// The fixture programs other than the zoo, which is built in every variant.
-const PROGRAMS: [&str; 6] = ["churn", "crasher", "execer", "mix", "service", "shares"];
+const PROGRAMS: [&str; 7] = ["churn", "crasher", "execer", "mix", "service", "shares", "transitions"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let skips = cache::dir()?.join(format!("skips-{}", std::process::id()));
     let mut report = Report::new(skips.clone());
     if options.filter.is_none() {
-        checks(&mut report);
+        checks(&mut report, &skips);
     }
     let binaries = report.stage("toolchains and fixtures", || fixtures(options.quick));
     let fgspy = report.stage("release build", workspace::release_fgspy);
@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 /// What is checked without running anything of fgspy.
-fn checks(report: &mut Report) {
+fn checks(report: &mut Report, skips: &Path) {
     report.stage("format", || workspace::run(workspace::cargo().args(["fmt", "--all", "--check"])));
     report.stage("names", names::check);
     report.stage("licences", licences::check);
@@ -63,6 +63,13 @@ fn checks(report: &mut Report) {
     report.stage("documentation", || {
         let arguments = ["doc", "--locked", "--quiet", "--workspace", "--no-deps"];
         workspace::run(workspace::cargo().args(arguments).env("RUSTDOCFLAGS", "-D warnings"))
+    });
+    report.stage("probe program", || match fgspy_fixtures::clang() {
+        Ok(_) => bpf::run(true),
+        Err(error) => {
+            skip_to(Some(skips), "probe program", &format!("it cannot be compiled here: {error:#}"));
+            Ok(())
+        }
     });
     report.stage("layouts", || {
         let all = toolchains::required()?.into_iter().chain(toolchains::optional().iter().cloned());
