@@ -91,6 +91,8 @@ pub struct Observation<'a> {
     pub labels: Option<&'a Labels>,
     /// The request it serves, if the reader was made by [`Reader::with_requests`].
     pub request: Served<'a>,
+    /// It serves one request in all its life, known or not, as goroutines of HTTP/2 do.
+    pub serves_one: bool,
     /// All g's that the runtime has.
     pub all: &'a AllGs,
 }

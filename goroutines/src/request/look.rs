@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use fgspy_memory::Range;
 
-use super::anchors::{Anchors, Root};
+use super::anchors::{Anchors, Role, Root};
 use super::frames::Frames;
 use super::types::Types;
 use super::{Idle, Mismatch, Protocol, Request, RequestOptions};
@@ -19,6 +19,16 @@ pub(super) enum Start {
     Walked(Slots),
     /// The upper end of the stack, of which only the start function is known.
     Top(Root),
+}
+
+impl Start {
+    /// Whether the goroutine serves one request in its life: all of HTTP/2 and of gRPC do, but for those of a pool.
+    pub(super) fn serves_one(&self) -> bool {
+        match self {
+            Start::Walked(slots) => slots.connection.is_none() && !slots.reused,
+            Start::Top(root) => matches!(root.role, Role::RunHandler | Role::Stream),
+        }
+    }
 }
 
 /// Words of frames that may lead to a request.
@@ -38,6 +48,8 @@ pub(super) struct Slots {
     pub(super) reused: bool,
     /// Whether these are frames of calls that are being made; else they may have returned.
     pub(super) certain: bool,
+    /// Where the lowest of these frames ends, if they are not certain.
+    pub(super) lowest: u64,
 }
 
 /// Why there is no request.
