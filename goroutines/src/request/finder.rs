@@ -110,6 +110,7 @@ pub(crate) struct Finder {
     run_hint: Cell<Option<usize>>,
     stream_places: RefCell<Vec<usize>>,
     types: RefCell<Types>,
+    constants: RefCell<HashMap<(u64, usize), Vec<u8>>>,
     generation: Generation,
     /// The memory's, when the present batch was begun.
     began: Option<u64>,
@@ -132,6 +133,7 @@ impl Finder {
             run_hint: Cell::default(),
             stream_places: RefCell::default(),
             types: RefCell::default(),
+            constants: RefCell::default(),
             generation: Generation::default(),
             began: None,
             before: HashMap::new(),
@@ -234,6 +236,7 @@ impl Finder {
             run_hint: &self.run_hint,
             stream_places: &self.stream_places,
             types: &self.types,
+            constants: &self.constants,
         };
         let tasks = sought.iter_mut().map(|sought| -> Task<'_, Searched> {
             let start = std::mem::take(&mut sought.answer.known);

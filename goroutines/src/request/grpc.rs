@@ -193,7 +193,7 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> R
         request.method = Some("POST".to_owned());
         request.path = Some(text(&stream.name, stream.method.len));
         if let (Some(maps), Some(head)) = (maps, head) {
-            let headers = headers::read(reads, &maps, &head, Protocol::Grpc).await?;
+            let headers = headers::read(look, &maps, &head, Protocol::Grpc).await?;
             (request.trace, request.request_id) = (headers.trace, headers.request_id);
         }
     }

@@ -1,6 +1,7 @@
 //! What a search for one goroutine's request starts from, and how it may end.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use fgspy_memory::Range;
@@ -114,7 +115,14 @@ pub(super) struct Shared<'a> {
     /// Which of the words of [`Slots::stream`] were found to be the stream.
     pub(super) stream_places: &'a RefCell<Vec<usize>>,
     pub(super) types: &'a RefCell<Types>,
+    /// What was read of the program's constants, by address and length.
+    pub(super) constants: &'a RefCell<HashMap<(u64, usize), Vec<u8>>>,
 }
+
+/// Of [`fgspy_gobin::Segment::flags`]: it may be written to.
+const WRITE: u32 = 2;
+/// Constants that are remembered.
+const MAX_CONSTANTS: usize = 4096;
 
 /// A search for the request of one goroutine.
 pub(super) struct Look<'a> {
@@ -177,6 +185,43 @@ impl Look<'_> {
         let runtime = self.shared.runtime;
         let vaddr = address.wrapping_sub(runtime.bias);
         runtime.binary.segments().iter().any(|segment| vaddr.wrapping_sub(segment.vaddr) < segment.mem_size)
+    }
+
+    /// The bytes of a string, which need not be read again where they are the program's own and never change: routes are,
+    /// and the usual names of headers.
+    pub(super) async fn constant(&self, range: Range) -> Option<Vec<u8>> {
+        let [copy] = self.constants([range]).await.try_into().ok()?;
+        copy
+    }
+
+    /// As [`Look::constant`], of many.
+    pub(super) async fn constants(&self, ranges: impl IntoIterator<Item = Range>) -> Vec<Option<Vec<u8>>> {
+        let known = |range: &Range| self.shared.constants.borrow().get(&(range.addr, range.len)).cloned();
+        let mut copies: Vec<(Range, Option<Vec<u8>>)> =
+            ranges.into_iter().map(|range| (range, known(&range))).collect();
+        let missing: Vec<Range> = copies.iter().filter(|(_, copy)| copy.is_none()).map(|(range, _)| *range).collect();
+        let mut read = self.shared.reads.get_all(&missing).await.into_iter();
+        for (range, copy) in copies.iter_mut().filter(|(_, copy)| copy.is_none()) {
+            *copy = read.next().flatten();
+            if let Some(copy) = copy.as_ref().filter(|_| self.is_constant(range.addr)) {
+                let mut constants = self.shared.constants.borrow_mut();
+                if constants.len() >= MAX_CONSTANTS {
+                    constants.clear();
+                }
+                constants.insert((range.addr, range.len), copy.clone());
+            }
+        }
+        copies.into_iter().map(|(_, copy)| copy).collect()
+    }
+
+    /// Whether an address is in a part of the program that nobody writes to.
+    fn is_constant(&self, address: u64) -> bool {
+        let runtime = self.shared.runtime;
+        let vaddr = address.wrapping_sub(runtime.bias);
+        let segments = runtime.binary.segments().iter();
+        segments
+            .filter(|segment| segment.flags & WRITE == 0)
+            .any(|segment| vaddr.wrapping_sub(segment.vaddr) < segment.mem_size)
     }
 
     /// Whether nothing is missing of a request that may be known later.

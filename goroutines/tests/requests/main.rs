@@ -80,8 +80,9 @@ fn reuse(toolchain: &Toolchain, variant: Variant) -> Result<()> {
         let tally: Tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("{mode} {} {}: {} requests, {counts:?}", toolchain.version, variant.word(), sent.len()));
         total += counts.torn;
+        // These do nothing but compute: one whose thread the kernel has taken off its CPU gives no sign of itself.
         if mode == "short" {
-            tally.ensure_found([way], 100, 0.99)?;
+            tally.ensure_found([way], 100, 0.75)?;
         }
     }
     ensure!(total > 0, "no request changed while it was read: this proves nothing");
