@@ -80,6 +80,7 @@ fn shop() -> Profile {
         rate_hz: 99.0,
         ticks: 989,
         late_ticks: 1,
+        squared_intervals_us2: 9_000_000_000,
         accepted: 71_032,
         goroutine_ticks: 71_044,
         changed: 12,

@@ -37,7 +37,7 @@ pub use config::{Config, Coverage, Mode};
 pub use error::{Errno, OpenError};
 pub use oncpu::OnCpu;
 pub use presence::{Presence, State, Times};
-pub use promptness::be_prompt;
+pub use promptness::Prompt;
 pub use record::{Counts, Lost, Record};
 pub use sample::{CpuSample, Registers, Switch};
 pub use support::{PerfSupport, diagnose};

@@ -84,21 +84,22 @@ pub(crate) fn enable_with_period(event: BorrowedFd<'_>, period_ns: u64) -> io::R
     if set == 0 && unsafe { ioctls::ENABLE(fd, 0) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Sets how long the calling thread may run at once, in nanoseconds, if it is scheduled like most (`SCHED_OTHER`).
-pub(crate) fn set_slice(ns: u64) -> io::Result<()> {
+/// How the calling thread is scheduled.
+pub(crate) fn scheduling() -> io::Result<libc::sched_attr> {
     let size = size_of::<libc::sched_attr>() as u32;
     // SAFETY: all fields are numbers, for which 0 is valid.
     let mut attr: libc::sched_attr = unsafe { std::mem::zeroed() };
     // SAFETY: `attr` is a valid sched_attr of `size` bytes to write to; 0 is the calling thread.
-    if unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) } != 0 {
-        return Err(io::Error::last_os_error());
+    match unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attr, size, 0) } {
+        0 => Ok(attr),
+        _ => Err(io::Error::last_os_error()),
     }
-    if i32::try_from(attr.sched_policy) != Ok(libc::SCHED_OTHER) {
-        return Ok(()); // somebody has chosen another one
-    }
-    attr.sched_runtime = ns;
-    // SAFETY: `attr` is what the kernel gave, with one number changed; 0 is the calling thread.
-    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attr, 0) } {
+}
+
+/// Changes how the calling thread is scheduled.
+pub(crate) fn set_scheduling(attr: &libc::sched_attr) -> io::Result<()> {
+    // SAFETY: `attr` is a valid sched_attr whose first field is its size; 0 is the calling thread.
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, std::ptr::from_ref(attr), 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -1,6 +1,6 @@
 //! How sure a profile is of its shares.
 
-use crate::{Class, Profile, Sample};
+use crate::{Accounting, Class, Profile, Sample};
 
 /// The two-sided 95 % quantile of the normal distribution.
 const Z_95: f64 = 1.96;
@@ -14,6 +14,9 @@ impl Profile {
     /// state for longer than a tick as often as not, both of which make the estimate better than that; a goroutine that
     /// was always seen doing the same adds nothing. Goroutines are taken for independent of each other, so that many of
     /// them doing the same at the same moment (waiting for one lock) may make it worse.
+    ///
+    /// n counts for less where ticks came late: if their intervals are I, it is n (ΣI)²/(ticks ΣI²), as one that stands for
+    /// ten times as much is no surer than another (Kish's effective sample size).
     ///
     /// A goroutine that was born or died meanwhile was there for some part of a tick more or less than it was seen: that
     /// adds a sixth of a squared tick (the variance of the number of ticks that fall into a given time), and a whole one for
@@ -78,7 +81,17 @@ impl Profile {
         };
         let was_there_throughout = observations + 1.0 >= self.accounting.ticks as f64;
         let of_ends = if was_there_throughout { 0.0 } else { tick * tick * share * ends };
-        total * total * share * (1.0 - share) / observations + of_ends
+        total * total * share * (1.0 - share) * self.unevenness() / observations + of_ends
+    }
+
+    /// How many times as many ticks it takes to be as sure as with ticks that are evenly spaced.
+    fn unevenness(&self) -> f64 {
+        let Accounting { ticks, squared_intervals_us2, .. } = self.accounting;
+        let duration_us = self.duration_ns as f64 / 1e3;
+        if duration_us == 0.0 {
+            return 1.0;
+        }
+        (ticks as f64 * squared_intervals_us2 as f64 / (duration_us * duration_us)).max(1.0)
     }
 }
 
@@ -134,6 +147,19 @@ mod tests {
         assert!((error(&profile, Class::Runnable) - 1.96 * 3000.0).abs() < 1e-9);
         assert_eq!(error(&profile, Class::Syscall), 0.0);
         assert_eq!(profile.standard_error_ns(&|sample| sample.state == State::Runnable), 3000.0);
+    }
+
+    #[test]
+    fn late_ticks_make_it_less_sure() {
+        let mut profile = profile(&[(1, State::Running, 5, 50_000), (1, State::Runnable, 5, 50_000)]);
+        (profile.duration_ns, profile.accounting.ticks) = (100_000, 10);
+        let even = error(&profile, Class::Running);
+        // Ten ticks of 10 µs.
+        profile.accounting.squared_intervals_us2 = 10 * 100;
+        assert_eq!(error(&profile, Class::Running), even);
+        // Nine of 1 µs and one of 91 µs.
+        profile.accounting.squared_intervals_us2 = 9 + 91 * 91;
+        assert!((error(&profile, Class::Running) / even - (10.0 * 8290.0f64 / 10_000.0).sqrt()).abs() < 1e-9);
     }
 
     #[test]

@@ -32,6 +32,7 @@ fn merge_accounting(a: &Profile, b: &Profile) -> Accounting {
         rate_hz: mean_rate(a, b),
         ticks: x.ticks.saturating_add(y.ticks),
         late_ticks: x.late_ticks.saturating_add(y.late_ticks),
+        squared_intervals_us2: x.squared_intervals_us2.saturating_add(y.squared_intervals_us2),
         accepted: x.accepted.saturating_add(y.accepted),
         proven: x.proven.saturating_add(y.proven),
         changed: x.changed.saturating_add(y.changed),

@@ -161,6 +161,9 @@ pub struct Accounting {
     pub ticks: u64,
     /// Ticks that came more than half an interval late.
     pub late_ticks: u64,
+    /// Sum of the squared intervals that ticks stood for, in square microseconds: an observation at a tick that came late
+    /// stands for much, and is no surer than another. 0 where it is not known.
+    pub squared_intervals_us2: u64,
     /// Observations accepted: goroutines read whose stack is known.
     pub accepted: u64,
     /// Of those, goroutines proven not to have run since they were last read, so that their stack was not read again.

@@ -70,6 +70,7 @@ fn profile() -> Profile {
         rate_hz: 99.0,
         ticks: 990,
         late_ticks: 1,
+        squared_intervals_us2: 9_000_000_000,
         accepted: 39_000,
         proven: 30_000,
         changed: 2,

@@ -96,6 +96,9 @@ impl Round {
         }
         self.commit(now);
         self.watch.accounting.late_ticks += u64::from(tick.late);
+        let interval_us = tick.interval_ns / 1000;
+        let squared = &mut self.watch.accounting.squared_intervals_us2;
+        *squared = squared.saturating_add(interval_us.saturating_mul(interval_us));
         self.interval.forget_before(tick.due_ns);
         self.keep_within_memory();
         self.account(tick, reading);

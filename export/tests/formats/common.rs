@@ -77,6 +77,7 @@ pub(crate) fn shop() -> Profile {
         rate_hz: 100.0,
         ticks: 50,
         late_ticks: 1,
+        squared_intervals_us2: 5_000_000_000,
         accepted: 100,
         proven: 60,
         changed: 2,

@@ -88,7 +88,11 @@ impl Tally {
     fn add(&mut self, seen: &Seen, verdict: &Verdict<'_>) {
         self.right += u64::from(seen.request.is_some());
         self.forgetting += u64::from(matches!(verdict, Verdict::Forgetting(_)));
-        let (Verdict::Right(logged) | Verdict::Forgetting(logged) | Verdict::Missed(logged)) = verdict else { return };
+        let logged = match verdict {
+            Verdict::Right(logged) | Verdict::Forgetting(logged) | Verdict::Either(logged) => logged,
+            Verdict::Missed(logged) => logged,
+            Verdict::Nothing => return,
+        };
         let share = self.shares.entry(logged.listener.clone()).or_default();
         if let Some(request) = &seen.request {
             share.routes += u64::from(request.route.is_some());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use fgspy_kernel::{Config, OnCpu, Presence, Record};
+use fgspy_kernel::{Config, OnCpu, Presence, Prompt, Record};
 
 /// Longest wait for anything; a test that waits so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -13,16 +13,18 @@ pub(crate) struct Watch {
     pub(crate) sampler: OnCpu,
     pub(crate) records: Vec<Record>,
     pub(crate) presence: Presence,
+    /// Nothing is lost because others keep the CPUs busy.
+    _prompt: Prompt,
 }
 
 impl Watch {
     pub(crate) fn open(config: Config) -> Watch {
         let sampler = OnCpu::open(config).expect("perf_event_open works, or this test would have been skipped");
-        Watch { sampler, records: Vec::new(), presence: Presence::new() }
+        Watch { sampler, records: Vec::new(), presence: Presence::new(), _prompt: Prompt::ask(true) }
     }
 
     pub(crate) fn drain(&mut self) {
-        let Watch { sampler, records, presence } = self;
+        let Watch { sampler, records, presence, .. } = self;
         sampler.drain(&mut |record| {
             presence.observe(&record);
             records.push(record);

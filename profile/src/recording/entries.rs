@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LabelSetId, LocationId, Protocol, Request, Sample, Serving, Span, StackId, State, StringId};
+use crate::{Accounting, LabelSetId, LocationId, Protocol, Request, Sample, Serving, Span, StackId, State, StringId};
 
 /// A sample of format version 1, which knows nothing of requests.
 #[derive(Deserialize)]
@@ -23,6 +23,55 @@ impl From<SampleV1> for Sample {
         let SampleV1 { stack, goid, state, wait_reason, labels, creator, count, time_ns, variance_us2 } = old;
         let serving = Serving::Unknown;
         Sample { stack, goid, state, wait_reason, labels, creator, serving, count, time_ns, variance_us2 }
+    }
+}
+
+/// The accounting of format version 1, which knows nothing of how uneven the ticks came.
+#[derive(Deserialize)]
+pub(super) struct AccountingV1 {
+    rate_hz: f64,
+    ticks: u64,
+    late_ticks: u64,
+    accepted: u64,
+    proven: u64,
+    changed: u64,
+    broken: u64,
+    unmapped: u64,
+    spread_ns: u64,
+    unplaced_ns: u64,
+    cpu_samples: u64,
+    cpu_samples_lost: u64,
+    expected_ns: u64,
+    goroutine_ticks: u64,
+    own_cpu_ns: u64,
+    first_look_ns: u64,
+    max_cpu: Option<f64>,
+    remarks: Vec<String>,
+}
+
+impl From<AccountingV1> for Accounting {
+    fn from(old: AccountingV1) -> Accounting {
+        Accounting {
+            squared_intervals_us2: 0,
+            rate_hz: old.rate_hz,
+            ticks: old.ticks,
+            late_ticks: old.late_ticks,
+            accepted: old.accepted,
+            proven: old.proven,
+            changed: old.changed,
+            broken: old.broken,
+            unmapped: old.unmapped,
+            spread_ns: old.spread_ns,
+            unplaced_ns: old.unplaced_ns,
+            cpu_samples: old.cpu_samples,
+            cpu_samples_lost: old.cpu_samples_lost,
+            expected_ns: old.expected_ns,
+            goroutine_ticks: old.goroutine_ticks,
+            own_cpu_ns: old.own_cpu_ns,
+            first_look_ns: old.first_look_ns,
+            max_cpu: old.max_cpu,
+            remarks: old.remarks,
+        }
     }
 }
 

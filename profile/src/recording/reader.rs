@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use flate2::read::GzDecoder;
 use serde::de::DeserializeOwned;
 
-use super::entries::{RequestEntry, SampleV1, SpanEntry};
+use super::entries::{AccountingV1, RequestEntry, SampleV1, SpanEntry};
 use super::{Error, MAGIC, VERSION, check};
 use crate::{Profile, Request, Sample};
 
@@ -55,7 +55,11 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
     }
     let body = unpack(input, limits.bytes)?;
     let mut body = Body { rest: &body, entries_left: limits.entries, limit: limits.entries };
-    let (target, start_unix_ns, duration_ns, accounting) = body.take("head")?;
+    let (target, start_unix_ns, duration_ns) = body.take("head")?;
+    let accounting = match found {
+        1 => body.take::<AccountingV1>("head")?.into(),
+        _ => body.take("head")?,
+    };
     let mut profile = Profile {
         target,
         start_unix_ns,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
-use fgspy_profile::{Class, Filter, Profile, State, apply};
+use fgspy_profile::{Class, Filter, Profile, Sample, State, apply};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
@@ -79,21 +79,12 @@ fn fgprofs_example(toolchain: &Toolchain) -> Result<()> {
         let (time, total) = (time_in(&of_loop, function), of_loop.total_time());
         let (share, true_share) = (time as f64 / total as f64, (to - from) as f64 / whole);
         // Twice the printed half-width: 95 % intervals miss one time in twenty, and this must not.
-        let error = 2.0 * 1.96 * (true_share * (1.0 - true_share) * of_loop.samples_seen().recip()).sqrt();
+        let in_function = |sample: &Sample| of_loop.frames(sample.stack).any(|frame| frame.name == function);
+        let error = 2.0 * 1.96 * of_loop.standard_error_ns(&in_function) / total as f64;
         eprintln!("{} {function}: {share:.4}, in truth {true_share:.4} ±{error:.4}", toolchain.version);
         ensure!((share - true_share).abs() <= error, "{function}: {share:.4}, in truth {true_share:.4} ±{error:.4}");
     }
     Ok(())
-}
-
-trait Seen {
-    fn samples_seen(&self) -> f64;
-}
-
-impl Seen for Profile {
-    fn samples_seen(&self) -> f64 {
-        self.samples.iter().map(|sample| sample.count as f64).sum()
-    }
 }
 
 /// Nanoseconds of all stacks with a function.
