@@ -20,13 +20,16 @@ const LENGTH: Duration = Duration::from_secs(4);
 /// A moment is known to about two ticks.
 const TWO_TICKS: i64 = 2 * 10_101_011;
 
+/// What is to be shown with one version of Go.
+type Test = Box<dyn FnOnce(&Toolchain) -> Result<()> + Send>;
+
 fn main() {
     let arguments = Arguments::from_args();
     let toolchains = toolchains::required().expect("the required toolchains can be had");
     let ends = [toolchains.first().cloned(), toolchains.last().cloned()];
     let readings = [("everything", Reading::Everything), ("budget", Reading::Budget { max_cpu: 0.02 })];
     let trials = ends.into_iter().flatten().flat_map(|toolchain| {
-        let trial = |name: &str, test: Box<dyn FnOnce(&Toolchain) -> Result<()> + Send>| {
+        let trial = |name: &str, test: Test| {
             let toolchain = toolchain.clone();
             let name = format!("{name}::{}", toolchain.version);
             Trial::test(name, move || test(&toolchain).map_err(|error| Failed::from(format!("{error:#}"))))
