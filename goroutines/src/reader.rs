@@ -17,6 +17,8 @@ use crate::{G, Runtime, Status, bytes};
 /// Goroutines read together. A longer batch costs fewer system calls, but leaves more time between the two reads of a g
 /// in which it may run; most of the saving is had at this size.
 const BATCH: usize = 256;
+/// The same where requests are looked for: that takes more reads, and who has gone on meanwhile may serve another request.
+const BATCH_WITH_REQUESTS: usize = 64;
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
 
@@ -91,6 +93,8 @@ pub struct Observation<'a> {
     pub labels: Option<&'a Labels>,
     /// The request it serves, if the reader was made by [`Reader::with_requests`].
     pub request: Served<'a>,
+    /// It serves one request in all its life, known or not, as goroutines of HTTP/2 do.
+    pub serves_one: bool,
     /// All g's that the runtime has.
     pub all: &'a AllGs,
 }
@@ -189,21 +193,21 @@ impl Reader {
         wanted: &[Wanted],
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
-        for (number, batch) in wanted.chunks(BATCH).enumerate() {
+        let len = if self.finds_requests() { BATCH_WITH_REQUESTS } else { BATCH };
+        for (number, batch) in wanted.chunks(len).enumerate() {
             if let Some(finder) = &mut self.requests {
                 finder.begin(runtime, memory, batch.iter().map(|wanted| wanted.index))?;
             }
-            let mut jobs = self.read_batch(runtime, memory, batch, number * BATCH, sink)?;
+            let mut jobs = self.read_batch(runtime, memory, batch, number * len, sink)?;
             if jobs.is_empty() {
                 continue;
             }
-            // What runs moves on soon.
-            self.find_requests(runtime, memory, &mut jobs, |job| matches!(job.outcome, Outcome::OnThread))?;
             self.read_threads(runtime, memory, &mut jobs)?;
             read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
             self.confirm(runtime, memory, &mut jobs)?;
-            self.find_requests(runtime, memory, &mut jobs, |_| true)?;
+            // All of them together: each step on the way to a request takes one read for all.
+            self.find_requests(runtime, memory, &mut jobs)?;
             if let Some(finder) = &mut self.requests {
                 finder.end(runtime, memory, &mut jobs.iter_mut().map(Job::sought).collect::<Vec<_>>())?;
                 jobs.iter().for_each(|job| finder.count(&job.request));
@@ -276,19 +280,13 @@ impl Reader {
         Ok(())
     }
 
-    /// Finds the requests of the goroutines that `now` chooses and that were not looked for yet.
-    fn find_requests(
-        &mut self,
-        runtime: &Runtime,
-        memory: &dyn Memory,
-        jobs: &mut [Job],
-        now: impl Fn(&Job) -> bool,
-    ) -> Result<(), ReadError> {
+    /// Finds the requests of goroutines.
+    fn find_requests(&mut self, runtime: &Runtime, memory: &dyn Memory, jobs: &mut [Job]) -> Result<(), ReadError> {
         let Some(finder) = &mut self.requests else { return Ok(()) };
-        for job in jobs.iter_mut().filter(|job| job.request.is_new() && now(job)) {
+        for job in jobs.iter_mut().filter(|job| job.request.is_new()) {
             job.request = finder.unwalked(runtime, &job.g);
         }
-        let open = jobs.iter_mut().filter(|job| job.request.is_open() && now(job));
+        let open = jobs.iter_mut().filter(|job| job.request.is_open());
         let mut sought: Vec<Sought<'_>> = open.map(Job::sought).collect();
         if sought.is_empty() { Ok(()) } else { finder.look(runtime, memory, &mut sought) }
     }

@@ -6,6 +6,7 @@ use fgspy_profile::{Serving, State, Weight};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxHasher;
 
+use crate::balance::RouteId;
 use crate::samples::{Samples, correct};
 
 pub(crate) type Hasher = BuildHasherDefault<FxHasher>;
@@ -165,10 +166,16 @@ impl Aggregate {
         *self.on_cpu.entry(OnCpuPlace { goid, start_pc, stack }).or_default() += 1;
     }
 
-    /// Changes a cell's time by an estimate, whose variance is `variance` square nanoseconds.
-    pub(crate) fn correct(&mut self, cell: CellId, ns: f64, variance: f64) {
-        if let Some((_, estimate)) = self.cells.get_index_mut(cell.0 as usize) {
+    /// Changes a cell's time by an estimate.
+    pub(crate) fn correct(&mut self, cell: CellId, ns: f64) {
+        if let Some((_, estimate)) = self.cells.get_index_mut(cell.index()) {
             estimate.correction_ns += ns;
+        }
+    }
+
+    /// Makes a cell's time less sure, by `variance` square nanoseconds.
+    pub(crate) fn doubt(&mut self, cell: CellId, variance: f64) {
+        if let Some((_, estimate)) = self.cells.get_index_mut(cell.index()) {
             estimate.variance += variance;
         }
     }
@@ -221,13 +228,17 @@ impl Aggregate {
     }
 
     /// Everything that was observed, with what the goroutines that stood still at the end have yet to be credited. The
-    /// second is by how many nanoseconds the corrections change the total.
-    pub(crate) fn finish(self, standing: impl Iterator<Item = (u64, CellId, Weight)>) -> (Samples, i64) {
+    /// second is by how many nanoseconds the corrections change the total. `route` says which route a cell's request is of.
+    pub(crate) fn finish(
+        self,
+        standing: impl Iterator<Item = (u64, CellId, Weight)>,
+        route: impl Fn(&Cell) -> Option<RouteId>,
+    ) -> (Samples, i64) {
         let Aggregate { stacks, labels, cells, times, on_cpu, .. } = self;
         let mut samples: Vec<_> = times.into_iter().map(|((goid, cell), weight)| (goid, cell, weight)).collect();
         samples.extend(standing);
         let (cells, estimates): (Vec<Cell>, Vec<Estimate>) = cells.into_iter().unzip();
-        let added = correct(&mut samples, &estimates);
+        let added = correct(&mut samples, &cells, &estimates, route);
         (
             Samples {
                 stacks,

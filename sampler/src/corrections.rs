@@ -1,7 +1,12 @@
 //! What one tick's lots say about the goroutines that were not drawn.
 
-use crate::aggregate::{Aggregate, CellId};
+use fgspy_profile::Serving;
+use indexmap::IndexMap;
+
+use crate::aggregate::{Aggregate, Cell, CellId, Hasher, RawLabelsId};
+use crate::balance::RouteId;
 use crate::choose::Odds;
+use crate::requests::Requests;
 
 /// Collects what drawn goroutines were found to do other than was known of them, until the tick is over.
 ///
@@ -27,14 +32,41 @@ impl Corrections {
     }
 
     /// Adds the tick to what was observed.
-    pub(crate) fn apply(&mut self, aggregate: &mut Aggregate) {
-        self.found.sort_unstable_by_key(|&(lot, cell, ..)| (lot, cell));
-        for same in self.found.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-            let Some(&(_, cell, _, odds)) = same.first() else { continue };
+    ///
+    /// How sure a time is, is known of what profiles add up: all requests of a route that do the same are one in this, so
+    /// that who goes from one to the next has changed nothing.
+    pub(crate) fn apply(&mut self, aggregate: &mut Aggregate, requests: &mut Requests) {
+        let mut kinds: IndexMap<Kind, CellId, Hasher> = IndexMap::default();
+        let mut found: Vec<(u32, usize, f64, f64)> = Vec::with_capacity(self.found.len());
+        for (lot, cell, ns, odds) in self.found.drain(..) {
+            aggregate.correct(cell, ns * (1.0 / odds - 1.0));
+            let kind = kind(aggregate, requests, cell);
+            found.push((lot, kinds.insert_full(kind, cell).0, ns, odds));
+        }
+        found.sort_unstable_by_key(|&(lot, kind, ..)| (lot, kind));
+        for same in found.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let Some(&(_, kind, _, odds)) = same.first() else { continue };
             // Members of a lot stand or fall together, so they are one observation.
             let sum: f64 = same.iter().map(|&(_, _, ns, _)| ns).sum();
-            aggregate.correct(cell, sum * (1.0 / odds - 1.0), sum * sum * (1.0 - odds) / (odds * odds));
+            if let Some((_, &cell)) = kinds.get_index(kind) {
+                aggregate.doubt(cell, sum * sum * (1.0 - odds) / (odds * odds));
+            }
         }
-        self.found.clear();
+    }
+}
+
+/// What is one in how sure its time is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Cell(CellId),
+    OfRoute(RouteId, Cell),
+}
+
+fn kind(aggregate: &Aggregate, requests: &mut Requests, id: CellId) -> Kind {
+    let Some(cell) = aggregate.at(id) else { return Kind::Cell(id) };
+    let route = cell.serving.request().and_then(|request| requests.route(request));
+    match route {
+        Some(route) => Kind::OfRoute(route, Cell { serving: Serving::Unknown, labels: RawLabelsId::default(), ..cell }),
+        None => Kind::Cell(id),
     }
 }

@@ -6,6 +6,7 @@
 //! program counters up and makes a [`fgspy_profile::Profile`].
 
 mod aggregate;
+mod balance;
 mod budget;
 mod choose;
 mod corrections;

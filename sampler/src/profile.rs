@@ -94,7 +94,7 @@ impl Lookup<'_> {
             return Serving::Request(known);
         }
         let Some(seen) = self.samples.requests.get(id.index()) else { return Serving::Unknown };
-        let Seen { request, goid, first_ns, last_ns, spans } = seen;
+        let Seen { request, goid, first_ns, last_ns, spans, .. } = seen;
         let trace = request.trace.map_or((String::new(), String::new()), |trace| {
             (trace.trace_id.to_string(), trace.span_id.map_or(String::new(), |id| id.to_string()))
         });
@@ -216,7 +216,8 @@ impl Lookup<'_> {
     }
 }
 
-fn protocol_of(protocol: fgspy_goroutines::request::Protocol) -> Protocol {
+/// The protocol, in the profile's words.
+pub(crate) fn protocol_of(protocol: fgspy_goroutines::request::Protocol) -> Protocol {
     use fgspy_goroutines::request::Protocol as Read;
     match protocol {
         Read::Http1 => Protocol::Http1,

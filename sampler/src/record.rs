@@ -145,8 +145,10 @@ pub fn record(
     let cpu_samples = round.interval.sample_count;
     // What follows is no cost of watching.
     let own_cpu = own_cpu_time().saturating_sub(own_cpu_before);
+    let missed = round.missed_requests();
     let (samples, mut accounting) = round.watch.finish(round.now_ns, round.ticks);
     accounting.own_cpu_ns = own_cpu.as_nanos() as u64;
+    accounting.remarks.extend(missed);
     accounting.cpu_samples = cpu_samples;
     accounting.cpu_samples_lost = session.on_cpu.as_ref().map_or(0, |on_cpu| on_cpu.counts().lost);
     Recording { samples, accounting, start_unix_ns, duration: Duration::from_nanos(covered_ns), ended }

@@ -7,11 +7,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use fgspy_goroutines::request::{Identity, Protocol, Request};
-use fgspy_profile::{RequestId, State};
-use indexmap::IndexMap;
+use fgspy_goroutines::request::{Identity, Request};
+use fgspy_profile::{NewRequest, RequestId, State};
+use indexmap::{IndexMap, IndexSet};
 
 use crate::aggregate::Hasher;
+use crate::balance::RouteId;
+use crate::profile::protocol_of;
 
 /// Requests that are told apart; of more, it is only known that there were more.
 const MAX_REQUESTS: usize = 1 << 20;
@@ -35,6 +37,32 @@ pub struct Seen {
     pub last_ns: u64,
     /// What its goroutines did.
     pub spans: Vec<RawSpan>,
+    /// That goroutine serves nothing else in all its life.
+    pub serves_one: bool,
+    /// Its route, if somebody asked for it since it changed.
+    pub(crate) route: Option<RouteId>,
+}
+
+impl Seen {
+    /// What a profile will call its route.
+    fn route(&self) -> String {
+        let Request { method, path, route, .. } = &self.request;
+        let text = |text: &Option<String>| text.as_deref().unwrap_or("").to_owned();
+        let new = NewRequest {
+            protocol: protocol_of(self.request.protocol),
+            method: &text(method),
+            path: &text(path),
+            pattern: &text(route),
+            trace_id: "",
+            span_id: "",
+            request_id: "",
+            goid: self.goid,
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
+            spans: Vec::new(),
+        };
+        new.route()
+    }
 }
 
 /// A piece of a time line.
@@ -60,6 +88,17 @@ struct Server {
     request: RequestId,
     /// When it was first seen to serve this one.
     since_ns: u64,
+    /// It serves nothing else in all its life.
+    serves_one: bool,
+}
+
+/// A goroutine that serves one request in its life, and it is not known yet which.
+#[derive(Debug, Default)]
+struct Open {
+    /// What it and those it started did so far.
+    spans: Vec<RawSpan>,
+    /// Whom it started, and these.
+    heirs: Vec<u64>,
 }
 
 /// A goroutine that serves nothing itself and was not there before.
@@ -78,6 +117,12 @@ pub(crate) struct Requests {
     seen: IndexMap<Identity, Seen, Hasher>,
     servers: HashMap<u64, Server>,
     heirs: HashMap<u64, RequestId>,
+    open: HashMap<u64, Open>,
+    /// By whom those were started, directly or not, who wait for it to be known what that one serves.
+    waiting: HashMap<u64, u64>,
+    /// Those who have waited.
+    late: HashMap<u64, RequestId>,
+    routes: IndexSet<String, Hasher>,
     spans: usize,
     bytes: usize,
 }
@@ -89,6 +134,7 @@ impl Requests {
         &mut self,
         (goid, index): (u64, u32),
         request: &Request,
+        serves_one: bool,
         tick: Range<u64>,
     ) -> Option<RequestId> {
         let number = match self.seen.get_index_of(&request.identity) {
@@ -97,32 +143,72 @@ impl Requests {
             None => {
                 self.bytes += 2 * size_of::<Seen>() + text_bytes(request);
                 let (first_ns, last_ns) = (tick.start, tick.start);
-                let seen = Seen { request: request.clone(), goid, first_ns, last_ns, spans: Vec::new() };
+                let spans = Vec::new();
+                let seen = Seen { request: request.clone(), goid, first_ns, last_ns, spans, serves_one, route: None };
                 self.seen.insert_full(request.identity, seen).0
             }
         };
         // The route is known once the multiplexer has found it: then it counts for all of the request.
         if let Some((_, seen)) = self.seen.get_index_mut(number)
             && seen.request.route.is_none()
+            && request.route.is_some()
         {
             seen.request.route.clone_from(&request.route);
+            seen.route = None;
         }
         let request = RequestId(number as u32);
-        let server = self.servers.entry(goid).or_insert(Server { index, request, since_ns: tick.end });
+        let new = Server { index, request, since_ns: tick.end, serves_one };
+        let server = self.servers.entry(goid).or_insert(new);
         if server.request != request {
-            *server = Server { index, request, since_ns: tick.end };
+            *server = new;
+        }
+        if let Some(open) = self.open.remove(&goid) {
+            self.close(open, request);
         }
         Some(request)
     }
 
     /// Takes note that goroutine `goid` serves nothing, or that it could not be told what.
     pub(crate) fn rests(&mut self, goid: u64) {
-        self.servers.remove(&goid);
+        if self.of_life(goid).is_none() {
+            self.servers.remove(&goid);
+        }
+    }
+
+    /// Takes note that goroutine `goid` serves one request in its life, and that it could not be told which.
+    pub(crate) fn is_open(&mut self, goid: u64) {
+        if self.open.len() < MAX_HEIRS && self.of_life(goid).is_none() {
+            self.open.entry(goid).or_default();
+        }
+    }
+
+    /// The one request that goroutine `goid` serves in its life, if that is known.
+    pub(crate) fn of_life(&self, goid: u64) -> Option<RequestId> {
+        self.servers.get(&goid).filter(|server| server.serves_one).map(|server| server.request)
+    }
+
+    /// It is known now which request it is.
+    fn close(&mut self, open: Open, request: RequestId) {
+        self.spans -= open.spans.len();
+        open.spans.into_iter().for_each(|span| self.span(request, span));
+        for heir in open.heirs {
+            self.waiting.remove(&heir);
+            self.heirs.insert(heir, request);
+            if self.late.len() < MAX_HEIRS {
+                self.late.insert(heir, request);
+            }
+        }
     }
 
     /// Takes note that a goroutine has ended. What it started goes on, and may start more.
     pub(crate) fn ended(&mut self, goid: u64) {
         self.servers.remove(&goid);
+        if let Some(open) = self.open.remove(&goid) {
+            self.spans -= open.spans.len();
+            for heir in open.heirs {
+                self.waiting.remove(&heir);
+            }
+        }
         if self.heirs.len() > MAX_HEIRS {
             // Those who are there still are found again by who started them, if that one serves still.
             self.heirs.clear();
@@ -139,7 +225,8 @@ impl Requests {
     ///
     /// One that was started by somebody who works for a request works for that too. Who takes requests himself may have
     /// started it for an earlier one, even for one that came and went between two ticks. So it is only said where he served
-    /// this one already when it was not there yet. A goroutine of HTTP/2 serves only one request in all its life.
+    /// this one already when it was not there yet. A goroutine of HTTP/2 serves only one request in all its life; while it is
+    /// not known which, those that it starts wait.
     pub(crate) fn adopt(
         &mut self,
         newcomer: Newcomer,
@@ -148,14 +235,28 @@ impl Requests {
     ) -> Option<RequestId> {
         let Newcomer { goid, parent, absent_ns } = newcomer;
         let of_server = || {
-            let Server { index, request, since_ns } = *self.servers.get(&parent)?;
-            let serves_one_only = self.get(request)?.request.protocol == Protocol::Http2;
+            let Server { index, request, since_ns, serves_one } = *self.servers.get(&parent)?;
             let served_this = absent_ns.is_some_and(|absent_ns| absent_ns >= since_ns);
-            Some(request).filter(|_| looked_ns(index) == now_ns && (serves_one_only || served_this))
+            Some(request).filter(|_| serves_one || (looked_ns(index) == now_ns && served_this))
         };
+        let root = self.waiting.get(&parent).copied().unwrap_or(parent);
+        if let Some(open) = self.open.get_mut(&root) {
+            open.heirs.push(goid);
+            self.waiting.insert(goid, root);
+            return None;
+        }
         let request = self.of_heir(parent).or_else(of_server)?;
         self.heirs.insert(goid, request);
         Some(request)
+    }
+
+    /// Keeps a piece of the time line of a goroutine whose request may be known later.
+    pub(crate) fn open_span(&mut self, span: RawSpan) {
+        let root = self.waiting.get(&span.goid).copied().unwrap_or(span.goid);
+        if let Some(open) = self.open.get_mut(&root).filter(|open| open.spans.len() < MAX_SPANS) {
+            open.spans.push(span);
+            self.spans += 1;
+        }
     }
 
     /// Adds a piece to the time line of a request.
@@ -181,7 +282,26 @@ impl Requests {
         for seen in self.seen.values_mut().filter(|seen| length(seen) <= median) {
             seen.spans = Vec::new();
         }
+        self.open.values_mut().for_each(|open| open.spans = Vec::new());
         self.spans = self.seen.values().map(|seen| seen.spans.len()).sum();
+    }
+
+    /// The route of a request. Looks it up, if it is not known.
+    pub(crate) fn route(&mut self, id: RequestId) -> Option<RouteId> {
+        let (_, seen) = self.seen.get_index_mut(id.index())?;
+        if seen.route.is_none() {
+            let (number, is_new) = self.routes.insert_full(seen.route());
+            self.bytes += if is_new { self.routes.get_index(number).map_or(0, |route| 64 + route.len()) } else { 0 };
+            seen.route = Some(RouteId(number as u32));
+        }
+        seen.route
+    }
+
+    /// Looks up the routes of all requests.
+    pub(crate) fn find_routes(&mut self) {
+        for number in 0..self.seen.len() {
+            self.route(RequestId(number as u32));
+        }
     }
 
     /// How many there are.
@@ -196,12 +316,24 @@ impl Requests {
 
     /// About how many bytes of memory this takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.spans * size_of::<RawSpan>() + (self.servers.capacity() + self.heirs.capacity()) * 32
+        self.bytes
+            + self.spans * size_of::<RawSpan>()
+            + (self.servers.capacity() + self.heirs.capacity()) * 40
+            + self.open.capacity() * 64
+            + (self.waiting.capacity() + self.late.capacity()) * 32
     }
 
     /// All requests, by their [`RequestId`].
     pub(crate) fn into_seen(self) -> Vec<Seen> {
         self.seen.into_values().collect()
+    }
+
+    /// For which request goroutines worked from their beginning, also while that was not known: those that serve one
+    /// request in their lives, and whom these started.
+    pub(crate) fn of_lives(&self) -> HashMap<u64, RequestId> {
+        let sole = self.seen.values().enumerate().filter(|(_, seen)| seen.serves_one);
+        let sole = sole.map(|(number, seen)| (seen.goid, RequestId(number as u32)));
+        sole.chain(self.late.iter().map(|(goid, request)| (*goid, *request))).collect()
     }
 }
 
@@ -212,6 +344,8 @@ fn text_bytes(request: &Request) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use fgspy_goroutines::request::Protocol;
+
     use super::*;
 
     fn request(identity: u64) -> Request {
@@ -235,12 +369,12 @@ mod tests {
     #[test]
     fn what_a_request_starts_works_for_it_and_so_do_those_it_starts() {
         let mut requests = Requests::default();
-        let first = requests.serves((CONNECTION, 0), &request(1), 1..2);
-        assert_eq!(requests.serves((CONNECTION, 0), &request(1), 2..3), first);
+        let first = requests.serves((CONNECTION, 0), &request(1), false, 1..2);
+        assert_eq!(requests.serves((CONNECTION, 0), &request(1), false, 2..3), first);
         assert_eq!(requests.adopt(newcomer(20, CONNECTION, 2), 3, |_| 3), first);
         assert_eq!(requests.adopt(newcomer(21, 20, 2), 3, |_| 3), first, "a grandchild");
         requests.ended(20);
-        let second = requests.serves((CONNECTION, 0), &request(2), 3..4);
+        let second = requests.serves((CONNECTION, 0), &request(2), false, 3..4);
         assert_ne!(first, second);
         assert_eq!(requests.adopt(newcomer(22, 20, 5), 6, |_| 6), first, "the child of one that has ended");
         assert_eq!((requests.of_heir(21), requests.of_heir(CONNECTION)), (first, None));
@@ -250,8 +384,8 @@ mod tests {
     #[test]
     fn who_may_have_been_started_for_another_request_is_nobody_s() {
         let mut requests = Requests::default();
-        requests.serves((CONNECTION, 0), &request(1), 1..2);
-        let second = requests.serves((CONNECTION, 0), &request(2), 3..4);
+        requests.serves((CONNECTION, 0), &request(1), false, 1..2);
+        let second = requests.serves((CONNECTION, 0), &request(2), false, 3..4);
         assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), None, "started between ticks 3 and 4");
         assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 5, |_| 5), second);
         assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 6, |_| 5), None, "who started it was not looked at");
@@ -265,7 +399,7 @@ mod tests {
     fn what_http2_starts_needs_no_such_care() {
         let mut requests = Requests::default();
         let http2 = Request { protocol: Protocol::Http2, ..request(1) };
-        let id = requests.serves((CONNECTION, 0), &http2, 4..5);
+        let id = requests.serves((CONNECTION, 0), &http2, true, 4..5);
         assert_eq!(requests.adopt(Newcomer { goid: 20, parent: CONNECTION, absent_ns: None }, 5, |_| 5), id);
     }
 
@@ -274,7 +408,7 @@ mod tests {
         let mut requests = Requests::default();
         let many = (MAX_ALL_SPANS / MAX_SPANS + 2) as u64;
         for number in 0..many {
-            let id = requests.serves((number, 0), &request(number), 0..1).unwrap();
+            let id = requests.serves((number, 0), &request(number), false, 0..1).unwrap();
             for piece in 0..2 * MAX_SPANS as u64 {
                 let span = RawSpan {
                     from_ns: piece,

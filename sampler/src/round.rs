@@ -189,6 +189,11 @@ impl Round {
         }
     }
 
+    /// How often a request was not found, for the user.
+    pub(crate) fn missed_requests(&self) -> Option<String> {
+        self.reader.request_counts().missed().map(|missed| format!("requests: {missed}"))
+    }
+
     pub(crate) fn progress(&self, elapsed: Duration) -> Progress {
         let accounting = &self.watch.accounting;
         let rejected = accounting.changed + accounting.broken + accounting.unmapped;

@@ -24,6 +24,7 @@ pub fn record_profile(
     let GoProcess { process, memory, runtime } = target;
     let mut session = Session { process, memory, runtime, on_cpu };
     let mut recording = record(&mut session, options, stop, progress);
+    remarks.append(&mut recording.accounting.remarks);
     recording.accounting.remarks = remarks;
     // What was loaded meanwhile counts too, unless the target is gone.
     if let Ok(now) = session.process.maps() {

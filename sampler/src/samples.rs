@@ -1,9 +1,12 @@
 //! What was observed, when the recording is over.
 
-use fgspy_profile::Weight;
+use std::collections::HashMap;
+
+use fgspy_profile::{RequestId, Serving, Weight};
 use indexmap::IndexSet;
 
 use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId};
+use crate::balance::{Balance, RouteId, balance};
 use crate::requests::Seen;
 
 /// Who spent how much time where.
@@ -36,6 +39,22 @@ impl Samples {
         self.labels.get_index(id.index())
     }
 
+    /// Gives time of goroutines of which it was not known then for which request they worked to the one for which they
+    /// worked from their beginning.
+    ///
+    /// This comes after [`correct`]: what was estimated for those that were not read has been spread over those that were,
+    /// and goes along with their time.
+    pub(crate) fn give_to(&mut self, of_lives: &HashMap<u64, RequestId>) {
+        for place in 0..self.all.len() {
+            let Some(&(goid, id, weight)) = self.all.get(place) else { continue };
+            let Some(cell) = self.at(id) else { continue };
+            if let (Serving::Unknown | Serving::Nothing, Some(&request)) = (cell.serving, of_lives.get(&goid)) {
+                let id = self.cell(Cell { serving: Serving::Request(request), ..cell });
+                self.all[place] = (goid, id, weight);
+            }
+        }
+    }
+
     /// The id of a cell.
     pub(crate) fn cell(&mut self, cell: Cell) -> CellId {
         CellId::new(self.cells.insert_full(cell).0)
@@ -61,21 +80,31 @@ struct Share {
 /// the nanoseconds that this adds to the total.
 ///
 /// A cell cannot have less than no time. What could not be taken away from one is taken from all others, so that the
-/// total stays what it was estimated to be.
-pub(crate) fn correct(samples: &mut [(u64, CellId, Weight)], estimates: &[Estimate]) -> i64 {
+/// total stays what it was estimated to be; but one of a request first from those of the same route ([`balance`]).
+pub(crate) fn correct(
+    samples: &mut [(u64, CellId, Weight)],
+    cells: &[Cell],
+    estimates: &[Estimate],
+    route: impl Fn(&Cell) -> Option<RouteId>,
+) -> i64 {
     let mut shares = vec![Share::default(); estimates.len()];
     for (_, cell, weight) in samples.iter() {
         if let Some(share) = shares.get_mut(cell.index()) {
             share.credited += u128::from(weight.time_ns);
         }
     }
+    let balance_of = |(share, estimate): (&Share, &Estimate)| Balance {
+        target: share.credited as f64 + estimate.correction_ns,
+        is_corrected: estimate.correction_ns != 0.0,
+    };
+    let mut balances: Vec<Balance> = shares.iter().zip(estimates).map(balance_of).collect();
+    balance(cells, &mut balances, route);
     let (mut estimated, mut possible) = (0.0, 0.0);
-    for (share, estimate) in shares.iter_mut().zip(estimates) {
-        let corrected = share.credited as f64 + estimate.correction_ns;
-        share.is_corrected = estimate.correction_ns != 0.0;
-        (share.target, share.variance) = (corrected.max(0.0), estimate.variance);
-        estimated += corrected;
-        possible += corrected.max(0.0);
+    for ((share, balance), estimate) in shares.iter_mut().zip(balances).zip(estimates) {
+        share.is_corrected = balance.target != share.credited as f64;
+        (share.target, share.variance) = (balance.target.max(0.0), estimate.variance);
+        estimated += balance.target;
+        possible += balance.target.max(0.0);
     }
     let factor = if estimated < possible { (estimated / possible).max(0.0) } else { 1.0 };
     let mut added = 0i128;
@@ -98,6 +127,8 @@ pub(crate) fn correct(samples: &mut [(u64, CellId, Weight)], estimates: &[Estima
 
 #[cfg(test)]
 mod tests {
+    use fgspy_profile::{Idle, State};
+
     use super::*;
 
     const A: CellId = CellId::new(0);
@@ -111,6 +142,10 @@ mod tests {
         Estimate { correction_ns, variance }
     }
 
+    fn correct_all(samples: &mut [(u64, CellId, Weight)], estimates: &[Estimate]) -> i64 {
+        correct(samples, &[], estimates, |_| None)
+    }
+
     fn times(samples: &[(u64, CellId, Weight)]) -> Vec<(u64, u64)> {
         samples.iter().map(|(_, _, weight)| (weight.time_ns, weight.variance_us2)).collect()
     }
@@ -118,23 +153,39 @@ mod tests {
     #[test]
     fn corrections_go_to_those_seen_there_in_proportion_and_add_up() {
         let mut samples = [sample(1, A, 100), sample(2, A, 200), sample(3, B, 50)];
-        assert_eq!(correct(&mut samples, &[estimate(-31.0, 9e6), estimate(31.0, 9e6)]), 0);
+        assert_eq!(correct_all(&mut samples, &[estimate(-31.0, 9e6), estimate(31.0, 9e6)]), 0);
         assert_eq!(times(&samples), [(90, 3), (179, 6), (81, 9)]);
-        assert_eq!(correct(&mut samples, &[estimate(0.0, 0.0), estimate(-11.0, 0.0)]), -11);
+        assert_eq!(correct_all(&mut samples, &[estimate(0.0, 0.0), estimate(-11.0, 0.0)]), -11);
         assert_eq!(times(&samples), [(90, 3), (179, 6), (70, 0)]);
     }
 
     #[test]
     fn no_cell_has_less_than_no_time_and_the_total_is_kept() {
         let mut samples = [sample(1, A, 100), sample(2, B, 1000)];
-        assert_eq!(correct(&mut samples, &[estimate(-300.0, 0.0), estimate(300.0, 0.0)]), 0);
+        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(300.0, 0.0)]), 0);
         assert_eq!(times(&samples), [(0, 0), (1100, 0)]);
+    }
+
+    #[test]
+    fn what_is_known_later_holds_from_the_beginning() {
+        let mut samples = Samples::default();
+        let cell = |samples: &mut Samples, serving| {
+            let (state, labels) = (State::Running, RawLabelsId::default());
+            samples.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack: None })
+        };
+        let (unknown, idle) = (cell(&mut samples, Serving::Unknown), cell(&mut samples, Serving::Idle(Idle::Worker)));
+        samples.all.extend([sample(1, unknown, 10), sample(2, unknown, 20), sample(1, idle, 30)]);
+        samples.give_to(&HashMap::from([(1, RequestId(7))]));
+        let whose =
+            samples.all.iter().map(|(goid, id, weight)| (*goid, samples.at(*id).unwrap().serving, weight.time_ns));
+        let of_request = Serving::Request(RequestId(7));
+        assert!(whose.eq([(1, of_request, 10), (2, Serving::Unknown, 20), (1, Serving::Idle(Idle::Worker), 30)]));
     }
 
     #[test]
     fn what_was_not_corrected_is_exact() {
         let mut samples = [sample(1, A, u64::MAX / 2 - 1)];
-        assert_eq!(correct(&mut samples, &[estimate(0.0, 0.0)]), 0);
+        assert_eq!(correct_all(&mut samples, &[estimate(0.0, 0.0)]), 0);
         assert_eq!(times(&samples), [(u64::MAX / 2 - 1, 0)]);
     }
 }

@@ -211,7 +211,7 @@ impl Watch {
     /// The tick is over, and the target was there until its end.
     pub(crate) fn commit(&mut self, now: Now) {
         self.adopt(now.now_ns);
-        self.corrections.apply(&mut self.aggregate);
+        self.corrections.apply(&mut self.aggregate, &mut self.requests);
         self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
         self.accounting.goroutine_ticks = self.accounting.goroutine_ticks.saturating_add(self.live);
     }
@@ -243,9 +243,12 @@ impl Watch {
         slots.iter().filter(|slot| slot.due(end_ns, ticks).is_some()).for_each(|slot| self.draw(*slot, end_ns));
         let aggregate = std::mem::take(&mut self.aggregate);
         let due = slots.into_iter().filter_map(|slot| slot.due(end_ns, ticks));
-        let (mut samples, added_ns) =
-            aggregate.finish(due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight)));
+        self.requests.find_routes();
+        let due = due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight));
+        let route = |cell: &Cell| self.requests.get(cell.serving.request()?)?.route;
+        let (mut samples, added_ns) = aggregate.finish(due, route);
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
+        samples.give_to(&self.requests.of_lives());
         samples.requests = self.requests.into_seen();
         (samples, self.accounting)
     }

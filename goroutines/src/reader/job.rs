@@ -139,6 +139,7 @@ impl Job {
             },
             labels: if self.g.labels == 0 { Some(NO_LABELS) } else { self.labels.as_ref() },
             request: self.request.served(),
+            serves_one: self.request.serves_one(),
             all,
         }
     }

@@ -108,7 +108,12 @@ pub(super) struct Anchors {
     functions: Vec<(Func, Role)>,
     /// Functions with a role and those between them, with a frame: whose frames are looked for from the root.
     pub(super) framed: Vec<Framed>,
+    /// Functions that say nothing of where a goroutine was that stopped in them: it was interrupted.
+    pub(super) preempted: Vec<Func>,
 }
+
+/// Where a goroutine stops that a signal interrupted (`runtime/preempt.go`).
+const PREEMPTED: [&str; 3] = ["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.asyncPreempt2"];
 
 impl Anchors {
     /// Looks them up.
@@ -126,7 +131,8 @@ impl Anchors {
         let mut functions: Vec<(Func, Role)> =
             found.iter().filter_map(|(func, role)| Some((*func, (*role)?))).collect();
         functions.sort_by_key(|(func, _)| func.entry);
-        Anchors { functions, framed }
+        let preempted = binary.funcs_named(&PREEMPTED).into_iter().flatten().collect();
+        Anchors { functions, framed, preempted }
     }
 
     /// Whether the program has any function that serves requests.

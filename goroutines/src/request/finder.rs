@@ -12,18 +12,21 @@ use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Found, Look, No, Proof, Searched, Shared, Start};
 use super::types::Types;
-use super::{Mismatch, Protocol, Request, RequestCounts, RequestOptions, Served, plan, search};
+use super::{Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
 use crate::bytes::words;
 use crate::unwind::StackBytes;
-use crate::{G, Runtime, Status};
+use crate::{G, Runtime};
 
 /// Goroutines whose last request is remembered.
 const MAX_KNOWN: usize = 1 << 16;
 
 /// What is known of a goroutine's request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answer(Known);
+pub(crate) struct Answer {
+    known: Known,
+    serves_one: bool,
+}
 
 #[derive(Clone, Debug, Default)]
 enum Known {
@@ -41,7 +44,7 @@ enum Known {
 
 impl Answer {
     pub(crate) fn served(&self) -> Served<'_> {
-        match &self.0 {
+        match &self.known {
             Known::Nothing | Known::Start(_) => Served::NotAsked,
             Known::No(No::Nothing) => Served::Nothing,
             Known::No(No::Idle(idle)) => Served::Idle(*idle),
@@ -53,16 +56,22 @@ impl Answer {
 
     /// Whether nothing is known yet.
     pub(crate) fn is_new(&self) -> bool {
-        matches!(self.0, Known::Nothing)
+        matches!(self.known, Known::Nothing)
     }
 
     /// Whether it is known where to look, and nobody has looked yet.
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.0, Known::Start(_))
+        matches!(self.known, Known::Start(_))
+    }
+
+    /// Whether the goroutine serves one request in its life and nothing else, whichever that is.
+    pub(crate) fn serves_one(&self) -> bool {
+        self.serves_one
     }
 
     fn to_do(start: Result<Start, No>) -> Answer {
-        Answer(start.map_or_else(Known::No, Known::Start))
+        let serves_one = start.as_ref().is_ok_and(Start::serves_one);
+        Answer { known: start.map_or_else(Known::No, Known::Start), serves_one }
     }
 }
 
@@ -101,6 +110,7 @@ pub(crate) struct Finder {
     run_hint: Cell<Option<usize>>,
     stream_places: RefCell<Vec<usize>>,
     types: RefCell<Types>,
+    constants: RefCell<HashMap<(u64, usize), Vec<u8>>>,
     generation: Generation,
     /// The memory's, when the present batch was begun.
     began: Option<u64>,
@@ -123,6 +133,7 @@ impl Finder {
             run_hint: Cell::default(),
             stream_places: RefCell::default(),
             types: RefCell::default(),
+            constants: RefCell::default(),
             generation: Generation::default(),
             began: None,
             before: HashMap::new(),
@@ -225,9 +236,10 @@ impl Finder {
             run_hint: &self.run_hint,
             stream_places: &self.stream_places,
             types: &self.types,
+            constants: &self.constants,
         };
         let tasks = sought.iter_mut().map(|sought| -> Task<'_, Searched> {
-            let start = std::mem::take(&mut sought.answer.0);
+            let start = std::mem::take(&mut sought.answer.known);
             let known = self.known.get(&sought.index).filter(|known| known.goid == sought.g.goid);
             let last = known.and_then(|known| known.request.clone());
             let before = self.before.get(&sought.index).copied().filter(|_| known.is_some());
@@ -238,18 +250,14 @@ impl Finder {
         let results = batch::run(memory, &reads, tasks)?;
         for (sought, searched) in sought.iter_mut().zip(results) {
             let searched = searched.unwrap_or(Searched::no(No::Unknown(Mismatch::TooLarge)));
-            let own_stack = is_on_its_own_frames(runtime, sought.g);
-            sought.answer.0 = self.accept(sought.index, sought.g.goid, searched, own_stack).unwrap_or_else(Known::No);
+            sought.answer.known = self.accept(sought.index, sought.g.goid, searched).unwrap_or_else(Known::No);
         }
         Ok(())
     }
 
     /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
     /// earlier, and a request that has ended does not come back.
-    ///
-    /// A stack that is not known to hold the goroutine's own frames may hold an earlier goroutine's, whose request's memory
-    /// may be another request's by now. Connections of HTTP/1 say what they serve; of the rest nothing is believed then.
-    fn accept(&mut self, index: u32, goid: u64, searched: Searched, own_stack: bool) -> Result<Known, No> {
+    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
@@ -265,9 +273,6 @@ impl Finder {
             // Read by its identity, or read again because something was missing.
             known.request = Some(Arc::clone(&request));
             return Ok(Known::Found(request));
-        }
-        if !own_stack && request.protocol != Protocol::Http1 {
-            return Err(No::Torn);
         }
         if proof != Proof::Doubtful {
             known.request = Some(Arc::clone(&request));
@@ -286,7 +291,7 @@ impl Finder {
         memory: &dyn fgspy_memory::Memory,
         answered: &mut [Sought<'_>],
     ) -> Result<(), ReadError> {
-        let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.0, Known::Fresh(_));
+        let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.known, Known::Fresh(_));
         let mut found: Vec<&mut Sought<'_>> = answered.iter_mut().filter(is_found).collect();
         if found.is_empty() || (self.began.is_some() && self.generation_now(runtime, memory)? == self.began) {
             return Ok(());
@@ -298,23 +303,11 @@ impl Finder {
         for ((sought, copy), got) in found.iter_mut().zip(bytes.chunks_exact(size.max(1))).zip(got) {
             let again = G::decode(&runtime.layout, copy).filter(|_| got == size);
             if !again.is_some_and(|again| sought.g.same_as(&again)) {
-                sought.answer.0 = Known::No(No::Torn);
+                sought.answer.known = Known::No(No::Torn);
                 self.known.remove(&sought.index);
             }
         }
         Ok(())
-    }
-}
-
-/// Whether a goroutine has begun to run, and stands still since: what is on its stack is its own.
-fn is_on_its_own_frames(runtime: &Runtime, g: &G) -> bool {
-    match g.status() {
-        Some(Status::Waiting | Status::Syscall | Status::Preempted | Status::Leaked) => true,
-        Some(Status::Runnable) => {
-            let vaddr = g.sched.pc.wrapping_sub(runtime.bias);
-            runtime.binary.func_at(vaddr).is_some_and(|function| function.entry != vaddr)
-        }
-        Some(Status::Running | Status::CopyStack) | None => false,
     }
 }
 

@@ -32,13 +32,6 @@ const MAX_METHOD: u64 = 256;
 const MAX_CONTEXTS: usize = 24;
 /// Bytes read of a context: enough for all kinds that are of interest.
 const CONTEXT_BYTES: usize = 64;
-/// The transport of gRPC's own, which cancels the context of a call before the goroutine that serves it has done with it.
-/// (The other one, through `net/http`, does so later.)
-const OWN_TRANSPORT: &str = "*transport.http2Server";
-/// All of gRPC's transports.
-const TRANSPORTS: [&str; 2] = [OWN_TRANSPORT, "*transport.serverHandlerTransport"];
-/// Bytes of a stream in which its transport is looked for.
-const TRANSPORT_BYTES: usize = 384;
 /// The key of the metadata in a context (`metadata/metadata.go`).
 const METADATA_KEY: &str = "metadata.mdIncomingKey";
 
@@ -134,24 +127,6 @@ fn is_full_method(name: &[u8]) -> bool {
     name.first() == Some(&b'/') && slashes == 2 && name.last() != Some(&b'/') && name.iter().all(u8::is_ascii_graphic)
 }
 
-/// Whether a stream came by gRPC's own transport.
-async fn has_own_transport(look: &Look<'_>, stream: &Stream) -> bool {
-    let reads = look.shared.reads;
-    let Some(copy) = reads.bytes(stream.address, TRANSPORT_BYTES).await else { return false };
-    let tables: Vec<u64> = words(&copy).filter(|word| is_pointer(*word) && look.is_static(*word)).collect();
-    // A table of methods has the address of the type in its second word.
-    let ranges: Vec<Range> = tables.iter().map(|table| Range { addr: table.wrapping_add(8), len: 8 }).collect();
-    for copy in reads.get_all(&ranges).await {
-        let address = copy.and_then(|copy| u64_at(&copy, 0)).filter(|word| look.shared.types.borrow().has(*word));
-        let Some(address) = address else { continue };
-        let name = types::name(reads, look.shared.types, address).await;
-        if name.as_deref().is_some_and(|name| TRANSPORTS.contains(&name)) {
-            return name.as_deref() == Some(OWN_TRANSPORT);
-        }
-    }
-    false
-}
-
 /// What a context says of a call.
 struct Call {
     /// The map of its metadata.
@@ -203,13 +178,8 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> R
     if call.has_ended && !ended_since {
         return Err(No::Torn);
     }
-    let proof = match (slots.certain, slots.reused) {
-        (true, _) => Proof::Then,
-        // A goroutine that has just begun may not have put its own stream there yet.
-        (false, _) if !has_own_transport(look, stream).await => Proof::Doubtful,
-        (false, true) => Proof::Now,
-        (false, false) => Proof::Then,
-    };
+    // One of a pool may have served others before, and taken this one only now.
+    let proof = if !slots.certain && slots.reused { Proof::Now } else { Proof::Then };
     let mut request = Request {
         identity,
         protocol: Protocol::Grpc,
@@ -223,7 +193,7 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> R
         request.method = Some("POST".to_owned());
         request.path = Some(text(&stream.name, stream.method.len));
         if let (Some(maps), Some(head)) = (maps, head) {
-            let headers = headers::read(reads, &maps, &head, Protocol::Grpc).await?;
+            let headers = headers::read(look, &maps, &head, Protocol::Grpc).await?;
             (request.trace, request.request_id) = (headers.trace, headers.request_id);
         }
     }

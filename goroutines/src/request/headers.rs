@@ -2,10 +2,9 @@
 
 use fgspy_memory::Range;
 
-use super::look::No;
+use super::look::{Look, No};
 use super::trace::{b3_multi, b3_single, traceparent, uber_trace_id};
 use super::{MAX_TEXT, Mismatch, Protocol, Trace};
-use crate::batch::Reads;
 use crate::maps::{Entry, Head, Maps};
 use crate::strings::{StringHeader, text};
 
@@ -23,7 +22,8 @@ pub(super) struct Headers {
 }
 
 /// Reads a map from names to slices of values (`net/http.Header`, `google.golang.org/grpc/metadata.MD`).
-pub(super) async fn read(reads: &Reads, maps: &Maps, head: &Head, protocol: Protocol) -> Result<Headers, No> {
+pub(super) async fn read(look: &Look<'_>, maps: &Maps, head: &Head, protocol: Protocol) -> Result<Headers, No> {
+    let reads = look.shared.reads;
     if head.is_written {
         return Err(No::Torn);
     }
@@ -35,11 +35,11 @@ pub(super) async fn read(reads: &Reads, maps: &Maps, head: &Head, protocol: Prot
     };
     let looked_at = entries.iter().filter(|entry| is_wanted_len(entry.key.len) && entry.value[1] != 0);
     let looked_at: Vec<&Entry> = looked_at.collect();
-    let names: Vec<Range> = looked_at.iter().map(|entry| entry.key.range(MAX_TEXT)).collect();
+    let names = looked_at.iter().map(|entry| entry.key.range(MAX_TEXT));
     let is_content_type =
         |name: &[u8]| protocol != Protocol::Http1 && CONTENT_TYPE.as_bytes().eq_ignore_ascii_case(name);
     let mut wanted: Vec<(&str, Range)> = Vec::new();
-    for (entry, name) in looked_at.iter().zip(reads.get_all(&names).await) {
+    for (entry, name) in looked_at.iter().zip(look.constants(names).await) {
         let name = name.ok_or(unmapped)?;
         let known = WANTED.iter().find(|wanted| wanted.as_bytes().eq_ignore_ascii_case(&name)).copied();
         // Of several values the first counts.

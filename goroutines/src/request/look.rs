@@ -1,11 +1,12 @@
 //! What a search for one goroutine's request starts from, and how it may end.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use fgspy_memory::Range;
 
-use super::anchors::{Anchors, Root};
+use super::anchors::{Anchors, Role, Root};
 use super::frames::Frames;
 use super::types::Types;
 use super::{Idle, Mismatch, Protocol, Request, RequestOptions};
@@ -19,6 +20,16 @@ pub(super) enum Start {
     Walked(Slots),
     /// The upper end of the stack, of which only the start function is known.
     Top(Root),
+}
+
+impl Start {
+    /// Whether the goroutine serves one request in its life: all of HTTP/2 and of gRPC do, but for those of a pool.
+    pub(super) fn serves_one(&self) -> bool {
+        match self {
+            Start::Walked(slots) => slots.connection.is_none() && !slots.reused,
+            Start::Top(root) => matches!(root.role, Role::RunHandler | Role::Stream),
+        }
+    }
 }
 
 /// Words of frames that may lead to a request.
@@ -38,6 +49,8 @@ pub(super) struct Slots {
     pub(super) reused: bool,
     /// Whether these are frames of calls that are being made; else they may have returned.
     pub(super) certain: bool,
+    /// Where the lowest of these frames ends, if they are not certain.
+    pub(super) lowest: u64,
 }
 
 /// Why there is no request.
@@ -102,7 +115,14 @@ pub(super) struct Shared<'a> {
     /// Which of the words of [`Slots::stream`] were found to be the stream.
     pub(super) stream_places: &'a RefCell<Vec<usize>>,
     pub(super) types: &'a RefCell<Types>,
+    /// What was read of the program's constants, by address and length.
+    pub(super) constants: &'a RefCell<HashMap<(u64, usize), Vec<u8>>>,
 }
+
+/// Of [`fgspy_gobin::Segment::flags`]: it may be written to.
+const WRITE: u32 = 2;
+/// Constants that are remembered.
+const MAX_CONSTANTS: usize = 4096;
 
 /// A search for the request of one goroutine.
 pub(super) struct Look<'a> {
@@ -165,6 +185,43 @@ impl Look<'_> {
         let runtime = self.shared.runtime;
         let vaddr = address.wrapping_sub(runtime.bias);
         runtime.binary.segments().iter().any(|segment| vaddr.wrapping_sub(segment.vaddr) < segment.mem_size)
+    }
+
+    /// The bytes of a string, which need not be read again where they are the program's own and never change: routes are,
+    /// and the usual names of headers.
+    pub(super) async fn constant(&self, range: Range) -> Option<Vec<u8>> {
+        let [copy] = self.constants([range]).await.try_into().ok()?;
+        copy
+    }
+
+    /// As [`Look::constant`], of many.
+    pub(super) async fn constants(&self, ranges: impl IntoIterator<Item = Range>) -> Vec<Option<Vec<u8>>> {
+        let known = |range: &Range| self.shared.constants.borrow().get(&(range.addr, range.len)).cloned();
+        let mut copies: Vec<(Range, Option<Vec<u8>>)> =
+            ranges.into_iter().map(|range| (range, known(&range))).collect();
+        let missing: Vec<Range> = copies.iter().filter(|(_, copy)| copy.is_none()).map(|(range, _)| *range).collect();
+        let mut read = self.shared.reads.get_all(&missing).await.into_iter();
+        for (range, copy) in copies.iter_mut().filter(|(_, copy)| copy.is_none()) {
+            *copy = read.next().flatten();
+            if let Some(copy) = copy.as_ref().filter(|_| self.is_constant(range.addr)) {
+                let mut constants = self.shared.constants.borrow_mut();
+                if constants.len() >= MAX_CONSTANTS {
+                    constants.clear();
+                }
+                constants.insert((range.addr, range.len), copy.clone());
+            }
+        }
+        copies.into_iter().map(|(_, copy)| copy).collect()
+    }
+
+    /// Whether an address is in a part of the program that nobody writes to.
+    fn is_constant(&self, address: u64) -> bool {
+        let runtime = self.shared.runtime;
+        let vaddr = address.wrapping_sub(runtime.bias);
+        let segments = runtime.binary.segments().iter();
+        segments
+            .filter(|segment| segment.flags & WRITE == 0)
+            .any(|segment| vaddr.wrapping_sub(segment.vaddr) < segment.mem_size)
     }
 
     /// Whether nothing is missing of a request that may be known later.

@@ -25,6 +25,7 @@ mod grpc;
 mod headers;
 mod http;
 mod look;
+mod own;
 mod plan;
 mod search;
 mod trace;

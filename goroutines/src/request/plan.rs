@@ -104,6 +104,7 @@ pub(super) fn walked(
         },
         reused: idle == Some(Idle::Worker),
         certain: true,
+        lowest: 0,
     };
     Ok(Start::Walked(start))
 }
@@ -133,6 +134,7 @@ pub(super) fn top(
 ) -> Result<Slots, No> {
     let mut slots = Slots { reused: matches!(root.role, Role::Idle(_)), ..Slots::default() };
     for (func, frame) in frames.of_running(runtime, anchors, bounds, stack, root.framed) {
+        slots.lowest = frame.sp;
         let words = || frame.words(stack).collect::<Vec<u64>>();
         match anchors.role_of_entry(func.entry) {
             Some(Role::Connection) => slots.connection = stack.word(frame.arguments(runtime.binary.arch())),

@@ -62,19 +62,15 @@ fn routes(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let sent = load.end()?;
     let tally = tally::compare(&service.log()?, &seen)?;
     tally.print(&format!("routes {} {}: {} requests, {counts:?}", toolchain.version, variant.word(), sent.len()));
-    let (http1, http2): (Vec<&String>, _) = service.addresses.keys().partition(|way| way.ends_with('1'));
-    tally.ensure_found(http1, 500, 0.99)?;
-    // A goroutine of HTTP/2 that computes when it is first seen is not believed: its stack may hold what others left there.
-    tally.ensure_found(http2, 500, 0.96)
+    tally.ensure_found(service.addresses.keys(), 500, 0.99)
 }
 
 /// Requests so short that a goroutine has served many before it is read once, in memory that is used again and again.
 fn reuse(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let mut total = 0;
-    // Of HTTP/2 few are found: a goroutine that computes at first sight is not believed, and these do nothing else.
-    for (way, mode, sights) in [("http1", "pipeline", 1500), ("tls2", "short", 400)] {
+    for (way, mode, sights) in [("http1", "pipeline", 1500), ("tls2", "short", 5000)] {
         let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[("GOGC", "20")])?;
-        let mut load = load(&service, &[way], &["-clients=4", "-mode", mode])?;
+        let mut load = load(&service, &[way], &["-clients=64", "-mode", mode])?;
         let watching = Watching { at_once: 1, only_active: true, pause: Duration::ZERO, sights };
         let (seen, counts) = match watch(service.fixture.pid(), &mut load, watching) {
             Ok(seen) => seen,
@@ -84,6 +80,10 @@ fn reuse(toolchain: &Toolchain, variant: Variant) -> Result<()> {
         let tally: Tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("{mode} {} {}: {} requests, {counts:?}", toolchain.version, variant.word(), sent.len()));
         total += counts.torn;
+        // These do nothing but compute: one whose thread the kernel has taken off its CPU gives no sign of itself.
+        if mode == "short" {
+            tally.ensure_found([way], 100, 0.75)?;
+        }
     }
     ensure!(total > 0, "no request changed while it was read: this proves nothing");
     Ok(())
@@ -105,7 +105,6 @@ fn grpc() -> Result<()> {
         let sent = load.end()?;
         let tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("grpc {} {}: {} calls, {counts:?}", toolchain.version, variant.word(), sent.len()));
-        // As with HTTP/2.
         tally.ensure_found(["own", "workers", "http", "net/http"], 250, 0.97)?;
     }
     Ok(())

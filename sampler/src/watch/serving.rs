@@ -16,7 +16,8 @@ impl Watch {
         let of_heir = self.requests.of_heir(goid).map(Serving::Request);
         match observation.request {
             Served::Serving(request) => {
-                let id = self.requests.serves((goid, index), request, now.previous_ns..now.now_ns);
+                let id =
+                    self.requests.serves((goid, index), request, observation.serves_one, now.previous_ns..now.now_ns);
                 id.map_or(Serving::Unknown, Serving::Request)
             }
             Served::Idle(idle) => {
@@ -33,8 +34,12 @@ impl Watch {
             }
             Served::NotAsked | Served::Torn | Served::Unknown(_) => {
                 self.requests.rests(goid);
+                if observation.serves_one {
+                    self.requests.is_open(goid);
+                }
                 // What it was started for holds all its life.
-                of_heir.unwrap_or(Serving::Unknown)
+                let of_life = || self.requests.of_life(goid).map(Serving::Request);
+                of_heir.or_else(of_life).unwrap_or(Serving::Unknown)
             }
         }
     }
@@ -58,10 +63,14 @@ impl Watch {
     /// there, because it was not looked at since.
     pub(super) fn draw(&mut self, slot: Slot, until_ns: u64) {
         let Some(cell) = slot.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
-        let Serving::Request(request) = cell.serving else { return };
         let Cell { state, wait_reason, .. } = cell;
         let (from_ns, to_ns) = (slot.since_ns, slot.looked_ns.min(until_ns).max(slot.since_ns));
-        self.requests.span(request, RawSpan { from_ns, to_ns, goid: slot.goid, state, wait_reason });
+        let span = RawSpan { from_ns, to_ns, goid: slot.goid, state, wait_reason };
+        match (cell.serving, self.requests.of_life(slot.goid)) {
+            (Serving::Request(request), _) | (Serving::Unknown, Some(request)) => self.requests.span(request, span),
+            (Serving::Unknown | Serving::Nothing, None) => self.requests.open_span(span),
+            (Serving::Nothing | Serving::Idle(_), _) => {}
+        }
     }
 }
 

@@ -164,6 +164,10 @@ async fn by_frames(look: &Look<'_>, frames: &[u64], slots: &Slots) -> Result<Pla
     let (reads, hint, is_certain) = (look.shared.reads, look.shared.run_hint, slots.certain);
     let hinted = hint.get().and_then(|at| frames.get(at).copied());
     let mut places = candidates(look, hinted.as_slice()).await;
+    // Other words may have been left there by whoever had the stack before.
+    if places.is_empty() && !is_certain {
+        return Err(No::Torn);
+    }
     if places.is_empty() {
         places = candidates(look, frames).await;
     }

@@ -24,10 +24,8 @@ pub(super) async fn read(look: &Look<'_>, place: &Place) -> Result<Request, No> 
         request_id: None,
     };
     let map = if look.shared.options.data {
-        let ranges = [parts.method.range(MAX_TEXT), parts.proto.range(MAX_TEXT), parts.uri.range(MAX_TEXT), map];
-        let [method, proto, uri, map] = reads.get(ranges).await;
-        let (method, proto) = (method.ok_or(UNMAPPED)?, proto.ok_or(UNMAPPED)?);
-        let uri = uri.ok_or(UNMAPPED)?;
+        let (texts, map) = head(look, [parts.method, parts.proto, parts.uri], map).await;
+        let [method, proto, uri] = texts.ok_or(UNMAPPED)?;
         let said = format!("HTTP/{}.{}", parts.version.0, parts.version.1);
         if !method.iter().all(|byte| is_token(*byte)) || proto != said.as_bytes() {
             return Err(No::Unknown(Mismatch::NoText));
@@ -42,7 +40,7 @@ pub(super) async fn read(look: &Look<'_>, place: &Place) -> Result<Request, No> 
             _ => place.pattern.text,
         };
         if pattern.len != 0 && is_data(pattern.data) {
-            let [copy] = reads.get([pattern.range(MAX_TEXT)]).await;
+            let copy = look.constant(pattern.range(MAX_TEXT)).await;
             request.route = copy.map(|copy| text(&copy, pattern.len));
         }
         map
@@ -54,7 +52,7 @@ pub(super) async fn read(look: &Look<'_>, place: &Place) -> Result<Request, No> 
     if look.shared.options.data
         && let (Some(maps), Some(head)) = (look.shared.runtime.maps, head)
     {
-        let Headers { trace, request_id, is_grpc } = headers::read(reads, &maps, &head, protocol).await?;
+        let Headers { trace, request_id, is_grpc } = headers::read(look, &maps, &head, protocol).await?;
         (request.trace, request.request_id) = (trace, request_id);
         if is_grpc {
             request.protocol = Protocol::Grpc;
@@ -62,6 +60,26 @@ pub(super) async fn read(look: &Look<'_>, place: &Place) -> Result<Request, No> 
     }
     request.identity = parts.identity(head.map_or(0, |head| head.seed));
     Ok(request)
+}
+
+/// Three texts, and a copy of `map`. Of HTTP/1 the texts are parts of one line, which is read in one piece.
+async fn head(look: &Look<'_>, texts: [StringHeader; 3], map: Range) -> (Option<[Vec<u8>; 3]>, Option<Vec<u8>>) {
+    let ranges = texts.map(|text| text.range(MAX_TEXT));
+    let start = ranges.iter().map(|range| range.addr).min().unwrap_or(0);
+    let end = ranges.iter().map(|range| range.addr.saturating_add(range.len as u64)).max().unwrap_or(0);
+    let len = end.saturating_sub(start);
+    // Nothing is read but what is asked for, and the two spaces in between.
+    if len > ranges.iter().map(|range| range.len as u64).sum::<u64>() + 2 {
+        let [a, b, c] = ranges;
+        let [a, b, c, map] = look.shared.reads.get([a, b, c, map]).await;
+        return (a.zip(b).zip(c).map(|((a, b), c)| [a, b, c]), map);
+    }
+    let [line, map] = look.shared.reads.get([Range { addr: start, len: len as usize }, map]).await;
+    let part = |line: &[u8], range: &Range| {
+        let at = (range.addr - start) as usize;
+        line.get(at..at + range.len).unwrap_or(&[]).to_vec()
+    };
+    (line.map(|line| ranges.map(|range| part(&line, &range))), map)
 }
 
 const UNMAPPED: No = No::Unknown(Mismatch::Unmapped);
