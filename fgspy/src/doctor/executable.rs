@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use fgspy_gobin::layout::Layout;
+use fgspy_gobin::probes::{self, Cost};
 use fgspy_gobin::{BuildInfo, GoBinary, Source, anchors};
 use fgspy_goroutines::AttachError;
 use fgspy_memory::ExeFile;
@@ -44,7 +45,24 @@ pub(super) fn describe(binary: &GoBinary) -> Vec<Check> {
         Check::ok("program", info.map_or_else(|| "not told: it has no build information".to_owned(), program)),
         Check::ok("built", built(binary)),
         functions(binary),
+        probe_sites(binary),
     ]
+}
+
+/// Where `fgspy trace` would put its probes, and what is there.
+fn probe_sites(binary: &GoBinary) -> Check {
+    const TOPIC: &str = "probe sites";
+    let sites = probes::sites(binary);
+    let slow = sites.iter().filter(|site| site.cost == Cost::SingleStepped).count() as u64;
+    let told: Vec<String> = sites.iter().map(|site| format!("{} ({})", site.function, site.instruction)).collect();
+    let told = told.join(", ");
+    match (sites.is_empty(), slow) {
+        (true, _) => Check::warn(TOPIC, "none was found").so("`fgspy trace` does not work for it"),
+        (_, 0) => Check::ok(TOPIC, format!("all at instructions that the kernel emulates: {told}")),
+        _ => Check::warn(TOPIC, format!("{}: {told}", count(slow, "site has to be stepped through by the kernel")))
+            .so("`fgspy trace` costs the target about ten times as much")
+            .fix(["fgspy trace --allow-slow-probes ..."]),
+    }
 }
 
 /// `example.com/cmd/server, module example.com v1.2.3`

@@ -1,5 +1,6 @@
 //! What works on this machine, whatever the target.
 
+use fgspy_kernel::trace::{Costs, Options, TraceError, costs};
 use fgspy_kernel::{OpenError, PerfSupport, diagnose};
 use fgspy_memory::{Denial, Process};
 
@@ -33,7 +34,7 @@ pub(super) fn examine() -> Section {
             ],
         )
     }));
-    checks.push(Check::ok("eBPF", "not needed"));
+    checks.push(tracing());
     Section { title: "This machine".to_owned(), checks }
 }
 
@@ -116,6 +117,28 @@ pub(super) fn refused(topic: &'static str, error: &OpenError) -> Check {
 
 fn paranoia(perf: &PerfSupport) -> String {
     perf.paranoid.map_or(String::new(), |level| format!(" (kernel.perf_event_paranoid is {level})"))
+}
+
+/// Whether `fgspy trace` works, by setting a probe at fgspy itself.
+pub(super) fn tracing() -> Check {
+    const TOPIC: &str = "tracing";
+    match costs(&Options::default()) {
+        Ok(Costs { hit_ns, stepped_ns }) => Check::ok(
+            TOPIC,
+            format!(
+                "works; a change of state costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to step \
+                 through)",
+                hit_ns / 1e3,
+                stepped_ns / 1e3
+            ),
+        ),
+        Err(error @ TraceError::Denied { .. }) => {
+            let text = error.to_string();
+            let (finding, remedy) = text.split_once(". ").unwrap_or((text.as_str(), ""));
+            Check::warn(TOPIC, finding).so("`fgspy trace` does not work; everything else does").fix(remedy.split("; "))
+        }
+        Err(error) => Check::warn(TOPIC, error.to_string()).so("`fgspy trace` does not work; everything else does"),
+    }
 }
 
 fn open_files() -> Check {

@@ -93,6 +93,7 @@ fn examine_go(target: &GoProcess, checks: &mut Vec<Check>) {
         Err(error) => checks.push(Check::fail("goroutines", &error.into())),
     }
     checks.extend(on_cpu(target.process.pid()));
+    checks.push(machine::tracing());
 }
 
 fn by_status(goroutines: &[Goroutine]) -> String {
