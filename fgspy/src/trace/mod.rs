@@ -37,6 +37,9 @@ const COLUMNS: usize = 100;
 const MIN_COLUMNS: usize = 40;
 const MAX_COLUMNS: usize = 160;
 
+/// What is said when the target has its probes.
+const SET: &str = "The probes are set; Ctrl-C takes them out and reports.";
+
 /// There is nowhere to put a probe.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -51,15 +54,20 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let process = Process::open(args.pid)?;
     let place = Place::prepare(args.output.as_deref())?;
     let target = GoProcess::attach(process)?;
-    let sites = probes::sites(&target.runtime.binary);
+    let mut sites = probes::sites(&target.runtime.binary);
     if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
         && !args.allow_slow_probes
     {
         return Err(SlowProbes(slow.function.clone()).into());
     }
+    if args.stepped {
+        // `push rbp` is one byte long, and what follows it has to be stepped through.
+        sites.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
+    }
     let options = options(args)?;
     let costs = costs(&options)?;
     let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options))?;
+    say(SET);
     let mut taken = Taken::new(Trace::new(Limits::default()), costs, tracer.start_ns(), args.format, MAX_EVENTS);
     taken.ended = follow(args, &signals.stop, &target, &mut tracer, &mut taken, costs)?;
     taken.end_ns = monotonic_ns();

@@ -16,6 +16,7 @@ mod seed;
 mod service;
 mod statistics;
 mod terminal;
+mod trace;
 mod turns;
 mod words;
 
@@ -63,6 +64,8 @@ enum Part {
     Scale,
     /// Instructions of the recording loop, counted by valgrind
     Instructions,
+    /// An HTTP server at full speed with the probes of `fgspy trace`
+    Trace,
 }
 
 /// What the parts need.
@@ -121,12 +124,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if wants(Part::Instructions) {
         part(&bench, &folder, "instructions", instructions::measure)?;
     }
+    if wants(Part::Trace) {
+        part(&bench, &folder, "trace", trace::measure)?;
+    }
     let sections = [
         report::section(&folder, "seed", "The seed: encoding/json", seed::render)?,
         report::section(&folder, "turns", "In turns", turns::render)?,
         report::section(&folder, "service", "A service at half load", service::render)?,
         report::section(&folder, "scale", "Scale", scale::render)?,
         report::section(&folder, "instructions", "Instructions", instructions::render)?,
+        report::section(&folder, "trace", "Tracing at full speed", trace::render)?,
     ];
     report::write(&folder, &sections)
 }
