@@ -3,6 +3,7 @@
 //! Everything needs CAP_BPF and CAP_PERFMON, and a kernel with multi-uprobe links; where that is refused, each test is
 //! skipped by name and counted as ignored.
 
+mod execution_trace;
 mod requests;
 mod target;
 mod transitions;
@@ -31,6 +32,7 @@ fn main() {
         type Test = fn(&Toolchain, Variant) -> anyhow::Result<()>;
         for (test, function) in [
             ("transitions", transitions::all_are_seen as Test),
+            ("execution_trace", execution_trace::agrees),
             ("requests", requests::all_are_seen),
             ("states", requests::states_are_those_of_the_handlers),
             ("filters", requests::filters_are_the_kernel_s),

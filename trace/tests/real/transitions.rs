@@ -10,50 +10,50 @@ use serde::Deserialize;
 use crate::target::Target;
 
 #[derive(Debug, Deserialize)]
-struct Done {
-    ping: u64,
-    pong: u64,
+pub(crate) struct Done {
+    pub(crate) ping: u64,
+    pub(crate) pong: u64,
     rounds: usize,
-    sleeper: u64,
+    pub(crate) sleeper: u64,
     sleeps: usize,
     slept_ns: u64,
     slept_outer_ns: u64,
-    caller: u64,
+    pub(crate) caller: u64,
     calls: usize,
-    mother: u64,
+    pub(crate) mother: u64,
     births: usize,
-    locker: u64,
+    pub(crate) locker: u64,
     holder: u64,
     locked_ns: u64,
-    spinner: u64,
+    pub(crate) spinner: u64,
     spun_ns: u64,
     spun_outer_ns: u64,
 }
 
-const RUNNABLE: u8 = 1;
-const RUNNING: u8 = 2;
-const SYSCALL: u8 = 3;
-const WAITING: u8 = 4;
+pub(crate) const RUNNABLE: u8 = 1;
+pub(crate) const RUNNING: u8 = 2;
+pub(crate) const SYSCALL: u8 = 3;
+pub(crate) const WAITING: u8 = 4;
 const DEAD: u8 = 6;
-const COPYSTACK: u8 = 8;
+pub(crate) const COPYSTACK: u8 = 8;
 
 /// One change of a goroutine's state.
 #[derive(Clone, Copy, Debug)]
-struct Change {
-    time_ns: u64,
-    from: u8,
-    to: u8,
+pub(crate) struct Change {
+    pub(crate) time_ns: u64,
+    pub(crate) from: u8,
+    pub(crate) to: u8,
     reason: u8,
     by: Option<u64>,
 }
 
 /// What each goroutine did, from its birth to its end.
-struct Book {
+pub(crate) struct Book {
     by_goid: HashMap<u64, Vec<Change>>,
 }
 
 impl Book {
-    fn new(events: &[Event]) -> Book {
+    pub(crate) fn new(events: &[Event]) -> Book {
         let mut by_goid: HashMap<u64, Vec<Change>> = HashMap::new();
         let mut births: HashMap<u64, Change> = HashMap::new();
         for event in events {
@@ -71,12 +71,12 @@ impl Book {
         Book { by_goid }
     }
 
-    fn of(&self, goid: u64) -> Result<&[Change]> {
+    pub(crate) fn of(&self, goid: u64) -> Result<&[Change]> {
         self.by_goid.get(&goid).map(Vec::as_slice).with_context(|| format!("goroutine {goid} was not seen"))
     }
 
     /// From its birth to its end.
-    fn all(&self, goid: u64) -> Result<u64> {
+    pub(crate) fn all(&self, goid: u64) -> Result<u64> {
         let changes = self.of(goid)?;
         let (first, last) = changes.first().zip(changes.last()).context("nothing")?;
         ensure!(is_dead(first.from) && is_dead(last.to), "goroutine {goid} was not there from birth to end");
@@ -84,18 +84,18 @@ impl Book {
     }
 
     /// Time in a state.
-    fn time(&self, goid: u64, state: u8) -> Result<u64> {
+    pub(crate) fn time(&self, goid: u64, state: u8) -> Result<u64> {
         let pairs = self.of(goid)?.windows(2);
         Ok(pairs.filter(|pair| pair[0].to == state).map(|pair| pair[1].time_ns - pair[0].time_ns).sum())
     }
 }
 
-fn is_dead(status: u8) -> bool {
+pub(crate) fn is_dead(status: u8) -> bool {
     matches!(status, 0 | DEAD | 11)
 }
 
 /// How often `goid` went from one state into another.
-fn count(changes: &[Change], from: u8, to: u8) -> usize {
+pub(crate) fn count(changes: &[Change], from: u8, to: u8) -> usize {
     changes.iter().filter(|change| (change.from, change.to) == (from, to)).count()
 }
 

@@ -1,0 +1,88 @@
+//! Go's own execution trace of the same run tells the same.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::{Toolchain, Variant, toolchains, wait_until};
+use fgspy_kernel::trace::Options;
+
+use crate::target::Target;
+use crate::transitions::{Book, COPYSTACK, Done, RUNNABLE, RUNNING, SYSCALL, WAITING, count};
+
+/// States shorter than this all together are as long as the reading of clocks.
+const TELLING_NS: u64 = 2_000_000;
+
+/// What Go's trace says of one goroutine.
+#[derive(Debug, Default)]
+struct Told {
+    state: Option<(String, u64)>,
+    times: HashMap<String, u64>,
+    changes: HashMap<(String, String), usize>,
+}
+
+pub(crate) fn agrees(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("trace");
+    let options = Options { transitions: true, ..Options::default() };
+    let mut target = Target::start("transitions", toolchain, variant, &[], options)?;
+    let done: Done = serde_json::from_str(&target.ask(&file.display().to_string())?)?;
+    let mut book = Book::new(&target.events);
+    wait_until("the end of the last goroutine", || {
+        target.poll();
+        book = Book::new(&target.events);
+        Ok(book.all(done.spinner).is_ok())
+    })?;
+    let counts = target.tracer.counts()?;
+    ensure!(counts.lost == 0, "{counts:?}");
+    // The newest one reads the traces of all.
+    let output = toolchains::newest()?.command()?.args(["tool", "trace", "-d=parsed"]).arg(&file).output()?;
+    ensure!(output.status.success(), "go tool trace: {}", String::from_utf8_lossy(&output.stderr));
+    let told = told(&String::from_utf8_lossy(&output.stdout))?;
+    let (mut compared, mut changes) = (0, 0);
+    for goid in [done.ping, done.pong, done.sleeper, done.caller, done.mother, done.locker, done.spinner] {
+        let of = told.get(&goid).with_context(|| format!("goroutine {goid} is not in Go's trace"))?;
+        let seen = book.of(goid)?;
+        // Whoever waits is woken once, and both tell of it.
+        let waits = of.changes.get(&("Running".into(), "Waiting".into())).copied().unwrap_or(0);
+        ensure!(count(seen, RUNNING, WAITING) == waits, "goroutine {goid} waited {waits} times: {of:?}");
+        let woken = of.changes.get(&("Waiting".into(), "Runnable".into())).copied().unwrap_or(0);
+        ensure!(count(seen, WAITING, RUNNABLE) == woken, "goroutine {goid} was woken {woken} times: {of:?}");
+        let calls = of.changes.get(&("Running".into(), "Syscall".into())).copied().unwrap_or(0);
+        ensure!(count(seen, RUNNING, SYSCALL) == calls, "goroutine {goid} made {calls} calls: {of:?}");
+        changes += seen.len();
+        for (name, states) in
+            [("Running", &[RUNNING, COPYSTACK][..]), ("Runnable", &[RUNNABLE]), ("Waiting", &[WAITING])]
+        {
+            let theirs = of.times.get(name).copied().unwrap_or(0);
+            let ours = states.iter().map(|state| book.time(goid, *state)).sum::<Result<u64>>()?;
+            // Between the two clocks of a change are some hundred instructions, and ours is read in the kernel.
+            let slack = 2_000 * seen.len() as u64;
+            if theirs > TELLING_NS && theirs > 100 * slack {
+                let off = (ours as f64 / theirs as f64 - 1.0).abs();
+                ensure!(off < 0.01, "goroutine {goid}, {name}: {ours} ns, Go says {theirs} ns");
+                compared += 1;
+            }
+        }
+    }
+    println!("{}: {changes} changes are the same, {compared} times within 1 %", toolchain.version);
+    ensure!(compared >= 2, "only {compared} times are long enough to compare");
+    Ok(())
+}
+
+/// By goroutine.
+fn told(text: &str) -> Result<HashMap<u64, Told>> {
+    let mut told: HashMap<u64, Told> = HashMap::new();
+    for line in text.lines().filter(|line| line.starts_with("M=")) {
+        let mut words = line.split(' ').skip_while(|word| *word != "StateTransition").skip(1);
+        let (Some(time), Some(goid), Some(states)) = (words.next(), words.next(), words.next()) else { continue };
+        let Some(goid) = goid.strip_prefix("GoID=") else { continue };
+        let time: u64 = time.strip_prefix("Time=").context("a time")?.parse()?;
+        let (from, to) = states.split_once("->").with_context(|| line.to_owned())?;
+        let of = told.entry(goid.parse()?).or_default();
+        if let Some((state, since)) = of.state.replace((to.to_owned(), time)) {
+            *of.times.entry(state).or_default() += time - since;
+        }
+        *of.changes.entry((from.to_owned(), to.to_owned())).or_default() += 1;
+    }
+    Ok(told)
+}
