@@ -42,5 +42,6 @@ fn main() {
             add(name(test), Box::new(move || function(&toolchain, variant)));
         }
     }
+    add("grpc".to_owned(), Box::new(requests::calls_are_seen));
     libtest_mimic::run(&arguments, trials).exit();
 }

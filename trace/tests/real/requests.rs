@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
-use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
+use fgspy_fixtures::{Toolchain, Variant, build, fetch_modules, skip, toolchains};
 use fgspy_gobin::probes;
 use fgspy_kernel::trace::{CLASSES, HEADERS, Options, Tracer};
 use fgspy_trace::{Limits, OneRequest, Trace, class, pattern, plan};
@@ -29,13 +29,25 @@ struct Compared {
 
 /// Traces a service under load until enough requests of it are over.
 fn traced(toolchain: &Toolchain, variant: Variant, options: Options, enough: usize) -> Result<Compared> {
-    let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[])?;
+    let service = Service::start(&build("requests", toolchain, variant)?, &[], &[])?;
+    let newest = build("requests", &toolchains::newest()?, Variant::Plain)?;
+    let load = |service: &Service| {
+        let ways = service.addresses.iter().filter(|(way, _)| way.as_str() != "upstream");
+        Load::start(&newest, ways, &["-clients=8"])
+    };
+    compared(service, load, options, enough)
+}
+
+fn compared(
+    mut service: Service,
+    load: impl FnOnce(&Service) -> Result<Load>,
+    options: Options,
+    enough: usize,
+) -> Result<Compared> {
     let pid = service.fixture.pid();
     let runtime = runtime(pid)?;
     let mut tracer = Tracer::start(&plan(pid, &runtime, &probes::sites(&runtime.binary), options))?;
-    let ways = service.addresses.iter().filter(|(way, _)| way.as_str() != "upstream");
-    let newest = build("requests", &toolchains::newest()?, Variant::Plain)?;
-    let load = Load::start(&newest, ways, &["-clients=8"])?;
+    let load = load(&service)?;
     let (mut trace, mut traced) = (Trace::new(Limits::default()), Vec::new());
     let (from_ns, deadline) = (tracer.start_ns(), Instant::now() + PATIENCE);
     while traced.len() < enough {
@@ -139,6 +151,38 @@ pub(crate) fn states_are_those_of_the_handlers(toolchain: &Toolchain, variant: V
             "{route}: {seen} ns, it says {said} ns"
         );
     }
+    Ok(())
+}
+
+/// Calls of gRPC, in all the ways that they can be served.
+pub(crate) fn calls_are_seen() -> Result<()> {
+    let toolchain = toolchains::newest()?;
+    if let Err(error) = fetch_modules("grpc", &toolchain) {
+        skip("grpc", &format!("{error:#}"));
+        return Ok(());
+    }
+    let binary = build("grpc", &toolchain, Variant::Stripped)?;
+    let service = Service::start(&binary, &[], &[])?;
+    let load = |service: &Service| Load::start(&binary, &service.addresses, &["-clients=8"]);
+    let Compared { traced, logged, from_ns, until_ns, .. } = compared(service, load, Options::default(), ENOUGH)?;
+    let calls: Vec<&OneRequest> = traced.iter().filter(|one| !one.path.is_empty()).collect();
+    let mut by_listener: HashMap<&str, [usize; 2]> = HashMap::new();
+    for said in logged.iter().filter(|said| said.start as u64 >= from_ns && said.end as u64 <= until_ns) {
+        let of_goroutine = calls.iter().filter(|one| one.goid == said.goroutine);
+        let mut around = of_goroutine.filter(|one| one.begin_ns <= said.start as u64 && said.end as u64 <= one.end_ns);
+        let found = around.next();
+        ensure!(around.next().is_none(), "two calls around {said:?}");
+        if let Some(one) = found {
+            ensure!(one.path == said.path, "{one:?} is {said:?}");
+            adds_up(one)?;
+        }
+        by_listener.entry(&said.listener).or_default()[usize::from(found.is_none())] += 1;
+    }
+    println!("found and missed: {by_listener:?}");
+    ensure!(
+        by_listener.len() == 4 && by_listener.values().all(|[found, missed]| *found > 50 && *missed == 0),
+        "{by_listener:?}"
+    );
     Ok(())
 }
 
