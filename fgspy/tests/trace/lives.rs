@@ -62,6 +62,26 @@ fn a_target_that_ends_is_no_failure() {
 }
 
 #[test]
+fn a_target_that_becomes_another_is_let_go() {
+    let Some(_turn) = may_trace("a_target_that_becomes_another_is_let_go") else { return };
+    let binary = program("execer", &newest());
+    // Another program, and the same one once more, in which a probe would be at the same place.
+    for line in ["/bin/sleep 1000", binary.to_str().unwrap()] {
+        let mut execer = Fixture::spawn(&binary, [""; 0]).unwrap();
+        let mut running = Running::start(trace(execer.pid()));
+        running.until_said("The probes are set");
+        execer.tell(line).unwrap();
+        let output = String::from_utf8(running.wait().succeeded().stdout).unwrap();
+        assert!(output.contains("The program replaced itself by another"), "{output}");
+        execer.must_run().unwrap();
+        if line == binary.to_str().unwrap() {
+            let (there, original) = instruction(execer.pid(), &binary);
+            assert_eq!(there, original, "a probe was left in the new program");
+        }
+    }
+}
+
+#[test]
 fn two_may_look_at_once() {
     let Some(_turn) = may_trace("two_may_look_at_once") else { return };
     let (service, load) = service();
