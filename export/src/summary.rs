@@ -84,6 +84,21 @@ pub fn lines(profile: &Profile) -> Vec<String> {
             profile.goroutines(),
             average(profile.average_goroutines())
         ),
+    ];
+    // What was traced has no ticks.
+    if how.ticks > 0 || how.rate_hz > 0.0 {
+        lines.extend(sampling(how, total, achieved));
+    }
+    if let Some(line) = requests(profile) {
+        lines.insert(2, line);
+    }
+    lines.extend(how.remarks.iter().map(|remark| format!("remark: {remark}")));
+    lines
+}
+
+/// How sampling went.
+fn sampling(how: &Accounting, total: u64, achieved: f64) -> [String; 2] {
+    [
         format!(
             "{} ticks a second of {}, {} late; {} observations, {} more moved while they were read, {} have a broken stack, \
              {} were unreadable; {} on-CPU samples, {} more lost",
@@ -104,12 +119,7 @@ pub fn lines(profile: &Profile) -> Vec<String> {
             reading(how),
             time(how.own_cpu_ns),
         ),
-    ];
-    if let Some(line) = requests(profile) {
-        lines.insert(2, line);
-    }
-    lines.extend(how.remarks.iter().map(|remark| format!("remark: {remark}")));
-    lines
+    ]
 }
 
 /// What is known of requests, in a line: `requests: 1234 seen on 7 routes; …`. Nothing if nobody looked for any, or the

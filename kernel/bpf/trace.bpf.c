@@ -449,6 +449,8 @@ INLINE void begins(u64 g, u64 object, u32 site)
 		count(REPEATED); /* its stack grew, and the function begins once more */
 		return;
 	}
+	if (known && cfg.states)
+		credit(known, now);
 	if (known && known->request && known->serving)
 		send_end(known, g, now, NEXT_REQUEST);
 	goid = word(g + cfg.g_goid);
@@ -498,8 +500,6 @@ INLINE void begins(u64 g, u64 object, u32 site)
 		ring_discard(begin, NO_WAKEUP);
 		return;
 	}
-	if (cfg.states)
-		credit(known, now);
 	known->goid = goid;
 	known->request = begin->request = __sync_fetch_and_add(next, 1) + 1;
 	known->serving = object;

@@ -2,7 +2,7 @@
 //!
 //! - `trace`, first: `pid`, `go_version`, `start_ns`, `end_ns`, `hits`, `hit_ns`, `lost`, `contradicted`, `overhead` (parts of
 //!   one core).
-//! - `request`, one for each that ended: `route`, `method`, `path`, `id` (of its trace, or its own), `goroutine`, `begin_ns`, `end_ns`, `by_state_ns`,
+//! - `request`, one for each that ended: `route`, `method`, `path`, `id` (of its trace, or its own), `goroutine`, `end` (how that is known), `begin_ns`, `end_ns`, `by_state_ns`,
 //!   `children`, `children_by_state_ns`.
 //! - `route`: `route`, `count`, `p50_ns`, `p90_ns`, `p99_ns`, `longest_ns`, `by_state`: for each `total_ns`, `p50_ns`, `p99_ns`.
 //! - `place`: `route` (or null), `state`, `reason`, `count`, `total_ns`, `longest_ns`, `woken_by_goroutines`, `stack`.
@@ -10,7 +10,7 @@
 
 use std::io::{self, Write};
 
-use fgspy_kernel::trace::Times;
+use fgspy_kernel::trace::{End, Times};
 use fgspy_profile::Profile;
 use serde_json::{Map, Value, json};
 
@@ -31,7 +31,7 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
     for one in &taken.requests {
         line(json!({
             "kind": "request", "route": one.route, "method": one.method, "path": one.path, "id": identity(one),
-            "goroutine": one.goid, "begin_ns": one.begin_ns, "end_ns": one.end_ns,
+            "goroutine": one.goid, "end": ending(one.how), "begin_ns": one.begin_ns, "end_ns": one.end_ns,
             "by_state_ns": by_state(&one.own_ns), "children": one.children,
             "children_by_state_ns": by_state(&one.children_ns),
         }))?;
@@ -57,6 +57,14 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
         }))?;
     }
     line(json!({"kind": "goroutines", "by_state_ns": by_state(&totals(taken))}))
+}
+
+fn ending(how: End) -> &'static str {
+    match how {
+        End::Marked => "handler returned",
+        End::NextRequest => "next request began",
+        End::GoroutineExit => "goroutine ended",
+    }
 }
 
 fn by_state(times: &Times) -> Map<String, Value> {

@@ -254,7 +254,7 @@ fn ending(ended: Ended) -> Option<&'static str> {
 }
 
 /// What tracing took from the target.
-pub(super) fn cost(taken: &Taken) -> String {
+fn cost(taken: &Taken) -> String {
     let mut line = format!(
         "Probes were hit {} times; a hit takes {:.1} µs here, measured just before ({:.1} µs were it at an instruction that the kernel \
          has to step through), so tracing took about {:.1}% of one core from the program.",
@@ -288,6 +288,11 @@ pub(super) fn closing(taken: &Taken) -> Vec<String> {
         counts.lost,
         counts.contradicted
     ));
+    if all > 0 {
+        lines.push(
+            "CPU is what the Go runtime calls running: a thread that the kernel does not run counts too.".to_owned(),
+        );
+    }
     if counts.lost > 0 {
         lines.push("What was lost is missing from lists; sums of requests that were seen to end are whole.".to_owned());
     }

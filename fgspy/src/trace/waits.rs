@@ -3,13 +3,18 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fgspy_goroutines::symbolize;
-use fgspy_kernel::trace::{CLASSES, Times};
+use fgspy_kernel::trace::{CLASSES, Goroutine, Times};
 use fgspy_profile::{Accounting, Builder, Class, Profile, SampleKey, Serving, StackId, State};
 use fgspy_sampler::GoProcess;
 use fgspy_trace::{Place, class};
 
 use super::taken::Taken;
 use crate::requests::words;
+
+/// What a profile says of how it was made.
+const TRACED: &str = "traced exactly, by probes; only goroutines that changed their state are in it";
+/// The place of what was not over.
+const OPEN: &str = "[not over when the trace ended]";
 
 /// Places with their stacks in the profile, in the same order.
 pub(super) type Placed = Vec<(Place, StackId)>;
@@ -35,14 +40,16 @@ pub(super) fn profile(target: &GoProcess, taken: &Taken, threshold: Duration) ->
         placed.push((place, stack));
     }
     let short = format!("[waits shorter than {}]", words::rounded(threshold.as_nanos() as u64, 0));
-    for ((number, all), known) in (0u8..).zip(totals(taken)).zip(known) {
+    for ((number, all), known) in (0u8..).zip(over(taken)).zip(known) {
         let rest = all.saturating_sub(known);
         if rest > 0 {
             add_rest(&mut builder, class(number), rest, &short);
         }
     }
-    let hits = taken.counts.all_hits();
-    let accounting = Accounting { accepted: hits, remarks: vec![super::report::cost(taken)], ..Accounting::default() };
+    for goroutine in &taken.goroutines {
+        add_open(&mut builder, target, goroutine, taken.end_ns);
+    }
+    let accounting = Accounting { remarks: vec![TRACED.to_owned()], ..Accounting::default() };
     (builder.finish(taken.duration_ns(), accounting), placed)
 }
 
@@ -55,20 +62,50 @@ fn key(
     SampleKey { stack, goid: 0, state, wait_reason, labels, creator: None, serving: Serving::Unknown }
 }
 
+/// What a goroutine was still doing at the end, under the function that it was started with: its stack is read when a wait is
+/// over.
+fn add_open(builder: &mut Builder, target: &GoProcess, goroutine: &Goroutine, end_ns: u64) {
+    let time = end_ns.saturating_sub(goroutine.since_ns);
+    if time == 0 {
+        return;
+    }
+    let (state, reason) = state_of(class(goroutine.class));
+    let mut locations = vec![builder.synthetic(OPEN)];
+    if let Some(name) = target.runtime.function_at(goroutine.start_pc) {
+        let function = builder.function(&name, "", 0);
+        locations.push(builder.location(goroutine.start_pc, &[(function, 0)]));
+    }
+    let stack = builder.stack(&locations);
+    let reason = reason.map(|reason| builder.string(reason));
+    let labels = builder.labels(&[]);
+    builder.add(SampleKey { goid: goroutine.goid, ..key(stack, state, reason, labels) }, 1, time);
+}
+
+/// A state, and for one that waits a reason of its class.
+fn state_of(class: Class) -> (State, Option<&'static str>) {
+    match class {
+        Class::Running | Class::RunningOffCpu => (State::Running, None),
+        Class::Runnable => (State::Runnable, None),
+        Class::Syscall => (State::Syscall, None),
+        Class::Mutex => (State::Waiting, Some("sync.Mutex.Lock")),
+        Class::Sync => (State::Waiting, Some("sync.WaitGroup.Wait")),
+        Class::Network => (State::Waiting, Some("IO wait")),
+        Class::Chan => (State::Waiting, Some("chan receive")),
+        Class::Select => (State::Waiting, Some("select")),
+        Class::Sleep => (State::Waiting, Some("sleep")),
+        Class::Gc => (State::Waiting, Some("GC worker (idle)")),
+        Class::Other => (State::Waiting, Some("other")),
+    }
+}
+
 /// Time whose place is not known.
 fn add_rest(builder: &mut Builder, class: Class, time_ns: u64, short: &str) {
-    let (state, reason, name) = match class {
-        Class::Running | Class::RunningOffCpu => (State::Running, None, "[running: not traced where]"),
-        Class::Runnable => (State::Runnable, None, "[runnable]"),
-        Class::Syscall => (State::Syscall, None, "[syscall: not traced where]"),
-        Class::Mutex => (State::Waiting, Some("sync.Mutex.Lock"), short),
-        Class::Sync => (State::Waiting, Some("sync.WaitGroup.Wait"), short),
-        Class::Network => (State::Waiting, Some("IO wait"), short),
-        Class::Chan => (State::Waiting, Some("chan receive"), short),
-        Class::Select => (State::Waiting, Some("select"), short),
-        Class::Sleep => (State::Waiting, Some("sleep"), short),
-        Class::Gc => (State::Waiting, Some("GC worker (idle)"), short),
-        Class::Other => (State::Waiting, Some("other"), short),
+    let (state, reason) = state_of(class);
+    let name = match state {
+        State::Running | State::RunningOffCpu => "[running: not traced where]",
+        State::Runnable => "[runnable]",
+        State::Syscall => "[syscall: not traced where]",
+        State::Waiting => short,
     };
     let location = builder.synthetic(name);
     let stack = builder.stack(&[location]);
@@ -79,16 +116,20 @@ fn add_rest(builder: &mut Builder, class: Class, time_ns: u64, short: &str) {
 
 /// What all goroutines did that were seen, until the end.
 pub(super) fn totals(taken: &Taken) -> Times {
+    let mut sums = over(taken);
+    for goroutine in &taken.goroutines {
+        if let Some(sum) = sums.get_mut(usize::from(goroutine.class)) {
+            *sum = sum.saturating_add(taken.end_ns.saturating_sub(goroutine.since_ns));
+        }
+    }
+    sums
+}
+
+/// The same, without what they were doing at the end.
+fn over(taken: &Taken) -> Times {
     let mut sums = [0u64; CLASSES];
     let gone = taken.gone.iter().map(|gone| gone.total_ns);
-    let there = taken.goroutines.iter().map(|goroutine| {
-        let mut total = goroutine.total_ns;
-        if let Some(open) = total.get_mut(usize::from(goroutine.class)) {
-            *open += taken.end_ns.saturating_sub(goroutine.since_ns);
-        }
-        total
-    });
-    for total in gone.chain(there) {
+    for total in gone.chain(taken.goroutines.iter().map(|goroutine| goroutine.total_ns)) {
         for (sum, time) in sums.iter_mut().zip(total) {
             *sum = sum.saturating_add(time);
         }

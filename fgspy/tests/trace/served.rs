@@ -14,6 +14,7 @@ struct Request {
     path: String,
     id: String,
     goroutine: u64,
+    end: String,
     begin_ns: i64,
     end_ns: i64,
     by_state_ns: BTreeMap<String, u64>,

@@ -140,14 +140,15 @@ pub(crate) fn states_are_those_of_the_handlers(toolchain: &Toolchain, variant: V
         };
         let (seen, ready) = (time(&|word| words.contains(&word)), time(&|word| word == "runnable"));
         let whole = |said: &&LoggedRequest| said.start as u64 >= from_ns && said.end as u64 <= until_ns;
-        let of_route = logged.iter().filter(|said| said.path.starts_with(route)).filter(whole);
-        let said: i64 = of_route.filter_map(|said| said.spent.get(said_as)).sum();
+        let of_route = || logged.iter().filter(|said| said.path.starts_with(route)).filter(whole);
+        let said: i64 = of_route().filter_map(|said| said.spent.get(said_as)).sum();
+        let outside = time(&|_| true) as f64 - of_route().map(|said| said.end - said.start).sum::<i64>() as f64;
         println!("{} {route}: {} ms of {} ms", toolchain.version, seen / 1_000_000, said / 1_000_000);
-        // What a handler takes for its wait has the time in it for which it was ready to go on; and it waits a little
-        // elsewhere too.
+        // What a handler takes for its wait has the time in it for which it was ready to go on. Outside of it, in the service's own
+        // book and in net/http, its goroutine may wait as well.
         let said = said as f64;
         ensure!(
-            seen as f64 <= said * 1.05 && (seen + ready) as f64 >= said * 0.95,
+            seen as f64 <= said * 1.05 + outside.max(0.0) && (seen + ready) as f64 >= said * 0.95,
             "{route}: {seen} ns, it says {said} ns"
         );
     }

@@ -83,6 +83,14 @@ impl Book {
         Ok(last.time_ns - first.time_ns)
     }
 
+    /// From its birth until it woke who started it. It ends a little later.
+    fn until_woke(&self, goid: u64) -> Result<u64> {
+        let birth = self.of(goid)?.first().context("nothing")?;
+        let mut wakes = self.of(birth.by.context("nobody started it")?)?.iter().rev();
+        let woke = wakes.find(|change| change.from == WAITING && change.by == Some(goid));
+        Ok(woke.context("it woke nobody")?.time_ns - birth.time_ns)
+    }
+
     /// Time in a state.
     pub(crate) fn time(&self, goid: u64, state: u8) -> Result<u64> {
         let pairs = self.of(goid)?.windows(2);
@@ -130,7 +138,7 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
 
     // Nobody wakes who sleeps.
     ensure!(wakers(done.sleeper, "sleep")? == vec![None; done.sleeps], "{:?}", wakers(done.sleeper, "sleep")?);
-    between("slept", book.all(done.sleeper)?, done.slept_ns, done.slept_outer_ns)?;
+    between("slept", book.until_woke(done.sleeper)?, done.slept_ns, done.slept_outer_ns)?;
 
     // Each call is entered and left once.
     let changes = book.of(done.caller)?;
@@ -156,7 +164,7 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
     let times = [RUNNING, RUNNABLE, COPYSTACK].map(|state| book.time(done.spinner, state));
     let (all, at_work) = (book.all(done.spinner)?, times.into_iter().sum::<Result<u64>>()?);
     ensure!(all == at_work, "{all} ns, of which {at_work} ns at work");
-    between("spun", all, done.spun_ns, done.spun_outer_ns)
+    between("spun", book.until_woke(done.spinner)?, done.spun_ns, done.spun_outer_ns)
 }
 
 /// Each goroutine leaves the state that it has entered.
