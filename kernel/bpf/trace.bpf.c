@@ -347,6 +347,7 @@ INLINE struct groups groups_of(u64 map)
 INLINE void headers(struct begin *begin, u64 map)
 {
 	struct groups groups = groups_of(map);
+	u64 controls = 0;
 	if (groups.count > 8) {
 		count(HEADERS_UNREAD);
 		return;
@@ -355,11 +356,12 @@ INLINE void headers(struct begin *begin, u64 map)
 		u64 group = groups.at + (u64)(i / 8) * groups.size, slot = i % 8, text[2] = {};
 		struct text key, value;
 		u64 key_at, value_at, found;
-		u8 control = 0;
+		u8 control, wanted = 0;
 		if (i / 8 >= groups.count)
 			return;
-		if (read_user(&control, 1, (void *)(group + slot)))
+		if (slot == 0 && read_user(&controls, 8, (void *)group))
 			return;
+		control = controls >> (8 * slot);
 		if (cfg.maps == MAPS_BUCKETS) {
 			if (control < cfg.tophash_least)
 				continue;
@@ -371,7 +373,12 @@ INLINE void headers(struct begin *begin, u64 map)
 			key_at = group + 8 + slot * 40;
 			value_at = key_at + 16;
 		}
-		if (read_user(&key, 16, (void *)key_at) || key.len < 2 || key.len > 16 || !copy(text, 16, key))
+		if (read_user(&key, 16, (void *)key_at))
+			continue;
+		/* Most names are told by their length. */
+		for (u32 k = 0; k < HEADERS; k++)
+			wanted |= key.len == cfg.names[k].len;
+		if (!wanted || !copy(text, 16, key))
 			continue;
 		for (u32 k = 0; k < HEADERS; k++) {
 			if (key.len != cfg.names[k].len || text[0] != cfg.names[k].text[0] || text[1] != cfg.names[k].text[1])
