@@ -56,7 +56,7 @@ pub(crate) struct Options {
 enum Part {
     /// Go's own encoding/json benchmarks with each profiler
     Seed,
-    /// fgspy alone, in turns of a tenth of a second, to find differences below 1 %
+    /// fgspy alone, in short turns, to find differences below 1 %
     Turns,
     /// An HTTP server at half load with each profiler
     Service,

@@ -3,7 +3,7 @@
 mod power;
 mod ranks;
 
-pub(super) use power::detectable_ratio;
+pub(super) use power::{detectable_by, detectable_ratio};
 pub(super) use ranks::{mann_whitney, signed_rank};
 
 /// The value that `share` (0 to 1) of the values do not exceed, interpolated between the two nearest; `None` of nothing.

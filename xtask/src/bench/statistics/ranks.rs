@@ -1,12 +1,16 @@
 //! Tests by ranks. They assume no distribution, so one run that the machine disturbed does not decide.
 //!
-//! Both count exactly in how many ways the ranks could have fallen, ties included. For the method see any textbook of
-//! nonparametric statistics, such as Hollander and Wolfe, sections 3.1 to 3.3 and 4.1.
+//! Both count exactly in how many ways the ranks could have fallen, ties included; of hundreds of differences the ways are so
+//! many that their sum is as good as normally distributed. For the method see any textbook of nonparametric statistics, such
+//! as Hollander and Wolfe, sections 3.1 to 3.3 and 4.1.
 
 use super::median;
+use super::power::{TEST, two_tails};
 
 /// The highest probability of being wrong that a 95 % interval allows on each side.
 const ONE_SIDE: f64 = 0.025;
+/// From this many differences on, sums of signed ranks are taken to be normally distributed.
+const MANY: usize = 200;
 
 /// What Wilcoxon's signed-rank test says about differences.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,8 +33,7 @@ pub(crate) fn signed_rank(differences: &[f64]) -> Option<SignedRank> {
     let estimate = median(&means)?;
     // How many of the means may be left out at each end.
     let ranks: Vec<usize> = (1..=differences.len()).collect();
-    let probabilities = cumulative(&ways_to_choose_any(&ranks));
-    let outside = probabilities.iter().take_while(|probability| **probability <= ONE_SIDE).count();
+    let outside = if ranks.len() < MANY { outside(&ranks) } else { outside_of_many(&ranks) };
     let interval = outside.checked_sub(1).map(|index| (means[index], means[means.len() - 1 - index]));
     Some(SignedRank { estimate, interval, p: signed_rank_p(differences) })
 }
@@ -39,7 +42,11 @@ fn signed_rank_p(differences: &[f64]) -> f64 {
     let changes: Vec<f64> = differences.iter().copied().filter(|difference| *difference != 0.0).collect();
     let ranks = double_ranks(&changes.iter().map(|change| change.abs()).collect::<Vec<_>>());
     let positive = changes.iter().zip(&ranks).filter(|(change, _)| **change > 0.0).map(|(_, rank)| rank).sum();
-    two_sided(&ways_to_choose_any(&ranks), positive)
+    if ranks.len() < MANY {
+        two_sided(&ways_to_choose_any(&ranks), positive)
+    } else {
+        two_sided_of_many(&ranks, positive)
+    }
 }
 
 /// The Mann-Whitney U test: how probable it is that two samples of one distribution differ like this, both sides counted.
@@ -57,6 +64,30 @@ fn double_ranks(values: &[f64]) -> Vec<usize> {
         2 * below + equal + 1
     };
     values.iter().map(rank).collect()
+}
+
+/// How many of the lowest sums of some of `ranks` are as improbable as a 95 % interval leaves out on one side.
+fn outside(ranks: &[usize]) -> usize {
+    let probabilities = cumulative(&ways_to_choose_any(ranks));
+    probabilities.iter().take_while(|probability| **probability <= ONE_SIDE).count()
+}
+
+fn outside_of_many(ranks: &[usize]) -> usize {
+    let (mean, deviation) = sum_of_any(ranks);
+    (mean - TEST * deviation).round() as usize
+}
+
+fn two_sided_of_many(double_ranks: &[usize], sum: usize) -> f64 {
+    let (mean, deviation) = sum_of_any(double_ranks);
+    // Sums of whole ranks are one apart, so those of double ranks two: half a step counts on this side.
+    two_tails(((sum as f64 - mean).abs() - 1.0).max(0.0) / deviation)
+}
+
+/// Mean and standard deviation of the sum of those of `ranks` that a fair coin chooses.
+fn sum_of_any(ranks: &[usize]) -> (f64, f64) {
+    let (sum, squares) =
+        ranks.iter().map(|rank| *rank as f64).fold((0.0, 0.0), |(s, q), rank| (s + rank, q + rank * rank));
+    (sum / 2.0, squares.sqrt() / 2.0)
 }
 
 /// For each sum, in how many ways some of `ranks` have that sum.
@@ -147,6 +178,23 @@ mod tests {
         // The rank sum of the negative one is 1: two of 64 ways are at least as extreme on that side.
         assert_eq!(tested.p, 4.0 / 64.0);
         assert_eq!(signed_rank(&[]), None);
+    }
+
+    #[test]
+    fn many_differences_are_judged_as_few_are() {
+        let ranks: Vec<usize> = (1..MANY).collect();
+        let (exact, normal) = (outside(&ranks), outside_of_many(&ranks));
+        assert!(exact.abs_diff(normal) * 1000 < exact, "{exact} {normal}");
+        let double: Vec<usize> = ranks.iter().map(|rank| 2 * rank).collect();
+        let ways = ways_to_choose_any(&double);
+        for sum in [19_900, 21_000, 16_000, 24_500] {
+            let (exact, normal) = (two_sided(&ways, sum), two_sided_of_many(&double, sum));
+            assert!((exact - normal).abs() < 1e-3, "{sum}: {exact} {normal}");
+        }
+        let differences: Vec<f64> = (0..300).map(|i| f64::from(i * 7919 % 1009) - 440.0).collect();
+        let tested = signed_rank(&differences).unwrap();
+        let (low, high) = tested.interval.unwrap();
+        assert!(0.0 < low && low < tested.estimate && tested.estimate < high && tested.p < 0.05, "{tested:?}");
     }
 
     #[test]

@@ -1,0 +1,146 @@
+//! What fgspy costs its target, so finely interleaved that the machine's own ups and downs fall on all arms alike.
+//!
+//! One target and one recording go on throughout, and fgspy is stopped (SIGSTOP) and continued in turns. Two more processes,
+//! which do nothing, are stopped and continued just like it in turns of their own: they are the other two arms.
+//! What the kernel does for a stopped fgspy, a timer interrupt for each CPU, is in all arms.
+
+mod tables;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use fgspy_fixtures::{Fixture, Signal};
+use rustix::process::{Pid, kill_process};
+use serde::{Deserialize, Serialize};
+
+use super::arms::shuffled;
+use super::fgspy::{Attached, Recorded};
+use super::{Bench, go};
+
+pub(super) use tables::render;
+
+/// One turn. What disturbs a turn here lasts longer than it (see CONTRIBUTING): of the same time, more and shorter turns find
+/// smaller differences. It is four ticks of fgspy long, so that each turn has its share of them.
+const TURN: Duration = Duration::from_millis(40);
+/// What passes after fgspy was continued before the turn counts: longer than a tick, so that the one that it has missed
+/// is not in the turn.
+const SETTLE: Duration = Duration::from_millis(15);
+/// The arms in the order of the data: A, A′, fgspy.
+const ARMS: usize = 3;
+/// fgspy runs in one turn of three, but earns for all of them: with a third of its default of 1 % it may use as much while it
+/// runs as one that is never stopped.
+const MAX_CPU: &str = "0.333%";
+
+/// What was measured.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Data {
+    go: String,
+    turn_ms: f64,
+    settle_ms: f64,
+    levels: Vec<Level>,
+}
+
+/// With one number of parked goroutines.
+#[derive(Debug, Serialize, Deserialize)]
+struct Level {
+    parked: usize,
+    rounds: Vec<Round>,
+    /// For how long fgspy was not stopped, in seconds.
+    running_s: f64,
+    recorded: Recorded,
+}
+
+/// Two turns of each arm: all of them in an order, and then in the opposite one. What grows or falls steadily meanwhile is in
+/// all arms alike.
+type Round = [[Turn; 2]; ARMS];
+
+/// What the target did in a turn: values, nanoseconds by the clock, nanoseconds of CPU time of all its threads.
+type Turn = [u64; 3];
+
+/// Measures each number of parked goroutines in turn.
+///
+/// # Errors
+/// When a program does not build or a run fails.
+pub(super) fn measure(bench: &Bench) -> Result<Data> {
+    let target = go::program(&bench.newest, "turns")?;
+    let rounds = bench.rounds(if bench.quick { 10 } else { 800 });
+    let levels = [10, 10_000].into_iter().map(|parked| {
+        eprintln!("turns: {parked} goroutines parked, {rounds} rounds");
+        level(bench, &target, parked, rounds).with_context(|| format!("{parked} goroutines parked"))
+    });
+    Ok(Data {
+        go: bench.newest.version.clone(),
+        turn_ms: TURN.as_secs_f64() * 1e3,
+        settle_ms: SETTLE.as_secs_f64() * 1e3,
+        levels: levels.collect::<Result<_>>()?,
+    })
+}
+
+fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<Level> {
+    let mut command = go::command(target);
+    command.args(["-parked", &parked.to_string()]);
+    let mut target = Fixture::start(&mut command, |line| line == "ready")?;
+    let idle = [Idle::start()?, Idle::start()?];
+    let fgspy = Attached::attach(&bench.fgspy, target.pid(), &["--max-cpu", MAX_CPU])?;
+    let run = |arm: usize, on: bool| idle.get(arm).map_or_else(|| fgspy.run(on), |idle| idle.run(on));
+    for arm in 0..ARMS {
+        run(arm, false)?;
+    }
+    let (mut measured, mut running) = (Vec::new(), Duration::ZERO);
+    for round in 0..rounds {
+        let order = shuffled(ARMS, round);
+        let mut turns = Round::default();
+        for (place, &arm) in order.iter().chain(order.iter().rev()).enumerate() {
+            let began = Instant::now();
+            run(arm, true)?;
+            std::thread::sleep(SETTLE);
+            let before = progress(&mut target)?;
+            std::thread::sleep(TURN);
+            let after = progress(&mut target)?;
+            run(arm, false)?;
+            if arm == idle.len() {
+                running += began.elapsed();
+            }
+            let turn = std::array::from_fn(|of| after[of].saturating_sub(before[of]));
+            ensure!(turn.iter().all(|count| *count > 0), "the target did nothing for {} ms", TURN.as_millis());
+            turns[arm][place / ARMS] = turn;
+        }
+        measured.push(turns);
+    }
+    fgspy.run(true)?;
+    let recorded = fgspy.finish()?;
+    Ok(Level { parked, rounds: measured, running_s: running.as_secs_f64(), recorded })
+}
+
+/// How far the target is: what is in a [`Turn`], since its start.
+fn progress(target: &mut Fixture) -> Result<Turn> {
+    target.tell("")?;
+    let line = target.line()?;
+    let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>().with_context(|| line.clone())?;
+    Turn::try_from(numbers.as_slice()).with_context(|| line.clone())
+}
+
+/// A process that does nothing, to be stopped and continued like fgspy. It is killed when this is dropped.
+struct Idle(Child);
+
+impl Idle {
+    fn start() -> Result<Idle> {
+        let mut command = Command::new("sleep");
+        command.arg("infinity").stdin(Stdio::null()).stdout(Stdio::null());
+        Ok(Idle(command.spawn().context("cannot run sleep")?))
+    }
+
+    fn run(&self, on: bool) -> Result<()> {
+        let signal = if on { Signal::CONT } else { Signal::STOP };
+        kill_process(Pid::from_child(&self.0), signal).context("sleep has ended")
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

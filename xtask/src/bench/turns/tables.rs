@@ -1,0 +1,134 @@
+//! The section of the report.
+
+use super::{Data, Level, Turn};
+use crate::bench::markdown::{Table, change, interval, number, probability, share, thousands};
+use crate::bench::statistics::{compare, detectable_by};
+use crate::bench::words::{Line, conclusions};
+
+/// What is compared: its title, and which numbers of a turn are for all its values.
+const COMPARED: [(&str, usize); 2] = [("time for a value", 1), ("target's CPU time for a value", 2)];
+
+/// The arms that are compared with the first one.
+const ARMS: [(usize, &str); 2] = [(1, "A′: idle, again"), (2, "fgspy")];
+
+/// The section as Markdown.
+pub(in crate::bench) fn render(data: &Data) -> String {
+    let mut text = format!(
+        "One goroutine of a program ({}) encodes and decodes a small JSON value without a break; its garbage is collected by \
+         others. One recording goes on all the time, with fgspy's defaults, but a third of the budget, because fgspy is \
+         stopped two thirds of the time. In turns of {} ms, after {} ms that do not count, either fgspy is continued and \
+         stopped again, or one of two processes that do nothing (A and A′). A round has two turns of each, in an order that \
+         changes from round to round and then in the opposite one. Compared are sums of rounds; no round is left out. The \
+         change is the Hodges-Lehmann estimate over the rounds, its interval and p are of Wilcoxon's signed-rank test.\n\n\
+         Two measures: by the clock, in which other programs count and what fgspy takes from the target when all cores are \
+         busy; and CPU time of all threads of the target, in which interruptions count, cold caches, and that a core is \
+         slower while its neighbour is busy, but not waiting for a core.\n",
+        data.go,
+        number(data.turn_ms),
+        number(data.settle_ms),
+    );
+    let columns = ["", "arm", "parked", "rounds", "change", "95 % interval", "p", "detectable"];
+    let mut table = Table::new(&columns);
+    let mut lines = Vec::new();
+    for (measure, of) in COMPARED {
+        for level in &data.levels {
+            let detectable = compare(&level.pairs(1, of)).and_then(|control| detectable_by(&control));
+            for (arm, title) in ARMS {
+                let Some(comparison) = compare(&level.pairs(arm, of)) else { continue };
+                table.row(&[
+                    measure.to_owned(),
+                    title.to_owned(),
+                    thousands(level.parked),
+                    level.rounds.len().to_string(),
+                    change(comparison.ratio),
+                    interval(&comparison),
+                    probability(comparison.p),
+                    detectable.map_or(String::new(), change),
+                ]);
+                let title = format!("{measure}, {} parked, {title}", thousands(level.parked));
+                lines.push(Line { title, comparison, detectable });
+            }
+        }
+    }
+    text += &format!(
+        "\n{}\n*Detectable*: what would have been found in four of five such experiments, judged by A′.\n{}\n{}",
+        table.finish(),
+        conclusions(&lines, "more", "less"),
+        running(data)
+    );
+    text
+}
+
+/// Whether fgspy did in its turns what it does always.
+fn running(data: &Data) -> String {
+    let mut table = Table::new(&["fgspy while it was not stopped", "ticks/s", "fgspy's CPU, of a core"]);
+    for level in &data.levels {
+        table.row(&[
+            format!("{} parked", thousands(level.parked)),
+            number(level.recorded.ticks as f64 / level.running_s),
+            share(level.recorded.own_cpu_s / level.running_s),
+        ]);
+    }
+    table.finish()
+}
+
+impl Level {
+    /// Of each round, what a value took in an arm, and in the first one.
+    fn pairs(&self, arm: usize, of: usize) -> Vec<(f64, f64)> {
+        self.rounds.iter().map(|round| (each(&round[arm], of), each(&round[0], of))).collect()
+    }
+}
+
+/// What a value took in all these turns.
+fn each(turns: &[Turn], of: usize) -> f64 {
+    let sum = |of: usize| turns.iter().map(|turn| turn[of]).sum::<u64>() as f64;
+    sum(of) / sum(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::fgspy::Recorded;
+
+    #[test]
+    fn values_of_both_turns_count_alike() {
+        assert_eq!(each(&[[10, 100, 50], [30, 500, 70]], 1), 15.0);
+        assert_eq!(each(&[[10, 100, 50], [30, 500, 70]], 2), 3.0);
+    }
+
+    #[test]
+    fn a_difference_of_one_in_a_hundred_is_found_and_what_is_detectable_is_said() {
+        // The machine is twice as slow in some rounds; fgspy adds 1 % to the time, and nothing to the CPU time.
+        let round = |i: u64| {
+            let slow = 1 + i % 2;
+            let base = 100_000 * slow;
+            [
+                [[10, base, base], [10, base, base]],
+                [[10, base + i % 5, base + i % 7], [10, base, base]],
+                [[10, base * 101 / 100, base], [10, base * 101 / 100, base]],
+            ]
+        };
+        let recorded = Recorded {
+            attach_s: 0.1,
+            seconds: 3.0,
+            ticks: 198,
+            late_ticks: 0,
+            own_cpu_s: 0.01,
+            ending_s: 0.1,
+            peak_bytes: 1,
+        };
+        let level = Level { parked: 10, rounds: (0..40).map(round).collect(), running_s: 2.0, recorded };
+        let data = Data { go: "go1.27.3".to_owned(), turn_ms: 40.0, settle_ms: 15.0, levels: vec![level] };
+        let text = render(&data);
+        assert!(
+            text.contains("| time for a value | fgspy | 10 | 40 | +1.00 % | +1.00 % … +1.00 % | <0.001 | +0.00 % |"),
+            "{text}"
+        );
+        assert!(text.contains("- time for a value, 10 parked, fgspy: more (+1.00 %, "), "{text}");
+        assert!(
+            text.contains("- target's CPU time for a value, 10 parked, fgspy: no difference could be shown"),
+            "{text}"
+        );
+        assert!(text.contains("| 10 parked | 99.0 | 0.500 % |"), "{text}");
+    }
+}
