@@ -4,8 +4,9 @@
 //
 // It prints "ready" when the other goroutines are where they stay. Each line on standard input is answered with the number
 // of values done so far, nanoseconds since the start, and nanoseconds of CPU time of the whole process. The goroutine that
-// works answers itself, between two values: the kernel's account of a thread that runs on another CPU is up to a tick of the
-// scheduler old, which is 4 ms where a turn is 100 ms.
+// works answers itself, between two values: the kernel's account of a thread that runs on another CPU is up to a tick of its
+// scheduler old, which is milliseconds of a turn's forty. And it answers when the garbage collector has just been through, so that what
+// lies between two answers has whole cycles of it: with many goroutines a cycle is as long as a turn.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -67,15 +69,30 @@ func cpuTime() int64 {
 	return time.Nano()
 }
 
+// count adds one to cycles whenever the garbage collector has been through: its finalizer then finds that nobody has the
+// object, and makes another.
+func count(cycles *atomic.Int64) {
+	type object struct{ cycles *atomic.Int64 }
+	runtime.SetFinalizer(&object{cycles}, func(o *object) {
+		o.cycles.Add(1)
+		count(o.cycles)
+	})
+}
+
 func work(asked *atomic.Bool, answers chan<- answer) {
 	start := time.Now()
+	var cycles atomic.Int64
+	count(&cycles)
 	value := order{ID: 7, Customer: "somebody", Notes: map[string]string{"gift": "no", "door": "left"}}
 	for i := 0; i < 8; i++ {
 		value.Items = append(value.Items, item{Name: "thing", Price: 1.25 * float64(i), Count: i})
 	}
-	for done := 0; ; done++ {
-		if asked.CompareAndSwap(true, false) {
-			answers <- answer{done, time.Since(start).Nanoseconds(), cpuTime()}
+	for done, seen := 0, int64(0); ; done++ {
+		if now := cycles.Load(); now != seen {
+			seen = now
+			if asked.CompareAndSwap(true, false) {
+				answers <- answer{done, time.Since(start).Nanoseconds(), cpuTime()}
+			}
 		}
 		text, err := json.Marshal(value)
 		if err != nil {

@@ -71,6 +71,14 @@ pub(super) fn shuffled(count: usize, round: usize) -> Vec<usize> {
     order
 }
 
+/// The numbers below `count` in the order of [`shuffled`], and then in the opposite one; with each of them whether it is there
+/// for the first time (0) or the second (1). What grows or falls steadily in a round of such turns is in all of them alike.
+pub(super) fn there_and_back(count: usize, round: usize) -> impl Iterator<Item = (usize, usize)> {
+    let there = shuffled(count, round);
+    let back: Vec<usize> = there.iter().rev().copied().collect();
+    there.into_iter().map(|arm| (arm, 0)).chain(back.into_iter().map(|arm| (arm, 1)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -91,6 +99,18 @@ mod tests {
     fn every_arm_is_first_at_times() {
         let first: BTreeSet<usize> = (0..50).map(|round| shuffled(5, round)[0]).collect();
         assert_eq!(first.len(), 5);
+    }
+
+    #[test]
+    fn there_and_back_is_in_the_middle_for_every_arm() {
+        for round in 0..20 {
+            let places: Vec<(usize, usize)> = there_and_back(3, round).collect();
+            for arm in 0..3 {
+                let of = |turn| places.iter().position(|place| *place == (arm, turn)).unwrap();
+                assert_eq!(of(0) + of(1), 5);
+                assert!(of(0) < of(1));
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -70,7 +71,9 @@ impl Attached {
     /// # Errors
     /// When it does not come to that.
     pub(super) fn attach(fgspy: &Path, pid: u32, arguments: &[&str]) -> Result<Attached> {
-        let output = workspace::root().join(format!("target/bench/recording-{pid}.json"));
+        static RECORDINGS: AtomicU32 = AtomicU32::new(0);
+        let recording = RECORDINGS.fetch_add(1, Ordering::Relaxed);
+        let output = workspace::root().join(format!("target/bench/recording-{pid}-{recording}.json"));
         let (inner, said) = terminal::open().context("no terminal for fgspy")?;
         let mut command = Command::new(fgspy);
         // Only one goroutine's part of the result is written: the account of the recording is what matters here.
@@ -100,6 +103,15 @@ impl Attached {
     pub(super) fn run(&self, on: bool) -> Result<()> {
         let signal = if on { Signal::CONT } else { Signal::STOP };
         kill_process(Pid::from_child(&self.child), signal).context("fgspy has ended")
+    }
+
+    /// Stops the process and waits until all its threads have stopped: what is said of its CPU time is exact then.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(super) fn halt(&self) -> Result<()> {
+        self.run(false)?;
+        wait_until("fgspy is stopped", || proc::is_stopped(self.child.id()))
     }
 
     /// The CPU time that it has used so far, by the kernel's account.

@@ -47,6 +47,11 @@ pub(super) fn interval(comparison: &Comparison) -> String {
     }
 }
 
+/// An interval of times in nanoseconds, or that there are too few runs for one.
+pub(super) fn interval_of_times(interval: Option<(f64, f64)>) -> String {
+    interval.map_or("too few runs".to_owned(), |(low, high)| format!("{} … {}", time(low), time(high)))
+}
+
 /// A probability: `0.002`, `<0.001`.
 pub(super) fn probability(p: f64) -> String {
     if p < 0.001 { "<0.001".to_owned() } else { format!("{p:.3}") }

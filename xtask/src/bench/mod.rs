@@ -11,10 +11,12 @@ mod instructions;
 mod markdown;
 mod proc;
 mod report;
+mod requests;
 mod scale;
 mod seed;
 mod service;
 mod statistics;
+mod switches;
 mod terminal;
 mod trace;
 mod turns;
@@ -64,6 +66,10 @@ enum Part {
     Scale,
     /// Instructions of the recording loop, counted by valgrind
     Instructions,
+    /// What it costs fgspy to say which request a goroutine serves
+    Requests,
+    /// What events add to a context switch
+    Switches,
     /// An HTTP server at full speed with the probes of `fgspy trace`
     Trace,
 }
@@ -124,6 +130,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if wants(Part::Instructions) {
         part(&bench, &folder, "instructions", instructions::measure)?;
     }
+    if wants(Part::Requests) {
+        part(&bench, &folder, "requests", requests::measure)?;
+    }
+    if wants(Part::Switches) {
+        part(&bench, &folder, "switches", switches::measure)?;
+    }
     if wants(Part::Trace) {
         part(&bench, &folder, "trace", trace::measure)?;
     }
@@ -133,6 +145,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report::section(&folder, "service", "A service at half load", service::render)?,
         report::section(&folder, "scale", "Scale", scale::render)?,
         report::section(&folder, "instructions", "Instructions", instructions::render)?,
+        report::section(&folder, "requests", "Requests", requests::render)?,
+        report::section(&folder, "switches", "Context switches", switches::render)?,
         report::section(&folder, "trace", "Tracing at full speed", trace::render)?,
     ];
     report::write(&folder, &sections)

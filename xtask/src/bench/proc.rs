@@ -21,6 +21,30 @@ pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(total)
 }
 
+/// Whether all threads of a process are stopped.
+///
+/// # Errors
+/// When there is no such process.
+pub(super) fn is_stopped(pid: u32) -> Result<bool> {
+    for task in fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("no process {pid}"))? {
+        let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
+        // The name, in parentheses, may have anything in it.
+        if !stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The CPU time of a thread of this process, as of when it was last taken off a CPU or met by the scheduler's tick.
+///
+/// # Errors
+/// When there is no such thread, or the kernel has no schedstat.
+pub(super) fn thread_time(tid: u32) -> Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/self/task/{tid}/schedstat")).context("no schedstat")?;
+    first_number(&text).map(Duration::from_nanos).with_context(|| format!("schedstat is {text:?}"))
+}
+
 /// The CPU time that the calling thread had used when it last began to run.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use super::{Bench, go, proc};
 pub(super) use tables::render;
 
 /// How many goroutines of the server wait for ever.
-const PARKED: usize = 10_000;
+pub(super) const PARKED: usize = 10_000;
 
 /// What was measured.
 #[derive(Debug, Serialize, Deserialize)]
@@ -144,11 +144,19 @@ fn run(
     Ok(Run { round, arm: arm.id.to_owned(), latency, cpu_ns, pauses, ticks_per_s, fgspy })
 }
 
-fn start(server: &Path) -> Result<Fixture> {
+/// Starts the server and waits until it answers.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn start(server: &Path) -> Result<Fixture> {
     Fixture::start(go::command(server).args(["-parked", &PARKED.to_string()]), |line| line == "ready")
 }
 
-fn url(server: &Fixture) -> Result<String> {
+/// Where a server that was started answers.
+///
+/// # Errors
+/// When it did not say so.
+pub(super) fn url(server: &Fixture) -> Result<String> {
     let address = server.announced.iter().find_map(|line| line.strip_prefix("listening on "));
     address.map(str::to_owned).context("the server named no address")
 }

@@ -15,7 +15,7 @@ use fgspy_fixtures::{Fixture, Signal};
 use rustix::process::{Pid, kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::arms::shuffled;
+use super::arms::there_and_back;
 use super::fgspy::{Attached, Recorded};
 use super::{Bench, go};
 
@@ -52,8 +52,7 @@ struct Level {
     recorded: Recorded,
 }
 
-/// Two turns of each arm: all of them in an order, and then in the opposite one. What grows or falls steadily meanwhile is in
-/// all arms alike.
+/// Two turns of each arm.
 type Round = [[Turn; 2]; ARMS];
 
 /// What the target did in a turn: values, nanoseconds by the clock, nanoseconds of CPU time of all its threads.
@@ -65,7 +64,7 @@ type Turn = [u64; 3];
 /// When a program does not build or a run fails.
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let target = go::program(&bench.newest, "turns")?;
-    let rounds = bench.rounds(if bench.quick { 10 } else { 800 });
+    let rounds = bench.rounds(if bench.quick { 10 } else { 400 });
     let levels = [10, 10_000].into_iter().map(|parked| {
         eprintln!("turns: {parked} goroutines parked, {rounds} rounds");
         level(bench, &target, parked, rounds).with_context(|| format!("{parked} goroutines parked"))
@@ -90,9 +89,8 @@ fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<L
     }
     let (mut measured, mut running) = (Vec::new(), Duration::ZERO);
     for round in 0..rounds {
-        let order = shuffled(ARMS, round);
         let mut turns = Round::default();
-        for (place, &arm) in order.iter().chain(order.iter().rev()).enumerate() {
+        for (arm, which) in there_and_back(ARMS, round) {
             let began = Instant::now();
             run(arm, true)?;
             std::thread::sleep(SETTLE);
@@ -105,7 +103,7 @@ fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<L
             }
             let turn = std::array::from_fn(|of| after[of].saturating_sub(before[of]));
             ensure!(turn.iter().all(|count| *count > 0), "the target did nothing for {} ms", TURN.as_millis());
-            turns[arm][place / ARMS] = turn;
+            turns[arm][which] = turn;
         }
         measured.push(turns);
     }
