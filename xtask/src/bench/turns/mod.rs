@@ -64,7 +64,7 @@ type Turn = [u64; 3];
 /// When a program does not build or a run fails.
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let target = go::program(&bench.newest, "turns")?;
-    let rounds = bench.rounds(if bench.quick { 10 } else { 400 });
+    let rounds = bench.rounds(if bench.quick { 10 } else { 350 });
     let levels = [10, 10_000].into_iter().map(|parked| {
         eprintln!("turns: {parked} goroutines parked, {rounds} rounds");
         level(bench, &target, parked, rounds).with_context(|| format!("{parked} goroutines parked"))
