@@ -1,12 +1,12 @@
 // Turns encodes and decodes JSON without a break in one goroutine, and says how far it is whenever it is asked.
 //
-//	turns -parked 10000
+//	turns -parked 10000 -cpu 1
 //
 // It prints "ready" when the other goroutines are where they stay. Each line on standard input is answered with the number
 // of values done so far, nanoseconds since the start, and nanoseconds of CPU time of the whole process. The goroutine that
 // works answers itself, between two values: the kernel's account of a thread that runs on another CPU is up to a tick of its
-// scheduler old, which is milliseconds of a turn's forty. And it answers when the garbage collector has just been through, so that what
-// lies between two answers has whole cycles of it: with many goroutines a cycle is as long as a turn.
+// scheduler old, which is milliseconds. Garbage is collected when a line says "collect", before the answer, and else never: a
+// cycle is as long as what is measured.
 package main
 
 import (
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -39,15 +40,19 @@ type item struct {
 
 func main() {
 	parked := flag.Int("parked", 0, "goroutines that wait for ever")
+	cpu := flag.Int("cpu", 0, "the only CPU that the goroutine that works runs on")
 	flag.Parse()
 	arm.Park(*parked)
-	var asked atomic.Bool
+	debug.SetGCPercent(-1)
+	asked := make(chan string, 1)
+	var waiting atomic.Bool
 	answers := make(chan answer, 1)
-	go work(&asked, answers)
+	go work(*cpu, &waiting, asked, answers)
 	fmt.Println("ready")
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
-		asked.Store(true)
+		asked <- lines.Text()
+		waiting.Store(true)
 		is := <-answers
 		fmt.Println(is.done, is.wall, is.cpu)
 	}
@@ -69,30 +74,32 @@ func cpuTime() int64 {
 	return time.Nano()
 }
 
-// count adds one to cycles whenever the garbage collector has been through: its finalizer then finds that nobody has the
-// object, and makes another.
-func count(cycles *atomic.Int64) {
-	type object struct{ cycles *atomic.Int64 }
-	runtime.SetFinalizer(&object{cycles}, func(o *object) {
-		o.cycles.Add(1)
-		count(o.cycles)
-	})
+// stayOn binds the calling thread to a CPU: on a virtual machine one may be half as fast as another for a while, and a goroutine
+// that moves between them measures that.
+func stayOn(cpu int) {
+	const bits = 64
+	var mask [16]uint64
+	mask[cpu/bits] = 1 << (cpu % bits)
+	_, _, failed := syscall.RawSyscall(syscall.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(mask), uintptr(unsafe.Pointer(&mask)))
+	if failed != 0 {
+		arm.Fail(failed)
+	}
 }
 
-func work(asked *atomic.Bool, answers chan<- answer) {
+func work(cpu int, waiting *atomic.Bool, asked <-chan string, answers chan<- answer) {
+	runtime.LockOSThread()
+	stayOn(cpu)
 	start := time.Now()
-	var cycles atomic.Int64
-	count(&cycles)
 	value := order{ID: 7, Customer: "somebody", Notes: map[string]string{"gift": "no", "door": "left"}}
 	for i := 0; i < 8; i++ {
 		value.Items = append(value.Items, item{Name: "thing", Price: 1.25 * float64(i), Count: i})
 	}
-	for done, seen := 0, int64(0); ; done++ {
-		if now := cycles.Load(); now != seen {
-			seen = now
-			if asked.CompareAndSwap(true, false) {
-				answers <- answer{done, time.Since(start).Nanoseconds(), cpuTime()}
+	for done := 0; ; done++ {
+		if waiting.CompareAndSwap(true, false) {
+			if <-asked == "collect" {
+				runtime.GC()
 			}
+			answers <- answer{done, time.Since(start).Nanoseconds(), cpuTime()}
 		}
 		text, err := json.Marshal(value)
 		if err != nil {

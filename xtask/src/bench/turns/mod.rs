@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Signal};
 use rustix::process::{Pid, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity};
 use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;
@@ -21,12 +22,12 @@ use super::{Bench, go};
 
 pub(super) use tables::render;
 
-/// One turn. What disturbs a turn here lasts longer than it (see CONTRIBUTING): of the same time, more and shorter turns find
-/// smaller differences. It is four ticks of fgspy long, so that each turn has its share of them.
-const TURN: Duration = Duration::from_millis(40);
+/// One turn. What disturbs a turn on a virtual machine lasts longer than it: of the same time, more and shorter turns find
+/// smaller differences. It has two ticks of fgspy.
+const TURN: Duration = Duration::from_millis(20);
 /// What passes after fgspy was continued before the turn counts: longer than a tick, so that the one that it has missed
 /// is not in the turn.
-const SETTLE: Duration = Duration::from_millis(15);
+const SETTLE: Duration = Duration::from_millis(12);
 /// The arms in the order of the data: A, A′, fgspy.
 const ARMS: usize = 3;
 /// fgspy runs in one turn of three, but earns for all of them: with a third of its default of 1 % it may use as much while it
@@ -64,7 +65,7 @@ type Turn = [u64; 3];
 /// When a program does not build or a run fails.
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let target = go::program(&bench.newest, "turns")?;
-    let rounds = bench.rounds(if bench.quick { 10 } else { 350 });
+    let rounds = bench.rounds(if bench.quick { 10 } else { 1000 });
     let levels = [10, 10_000].into_iter().map(|parked| {
         eprintln!("turns: {parked} goroutines parked, {rounds} rounds");
         level(bench, &target, parked, rounds).with_context(|| format!("{parked} goroutines parked"))
@@ -79,7 +80,7 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
 
 fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<Level> {
     let mut command = go::command(target);
-    command.args(["-parked", &parked.to_string()]);
+    command.args(["-parked", &parked.to_string(), "-cpu", &last_cpu()?.to_string()]);
     let mut target = Fixture::start(&mut command, |line| line == "ready")?;
     let idle = [Idle::start()?, Idle::start()?];
     let fgspy = Attached::attach(&bench.fgspy, target.pid(), &["--max-cpu", MAX_CPU])?;
@@ -94,9 +95,9 @@ fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<L
             let began = Instant::now();
             run(arm, true)?;
             std::thread::sleep(SETTLE);
-            let before = progress(&mut target)?;
+            let before = progress(&mut target, "collect")?;
             std::thread::sleep(TURN);
-            let after = progress(&mut target)?;
+            let after = progress(&mut target, "")?;
             run(arm, false)?;
             if arm == idle.len() {
                 running += began.elapsed();
@@ -112,9 +113,15 @@ fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<L
     Ok(Level { parked, rounds: measured, running_s: running.as_secs_f64(), recorded })
 }
 
-/// How far the target is: what is in a [`Turn`], since its start.
-fn progress(target: &mut Fixture) -> Result<Turn> {
-    target.tell("")?;
+/// The last of the CPUs that we may use: the first ones are where machines handle most interrupts.
+fn last_cpu() -> Result<usize> {
+    let allowed = sched_getaffinity(None)?;
+    (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu)).context("no CPU is allowed")
+}
+
+/// How far the target is: what is in a [`Turn`], since its start. With `collect` it collects its garbage first.
+fn progress(target: &mut Fixture, command: &str) -> Result<Turn> {
+    target.tell(command)?;
     let line = target.line()?;
     let numbers: Vec<u64> = line.split(' ').map(str::parse).collect::<Result<_, _>>().with_context(|| line.clone())?;
     Turn::try_from(numbers.as_slice()).with_context(|| line.clone())

@@ -14,8 +14,8 @@ const ARMS: [(usize, &str); 2] = [(1, "A′: idle, again"), (2, "fgspy")];
 /// The section as Markdown.
 pub(in crate::bench) fn render(data: &Data) -> String {
     let mut text = format!(
-        "One goroutine of a program ({}) encodes and decodes a small JSON value without a break; its garbage is collected by \
-         others. One recording goes on all the time, with fgspy's defaults, but a third of the budget, because fgspy is \
+        "One goroutine of a program ({}) encodes and decodes a small JSON value without a break, on one CPU; its garbage is \
+         collected between turns. One recording goes on all the time, with fgspy's defaults, but a third of the budget, because fgspy is \
          stopped two thirds of the time. In turns of {} ms, after {} ms that do not count, either fgspy is continued and \
          stopped again, or one of two processes that do nothing (A and A′). A round has two turns of each, in an order that \
          changes from round to round and then in the opposite one. Compared are sums of rounds; no round is left out. The \
