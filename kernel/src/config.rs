@@ -63,7 +63,7 @@ impl Config {
 pub enum Mode {
     /// One sampling event for each CPU, whatever it runs, of which only the target's samples are kept. It costs the target
     /// nothing but the samples: an event of a thread must be begun and ended at each of its context switches, which took
-    /// 4 µs for each switch where a switch takes 2.7 (Linux 6.18, a virtual machine). Switches are not recorded;
+    /// 4 µs for each switch where a switch takes 3 (Linux 6.18, a virtual machine; `cargo xtask bench switches`). Switches are not recorded;
     /// [`crate::Waits`] says how long threads had to wait for a CPU.
     Cpus,
     /// Events for each thread and CPU, inherited by new threads, record switches, forks and exits into one ring per
