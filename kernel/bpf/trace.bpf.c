@@ -217,16 +217,12 @@ INLINE void born(u64 g, u64 here, u32 to, u64 now)
 	known->parent = creator ? word(creator + cfg.g_goid) : 0;
 	if (!request)
 		return;
-	known->request = request;
+	/* None is there if that request is over, or there are too many. */
 	sums = map_lookup(&by_request, &request);
-	if (!sums) {
-		map_update(&by_request, &request, &no_children, NOEXIST);
-		sums = map_lookup(&by_request, &request);
-	}
-	if (sums)
-		__sync_fetch_and_add(&sums->count, 1);
-	else
-		known->request = 0; /* that request is over, or there are too many */
+	if (!sums)
+		return;
+	known->request = request;
+	__sync_fetch_and_add(&sums->count, 1);
 }
 
 INLINE void changed(u64 g, u64 here, u32 from, u32 to)
@@ -446,7 +442,7 @@ INLINE int is_of_trace(struct begin *begin)
 
 INLINE void begins(u64 g, u64 object, u32 site)
 {
-	u64 now = ktime(), url, goid, map;
+	u64 now = ktime(), url, goid, map, request;
 	u32 zero = 0;
 	struct goroutine *known = map_lookup(&goroutines, &g);
 	struct text text = {};
@@ -510,6 +506,9 @@ INLINE void begins(u64 g, u64 object, u32 site)
 	known->goid = goid;
 	known->request = begin->request = __sync_fetch_and_add(next, 1) + 1;
 	known->serving = object;
+	request = known->request;
+	if (cfg.states && map_update(&by_request, &request, &no_children, ANY))
+		count(FULL);
 	known->begin = now;
 	known->site = site;
 	known->transitions_before = known->transitions;

@@ -170,12 +170,14 @@ impl Trace {
                     longest_ns: time_ns.saturating_sub(since_ns),
                     woken: u64::from(by.is_some()),
                 };
-                let waits = self.waiting.entry(request).or_default();
-                let before = waits.len();
                 if self.waits >= self.limits.places {
                     self.dropped += 1;
                     return None;
                 }
+                // Who was started for a request may outlive it.
+                let request = request.filter(|number| self.open.contains_key(number));
+                let waits = self.waiting.entry(request).or_default();
+                let before = waits.len();
                 add(waits.entry((class, reason, stack)), place);
                 self.waits += waits.len() - before;
                 None
@@ -194,6 +196,10 @@ impl Trace {
         path: &[u8],
         headers: Headers,
     ) {
+        // One that is still there has ended, and that was lost: a goroutine serves one at a time.
+        if let Some(before) = self.serving.remove(&goid) {
+            self.unknown += u64::from(self.open.remove(&before).is_some());
+        }
         if self.open.len() >= self.limits.open {
             self.dropped += 1;
             return;

@@ -18,7 +18,7 @@ Examples:
   fgspy trace -p 4711 -f pprof -o blocked.pb.gz          where goroutines waited, for go tool pprof
 
 Unlike `record` and `requests`, this puts probes into the program: each time a goroutine changes its
-state costs it about a microsecond. It needs Linux 6.6, CAP_BPF and CAP_PERFMON (root has them).")]
+state costs it about a microsecond. It needs Linux 6.10, CAP_BPF and CAP_PERFMON (root has them).")]
 pub(crate) struct TraceArgs {
     /// Process to trace
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]

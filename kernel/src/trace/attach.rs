@@ -33,6 +33,10 @@ pub(super) struct Loaded {
 /// Loads the program as the plan wants it.
 pub(super) fn load(plan: &Plan) -> Result<Loaded, TraceError> {
     check(plan)?;
+    let release = error::release();
+    if !is_recent(&release) {
+        return Err(TraceError::TooOld { release });
+    }
     let program =
         object::parse(object::OBJECT.ok_or(TraceError::Architecture)?).map_err(|_| TraceError::Architecture)?;
     let specs = program.maps.iter().map(|(name, spec)| (name, sized(name, *spec, plan)));
@@ -76,6 +80,13 @@ fn check(plan: &Plan) -> Result<(), TraceError> {
         return Err(TraceError::Plan("a trace id is 1 to 32 hexadecimal digits"));
     }
     Ok(())
+}
+
+/// Whether a kernel runs the program for all threads of a process. Before Linux 6.10 a link for one process lets only one of
+/// its threads through (commit 46ba0e49b642, "bpf: fix multi-uprobe PID filtering logic"): a trace would miss most and not say so.
+fn is_recent(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(10))
 }
 
 /// What the plan says of a map's size.
@@ -131,5 +142,25 @@ impl Loaded {
             Some(libc::EPERM | libc::EACCES) => TraceError::of("setting probes", source),
             _ => TraceError::Attach { path: plan.exe.clone(), source },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_that_let_one_thread_through_are_refused() {
+        for (release, recent) in [
+            ("6.10.0", true),
+            ("6.18.44-fc", true),
+            ("7.0.1", true),
+            ("6.9.12", false),
+            ("6.6.60-lts", false),
+            ("5.15.0-91-generic", false),
+            ("?", false),
+        ] {
+            assert_eq!(is_recent(release), recent, "{release}");
+        }
     }
 }

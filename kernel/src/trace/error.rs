@@ -33,7 +33,8 @@ pub enum TraceError {
     },
     /// The kernel is too old.
     #[error(
-        "this kernel ({release}) has no multi-uprobe links, which tracing needs: Linux 6.6 or later has them. `fgspy record` and \
+        "this kernel ({release}) has no multi-uprobe links that see all threads of a process, which tracing needs: Linux 6.10 or \
+         later has them. `fgspy record` and \
          `fgspy requests` need none"
     )]
     TooOld {

@@ -6,7 +6,7 @@
 //! and end. [`Tracer`] loads and attaches it, and gives the [`Event`]s.
 //!
 //! The program reads registers and the target's memory, and nothing of the kernel's structures: it needs no BTF, no
-//! relocation by kernel version, and no library to load it. All probes hang on one link of type `uprobe.multi` (Linux 6.6 on),
+//! relocation by kernel version, and no library to load it. All probes hang on one link of type `uprobe.multi` (Linux 6.10 on),
 //! which attaches and detaches them in milliseconds, needs no more than CAP_BPF and CAP_PERFMON, and is gone when this
 //! process is, however it ends.
 //!

@@ -91,7 +91,10 @@ impl Ring {
             }
             let len = u64::from(header & !(BUSY | DISCARDED));
             if len > self.size {
-                break; // this cannot be
+                // This cannot be; without a length there is no next record either.
+                each(&[]);
+                self.consumed().store(produced, Ordering::Release);
+                break;
             }
             if header & DISCARDED == 0 {
                 // SAFETY: the record's bytes follow its header, within the data, which is there twice in a row. It is copied
