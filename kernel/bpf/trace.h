@@ -3,10 +3,12 @@
 #pragma once
 #include "bpf.h"
 
-enum { CLASSES = 16, FRAMES = 64, METHOD = 16, PATH = 192, ROUTE = 96, HEADERS = 6, VALUE = 64, DFA_CELLS = 1 << 16 };
+enum { CLASSES = 16, FRAMES = 64, METHOD = 16, PATH = 192, LINE = METHOD + 1 + PATH, ROUTE = 96, HEADERS = 6, VALUE = 64, DFA_CELLS = 1 << 16 };
+/* Bytes that are read at once: of a request, of the head of a map, four keys with values of a group, four keys of a bucket. */
+enum { REQUEST = 64, MAP_HEAD = 32, HALF_GROUP = 8 + 4 * 40, HALF_BUCKET = 8 + 4 * 16 };
 
 /* Kinds of sites: the lowest byte of a cookie. */
-enum site { CAS_STATUS, SYSCALL_ENTER, SYSCALL_EXIT, HTTP_BEGIN, HTTP_END, HTTP2_END, GRPC_BEGIN, GRPC_END, SITES };
+enum site { CAS_STATUS, SYSCALL_ENTER, SYSCALL_EXIT, HTTP_BEGIN, HTTP_END, HTTP2_END, GRPC_BEGIN, GRPC_END, SITES, NOTHING = 0xff };
 
 /* Values of a g's status (runtime/runtime2.go, Go 1.17 to 1.27). */
 enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, G_DEAD = 6, G_COPYSTACK = 8, G_DEADEXTRA = 11 };
@@ -14,7 +16,10 @@ enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, 
 /* Classes that are no wait reason's. */
 enum { RUNNING = 0, RUNNABLE = 1, SYSCALL = 2, OTHER = 3, NO_CLASS = 255 };
 
-enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, COUNTS };
+enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, TIMED, TIMED_NS = TIMED + SITES, COUNTS = TIMED_NS + SITES };
+
+/* The number of the last request; when tracing began, by CLOCK_MONOTONIC; goroutines that are kept between requests. */
+enum number { REQUESTS, START, KEPT, NUMBERS };
 
 enum kind { TRANSITION = 1, BLOCKED, BEGIN, END };
 enum how { MARKED = 0, NEXT_REQUEST = 1, EXITED = 2 };
@@ -36,6 +41,8 @@ struct config {
 	u32 buckets_b, buckets_at, bucket_size, bucket_values, tophash_least;
 	u32 dir_ptr, dir_len, table_groups, table_mask;
 	u32 dfa_classes, dfa_start, dfa_states, trace_len;
+	u32 most_kept, pad;
+	u64 name_lens; /* a bit for each length that a header's name has */
 	u8 trace[32]; /* lower-case hexadecimal, trace_len digits of it */
 	u8 class[256]; /* of a wait reason */
 	u8 dfa_class[256];
@@ -69,17 +76,16 @@ struct begin {
 	u8 site, method_len, path_len, pad;
 	u8 value_len[HEADERS];
 	u8 pad2[6];
-	char method[METHOD];
-	char path[PATH];
+	char line[LINE]; /* method, a space, path */
 	char value[HEADERS][VALUE];
 };
 
 struct end {
 	struct head head;
 	u64 request, begin, transitions, started;
-	u64 own[CLASSES], children[CLASSES];
 	u32 how, route_len;
 	char route[ROUTE];
+	u64 own[CLASSES], children[CLASSES]; /* not sent where states are not followed */
 };
 
 /* What is known of a goroutine, by the address of its g. */

@@ -15,4 +15,4 @@ pub use class::{class, number};
 pub use dfa::TooLarge;
 pub use distribution::Distribution;
 pub use model::{Limits, OneRequest, Place, Route, Step, Trace};
-pub use plan::{classes, offsets, plan};
+pub use plan::{classes, offsets, plan, trap_ns};

@@ -47,6 +47,20 @@ pub struct Route {
     pub transitions: u64,
 }
 
+impl Route {
+    fn add(&mut self, one: &OneRequest, transitions: u64) {
+        self.durations.add(one.duration_ns());
+        for (all, time) in self.by_class.iter_mut().zip(one.own_ns).filter(|(_, time)| *time > 0) {
+            all.add(time);
+        }
+        for (sum, time) in self.children_ns.iter_mut().zip(one.children_ns) {
+            *sum = sum.saturating_add(time);
+        }
+        self.children += one.children;
+        self.transitions += transitions;
+    }
+}
+
 /// A change of state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -61,7 +75,9 @@ pub struct Step {
 pub struct OneRequest {
     /// Its number.
     pub number: u64,
-    /// Its route.
+    /// How it came; HTTP/2 is not told from HTTP/1.
+    pub protocol: Protocol,
+    /// Its route; empty until it is over, because a mux finds the pattern later than it begins.
     pub route: String,
     /// Its method.
     pub method: String,
@@ -145,7 +161,7 @@ impl Trace {
     pub fn take(&mut self, event: Event) -> Option<OneRequest> {
         match event {
             Event::RequestBegin { time_ns, goid, request, site, method, path, headers, .. } => {
-                self.begin(time_ns, goid, request, site, &method, &path, headers);
+                self.begin(time_ns, goid, request, site, method, path, headers);
                 None
             }
             Event::RequestEnd { .. } => self.end(event),
@@ -192,8 +208,8 @@ impl Trace {
         goid: u64,
         number: u64,
         site: SiteKind,
-        method: &[u8],
-        path: &[u8],
+        method: Vec<u8>,
+        path: Vec<u8>,
         headers: Headers,
     ) {
         // One that is still there has ended, and that was lost: a goroutine serves one at a time.
@@ -204,19 +220,12 @@ impl Trace {
             self.dropped += 1;
             return;
         }
-        let text = |bytes: &[u8]| {
-            String::from_utf8_lossy(bytes)
-                .chars()
-                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-                .collect::<String>()
-        };
-        let (method, path) = (text(method), text(path));
-        let protocol = if site == SiteKind::GrpcBegin { Protocol::Grpc } else { Protocol::Http1 };
         let opened = OneRequest {
             number,
-            route: route(protocol, &method, &path, ""),
-            method,
-            path,
+            protocol: if site == SiteKind::GrpcBegin { Protocol::Grpc } else { Protocol::Http1 },
+            route: String::new(),
+            method: text(method),
+            path: text(path),
             headers,
             goid,
             begin_ns,
@@ -256,22 +265,20 @@ impl Trace {
         }
         (one.end_ns, one.how, one.own_ns, one.children_ns, one.children) =
             (time_ns, how, own_ns, children_ns, children);
-        let pattern = String::from_utf8_lossy(&pattern).into_owned();
-        if !pattern.is_empty() && !pattern.contains(char::is_control) {
-            one.route = route(Protocol::Http1, &one.method, &one.path, &pattern);
-        }
+        one.route = match text(pattern) {
+            pattern if pattern.contains(char::REPLACEMENT_CHARACTER) => route(one.protocol, &one.method, &one.path, ""),
+            pattern => route(one.protocol, &one.method, &one.path, &pattern),
+        };
         self.settle_waits(&one);
-        let known = self.routes.contains_key(&one.route) || self.routes.len() < self.limits.routes;
-        let sums = self.routes.entry(if known { one.route.clone() } else { OTHERS.into() }).or_default();
-        sums.durations.add(one.duration_ns());
-        for (all, time) in sums.by_class.iter_mut().zip(one.own_ns).filter(|(_, time)| *time > 0) {
-            all.add(time);
+        // Nearly always the route is known, and needs no copy of its name.
+        match self.routes.get_mut(&one.route) {
+            Some(route) => route.add(&one, transitions),
+            None => {
+                let is_room = self.routes.len() < self.limits.routes;
+                let name = if is_room { one.route.clone() } else { OTHERS.into() };
+                self.routes.entry(name).or_default().add(&one, transitions);
+            }
         }
-        for (sum, time) in sums.children_ns.iter_mut().zip(one.children_ns) {
-            *sum = sum.saturating_add(time);
-        }
-        sums.children += children;
-        sums.transitions += transitions;
         self.keep_if_slow(&one);
         Some(one)
     }
@@ -335,6 +342,12 @@ impl Trace {
     pub fn unknown(&self) -> u64 {
         self.unknown
     }
+}
+
+/// A text of the target's, whatever it is.
+fn text(bytes: Vec<u8>) -> String {
+    let text = String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+    if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
 }
 
 fn add<K>(entry: std::collections::hash_map::Entry<'_, K, Place>, place: Place) {

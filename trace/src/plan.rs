@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use fgspy_gobin::layout::{Layout, MapsLayout};
-use fgspy_gobin::probes;
+use fgspy_gobin::probes::{self, Cost};
 use fgspy_goroutines::Runtime;
-use fgspy_kernel::trace::{Maps, OTHER, Offsets, Options, Plan, RUNNING, Site, SiteKind};
+use fgspy_kernel::trace::{Maps, OTHER, Offsets, Options, Plan, RUNNING, Site, SiteKind, Traps};
 use fgspy_profile::{Class, State};
 
 use crate::number;
@@ -44,6 +44,14 @@ pub fn plan(pid: u32, runtime: &Runtime, sites: &[probes::Site], options: Option
         classes: classes(&runtime.wait_reasons),
         options,
     }
+}
+
+/// What a trap takes at each kind of site, in nanoseconds, in the order of [`SiteKind::ALL`].
+pub fn trap_ns(sites: &[probes::Site], traps: Traps) -> [f64; SiteKind::ALL.len()] {
+    SiteKind::ALL.map(|of| {
+        let is_stepped = |site: &&probes::Site| kind(site.kind) == of && site.cost == Cost::SingleStepped;
+        if sites.iter().any(|site| is_stepped(&site)) { traps.stepped_ns } else { traps.emulated_ns }
+    })
 }
 
 const fn kind(kind: probes::SiteKind) -> SiteKind {

@@ -137,6 +137,7 @@ func (c *client) request(transport *http.Transport) {
 	if err != nil {
 		arm.Fail(err)
 	}
+	request.Header.Set("Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		arm.Fail(err)

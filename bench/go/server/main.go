@@ -3,8 +3,9 @@
 //
 //	server -parked 10000
 //
-// It prints "listening on http://ADDRESS", then "ready". Commands on standard input: "start PROFILER", "stop", and
-// "spin TIME", which answers with the pauses that a goroutine sees that does nothing but look at the clock.
+// At /nothing it does nothing for a request. It prints "listening on http://ADDRESS", then "ready". Commands on standard
+// input: "start PROFILER", "stop", "count", which answers with how many requests were served, and "spin TIME", which answers
+// with the pauses that a goroutine sees that does nothing but look at the clock.
 package main
 
 import (
@@ -14,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fgspy.bench/arm"
@@ -27,9 +29,20 @@ func main() {
 	if err != nil {
 		arm.Fail(err)
 	}
-	go http.Serve(listener, http.HandlerFunc((&shop{sold: map[string]int{}}).order))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", (&shop{sold: map[string]int{}}).order)
+	mux.HandleFunc("/nothing", func(http.ResponseWriter, *http.Request) {})
+	var served atomic.Uint64
+	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r)
+		served.Add(1)
+	}))
 	fmt.Printf("listening on http://%s\n", listener.Addr())
 	arm.Commands(*parked, func(word, argument string) {
+		if word == "count" {
+			arm.Print(served.Load())
+			return
+		}
 		duration, err := time.ParseDuration(argument)
 		if word != "spin" || err != nil {
 			arm.Fail(fmt.Errorf("no such command: %s %s", word, argument))

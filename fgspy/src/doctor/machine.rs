@@ -1,6 +1,6 @@
 //! What works on this machine, whatever the target.
 
-use fgspy_kernel::trace::{Costs, Options, TraceError, costs};
+use fgspy_kernel::trace::{TraceError, Traps, traps};
 use fgspy_kernel::{OpenError, PerfSupport, diagnose};
 use fgspy_memory::{Denial, Process};
 
@@ -122,13 +122,13 @@ fn paranoia(perf: &PerfSupport) -> String {
 /// Whether `fgspy trace` works, by setting a probe at fgspy itself.
 pub(super) fn tracing() -> Check {
     const TOPIC: &str = "tracing";
-    match costs(&Options::default()) {
-        Ok(Costs { hit_ns, stepped_ns }) => Check::ok(
+    match traps() {
+        Ok(Traps { emulated_ns, stepped_ns }) => Check::ok(
             TOPIC,
             format!(
-                "works; a change of state costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to step \
-                 through)",
-                hit_ns / 1e3,
+                "works; a hit of a probe costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to step \
+                 through), and what is done with it about as much again",
+                emulated_ns / 1e3,
                 stepped_ns / 1e3
             ),
         ),

@@ -1,7 +1,7 @@
 //! A trace as lines of JSON, each an object with a `kind`. Times are nanoseconds; moments are of `CLOCK_MONOTONIC`.
 //!
-//! - `trace`, first: `pid`, `go_version`, `start_ns`, `end_ns`, `hits`, `hit_ns`, `lost`, `contradicted`, `overhead` (parts of
-//!   one core).
+//! - `trace`, first: `pid`, `go_version`, `start_ns`, `end_ns`, `hits`, `hit_ns` (on average, of which
+//!   `trap_ns` is not the program's), `lost`, `contradicted`, `overhead` (parts of one core).
 //! - `request`, one for each that ended: `route`, `method`, `path`, `id` (of its trace, or its own), `goroutine`, `end` (how that is known), `begin_ns`, `end_ns`, `by_state_ns`,
 //!   `children`, `children_by_state_ns`.
 //! - `route`: `route`, `count`, `p50_ns`, `p90_ns`, `p99_ns`, `longest_ns`, `by_state`: for each `total_ns`, `p50_ns`, `p99_ns`.
@@ -24,8 +24,8 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
     let mut line = |value: Value| writeln!(out, "{value}");
     line(json!({
         "kind": "trace", "pid": profile.target.pid, "go_version": profile.target.go_version,
-        "start_ns": taken.start_ns, "end_ns": taken.end_ns, "hits": counts.all_hits(), "hit_ns": taken.costs.hit_ns,
-        "stepped_ns": taken.costs.stepped_ns, "lost": counts.lost, "contradicted": counts.contradicted,
+        "start_ns": taken.start_ns, "end_ns": taken.end_ns, "hits": counts.all_hits(), "hit_ns": taken.hit_ns(),
+        "trap_ns": taken.traps.map(|traps| traps.emulated_ns), "lost": counts.lost, "contradicted": counts.contradicted,
         "overhead": taken.overhead(),
     }))?;
     for one in &taken.requests {

@@ -13,10 +13,10 @@ use anyhow::Context;
 use fgspy_export::Format;
 use fgspy_gobin::probes::{self, Cost};
 use fgspy_kernel::monotonic_ns;
-use fgspy_kernel::trace::{Costs, Options, Tracer, costs};
+use fgspy_kernel::trace::{Options, Tracer};
 use fgspy_memory::{Fate, Process};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{Limits, Trace, pattern, plan};
+use fgspy_trace::{Limits, Trace, pattern, plan, trap_ns};
 
 use crate::requests::place::Place;
 use crate::requests::screen;
@@ -62,14 +62,16 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     }
     if args.stepped {
         // `push rbp` is one byte long, and what follows it has to be stepped through.
-        sites.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
+        for site in sites.iter_mut().filter(|site| site.instruction == "push") {
+            (site.file_offset, site.cost) = (site.file_offset + 1, Cost::SingleStepped);
+        }
     }
-    let options = options(args)?;
-    let costs = costs(&options)?;
-    let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options))?;
+    let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options(args)?))?;
     say(SET);
-    let mut taken = Taken::new(Trace::new(Limits::default()), costs, tracer.start_ns(), args.format, MAX_EVENTS);
-    taken.ended = follow(args, &signals.stop, &target, &mut tracer, &mut taken, costs)?;
+    let mut taken = Taken::new(Trace::new(Limits::default()), tracer.start_ns(), args.format, MAX_EVENTS);
+    taken.traps = Some(tracer.traps());
+    taken.trap_ns = trap_ns(&sites, tracer.traps());
+    taken.ended = follow(args, &signals.stop, &target, &mut tracer, &mut taken)?;
     taken.end_ns = monotonic_ns();
     tracer.detach();
     tracer.poll(&mut |event| taken.take(event));
@@ -100,10 +102,9 @@ fn follow(
     target: &GoProcess,
     tracer: &mut Tracer,
     taken: &mut Taken,
-    costs: Costs,
 ) -> anyhow::Result<Ended> {
     let start = Instant::now();
-    let (mut reckoned, mut hits) = (start, 0);
+    let (mut reckoned, mut cost) = (start, 0.0);
     loop {
         let left = args.duration.map_or(POLL, |duration| duration.saturating_sub(start.elapsed()).min(POLL));
         let stopped = stop.sleep(left);
@@ -120,19 +121,14 @@ fn follow(
             return Ok(Ended::Duration);
         }
         if reckoned.elapsed() >= RECKON {
-            let now = tracer.counts()?.all_hits();
-            let share = overhead(now - hits, costs, reckoned.elapsed());
-            (reckoned, hits) = (Instant::now(), now);
+            let now = tracer.counts()?.cost_ns(&taken.trap_ns);
+            let share = (now - cost) / 1e9 / reckoned.elapsed().as_secs_f64().max(1e-9);
+            (reckoned, cost) = (Instant::now(), now);
             if share > args.max_overhead {
                 return Ok(Ended::TooDear { share });
             }
         }
     }
-}
-
-/// What so many hits took from the target in so long, in parts of one core.
-fn overhead(hits: u64, costs: Costs, time: Duration) -> f64 {
-    hits as f64 * costs.hit_ns / 1e9 / time.as_secs_f64().max(1e-9)
 }
 
 fn write(args: &TraceArgs, place: &Place, target: &GoProcess, taken: &Taken) -> anyhow::Result<()> {

@@ -255,14 +255,21 @@ fn ending(ended: Ended) -> Option<&'static str> {
 
 /// What tracing took from the target.
 fn cost(taken: &Taken) -> String {
+    let counts = &taken.counts;
     let mut line = format!(
-        "Probes were hit {} times; a hit takes {:.1} µs here, measured just before ({:.1} µs were it at an instruction that the kernel \
-         has to step through), so tracing took about {:.1}% of one core from the program.",
-        taken.counts.all_hits(),
-        taken.costs.hit_ns / 1e3,
-        taken.costs.stepped_ns / 1e3,
+        "Probes were hit {} times, at {:.1} µs a hit, measured here, so tracing took about {:.1}% of one core from the program.",
+        counts.all_hits(),
+        taken.hit_ns() / 1e3,
         100.0 * taken.overhead()
     );
+    if let Some(traps) = taken.traps {
+        let _ = write!(
+            line,
+            " {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to step through).",
+            traps.emulated_ns / 1e3,
+            traps.stepped_ns / 1e3
+        );
+    }
     if let Ended::TooDear { share } = taken.ended {
         let _ = write!(
             line,

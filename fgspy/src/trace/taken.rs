@@ -1,6 +1,6 @@
 //! What was taken down while tracing.
 
-use fgspy_kernel::trace::{Costs, Counts, Ended as Gone, Event, Goroutine};
+use fgspy_kernel::trace::{Counts, Ended as Gone, Event, Goroutine, SiteKind, Traps};
 use fgspy_trace::{OneRequest, Trace};
 
 use super::args::TraceFormat;
@@ -32,7 +32,9 @@ pub(super) struct Taken {
     pub(super) transitions: Vec<Event>,
     /// What was left out of both because there was too much of it.
     pub(super) dropped: u64,
-    pub(super) costs: Costs,
+    pub(super) traps: Option<Traps>,
+    /// What a trap takes at each kind of site.
+    pub(super) trap_ns: [f64; SiteKind::ALL.len()],
     pub(super) counts: Counts,
     pub(super) goroutines: Vec<Goroutine>,
     pub(super) gone: Vec<Gone>,
@@ -47,13 +49,14 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Nothing yet.
-    pub(super) fn new(trace: Trace, costs: Costs, start_ns: u64, format: TraceFormat, most: usize) -> Taken {
+    pub(super) fn new(trace: Trace, start_ns: u64, format: TraceFormat, most: usize) -> Taken {
         Taken {
             trace,
             requests: Vec::new(),
             transitions: Vec::new(),
             dropped: 0,
-            costs,
+            traps: None,
+            trap_ns: [0.0; SiteKind::ALL.len()],
             counts: Counts::default(),
             goroutines: Vec::new(),
             gone: Vec::new(),
@@ -82,9 +85,14 @@ impl Taken {
         self.end_ns.saturating_sub(self.start_ns)
     }
 
+    /// What a hit took on average, in nanoseconds.
+    pub(super) fn hit_ns(&self) -> f64 {
+        self.counts.cost_ns(&self.trap_ns) / self.counts.all_hits().max(1) as f64
+    }
+
     /// What the probes took from the target, in parts of one core.
     pub(super) fn overhead(&self) -> f64 {
-        self.counts.all_hits() as f64 * self.costs.hit_ns / self.duration_ns().max(1) as f64
+        self.counts.cost_ns(&self.trap_ns) / self.duration_ns().max(1) as f64
     }
 }
 

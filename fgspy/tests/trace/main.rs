@@ -12,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::skip;
-use fgspy_kernel::trace::{Options, costs};
+use fgspy_kernel::trace::traps;
 
 use common::{newest, program};
 
@@ -21,7 +21,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Waits for its turn, if tracing is permitted here; if not, the test is skipped.
 fn may_trace(test: &str) -> Option<MutexGuard<'static, ()>> {
-    if let Err(error) = costs(&Options::default()) {
+    if let Err(error) = traps() {
         skip(test, &error.to_string());
         return None;
     }

@@ -74,6 +74,9 @@ fn check(plan: &Plan) -> Result<(), TraceError> {
     if dfa.is_some_and(|dfa| dfa.table.len() > wire::DFA_CELLS || dfa.classes == 0) {
         return Err(TraceError::Plan("the pattern for requests is too large"));
     }
+    if !wire::are_within_blocks(&plan.offsets) {
+        return Err(TraceError::Plan("this version's requests are laid out as none before"));
+    }
     let trace = filter.and_then(|filter| filter.trace.as_deref());
     let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if trace.is_some_and(|trace| trace.is_empty() || trace.len() > 32 || !is_hex(trace)) {
@@ -142,6 +145,12 @@ impl Loaded {
             Some(libc::EPERM | libc::EACCES) => TraceError::of("setting probes", source),
             _ => TraceError::Attach { path: plan.exe.clone(), source },
         })
+    }
+
+    /// Sets a probe at an instruction of this process, where the program does nothing.
+    pub(super) fn attach_to_self(&self, file_offset: u64) -> Result<OwnedFd, TraceError> {
+        sys::attach(&self.program, c"/proc/self/exe", &[file_offset], &[wire::NOTHING], std::process::id())
+            .map_err(|source| TraceError::of("setting a probe at fgspy itself", source))
     }
 }
 

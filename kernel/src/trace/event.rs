@@ -148,8 +148,9 @@ impl Event {
                 let [site, method_len, path_len, _] = at.array()?;
                 let lens: [u8; wire::HEADERS] = at.array()?;
                 at.bytes(6)?;
-                let method = prefix(at.bytes(wire::METHOD)?, method_len.into());
-                let path = prefix(at.bytes(wire::PATH)?, path_len.into());
+                let line = at.bytes(wire::LINE)?;
+                let method = prefix(line, method_len.into());
+                let path = prefix(line.get(method.len() + 1..)?, path_len.into());
                 let mut headers = Headers::default();
                 for (value, len) in headers.values.iter_mut().zip(lens) {
                     *value = prefix(at.bytes(wire::VALUE)?, len.into());
@@ -159,7 +160,6 @@ impl Event {
             }
             END => {
                 let (request, begin_ns, transitions, children) = (at.u64()?, at.u64()?, at.u64()?, at.u64()?);
-                let (own_ns, children_ns) = (times(&mut at)?, times(&mut at)?);
                 let how = match at.u32()? {
                     0 => End::Marked,
                     1 => End::NextRequest,
@@ -167,7 +167,9 @@ impl Event {
                 };
                 let len = at.u32()? as usize;
                 let route = prefix(at.bytes(wire::ROUTE)?, len);
-                let (own_ns, children_ns) = (own_ns, children_ns);
+                // Where states are not followed they are not sent.
+                let mut sums = || if at.0.is_empty() { Some([0; CLASSES]) } else { times(&mut at) };
+                let (own_ns, children_ns) = (sums()?, sums()?);
                 Some(Event::RequestEnd {
                     time_ns,
                     begin_ns,

@@ -10,11 +10,10 @@
 //! which attaches and detaches them in milliseconds, needs no more than CAP_BPF and CAP_PERFMON, and is gone when this
 //! process is, however it ends.
 //!
-//! The target is not stopped, but each hit of a probe is a trap into the kernel on its own thread: [`costs`] measures what
-//! one takes on this machine.
+//! The target is not stopped, but each hit of a probe is a trap into the kernel on its own thread: [`traps`] measures what
+//! one takes on this machine, and the program what it takes itself ([`Counts::programs`]).
 
 mod attach;
-mod costs;
 mod error;
 mod event;
 mod object;
@@ -22,13 +21,14 @@ mod plan;
 mod ring;
 mod sys;
 mod tracer;
+mod traps;
 mod wire;
 
-pub use costs::{Costs, costs};
 pub use error::TraceError;
 pub use event::{End, Event, Headers};
 pub use plan::{Dfa, Filter, Maps, Offsets, Options, Plan, Site, SiteKind};
-pub use tracer::{Counts, Ended, Goroutine, Tracer};
+pub use tracer::{Counts, Ended, Goroutine, Timed, Tracer};
+pub use traps::{Traps, traps};
 
 /// Classes of what a goroutine may be doing. [`RUNNING`], [`RUNNABLE`], [`SYSCALL`] and [`OTHER`] are fixed; the others are
 /// what [`Plan::classes`] makes of the runtime's wait reasons.

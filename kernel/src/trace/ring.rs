@@ -48,7 +48,6 @@ pub(super) struct Ring {
     /// One page: how far the kernel has written; then the data, twice in a row.
     producer: Mapped,
     size: u64,
-    record: Vec<u8>,
 }
 
 // SAFETY: the mappings belong to this value alone, and do not care which thread uses them.
@@ -62,7 +61,6 @@ impl Ring {
             consumer: Mapped::new(fd, 0, page, libc::PROT_READ | libc::PROT_WRITE)?,
             producer: Mapped::new(fd, page, page + 2 * size, libc::PROT_READ)?,
             size: size as u64,
-            record: Vec::new(),
         })
     }
 
@@ -97,12 +95,9 @@ impl Ring {
                 break;
             }
             if header & DISCARDED == 0 {
-                // SAFETY: the record's bytes follow its header, within the data, which is there twice in a row. It is copied
-                // because the kernel keeps it for us only until it is freed.
-                let bytes = unsafe { std::slice::from_raw_parts(start.add(HEADER as usize), len as usize) };
-                self.record.clear();
-                self.record.extend_from_slice(bytes);
-                each(&self.record);
+                // SAFETY: the record's bytes follow its header, within the data, which is there twice in a row. The kernel
+                // does not touch them until they are freed, which is below.
+                each(unsafe { std::slice::from_raw_parts(start.add(HEADER as usize), len as usize) });
             }
             at += (len + HEADER).next_multiple_of(8);
             self.consumed().store(at, Ordering::Release);

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 use super::attach::{self, Loaded};
 use super::event::{Event, times};
 use super::ring::Ring;
-use super::wire::{Cursor, counts};
-use super::{Plan, SiteKind, Times, TraceError, sys};
+use super::wire::{self, Cursor, counts};
+use super::{Plan, SiteKind, Times, TraceError, Traps, sys, traps};
 use crate::{monotonic_ns, proc};
 
 /// The most entries that are read of one of the program's maps.
@@ -19,7 +19,17 @@ pub struct Tracer {
     link: Option<OwnedFd>,
     cpus: usize,
     start_ns: u64,
+    traps: Traps,
     malformed: u64,
+}
+
+/// What the program took for some of the hits of one kind of site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timed {
+    /// How many were timed: about one in 64.
+    pub hits: u64,
+    /// Nanoseconds that it took for them.
+    pub ns: u64,
 }
 
 /// How often what happened.
@@ -27,6 +37,8 @@ pub struct Tracer {
 pub struct Counts {
     /// Hits of the probes, by kind, in the order of [`SiteKind::ALL`].
     pub hits: [u64; SiteKind::ALL.len()],
+    /// What the program took for them, in the same order.
+    pub programs: [Timed; SiteKind::ALL.len()],
     /// Events for which the ring had no room.
     pub lost: u64,
     /// Goroutines, requests or start functions beyond what is kept.
@@ -49,6 +61,12 @@ impl Counts {
     /// Hits of all probes.
     pub fn all_hits(&self) -> u64 {
         self.hits.iter().sum()
+    }
+
+    /// What the hits took from the target, in nanoseconds, if a trap took this long at each kind of site.
+    pub fn cost_ns(&self, trap_ns: &[f64; SiteKind::ALL.len()]) -> f64 {
+        let each = self.hits.iter().zip(&self.programs).zip(trap_ns);
+        each.map(|((&hits, timed), trap_ns)| hits as f64 * (trap_ns + timed.ns as f64 / timed.hits.max(1) as f64)).sum()
     }
 }
 
@@ -98,18 +116,34 @@ impl Tracer {
         let ring_map = loaded.map("ring")?;
         let ring = Ring::new(&ring_map.fd, ring_map.spec.max_entries)
             .map_err(|source| TraceError::of("mapping the ring", source))?;
-        let link = Some(loaded.attach(plan)?);
+        let traps = traps::measure(&loaded)?;
+        let mut tracer =
+            Tracer { loaded, ring, link: None, cpus: proc::possible_cpus(), start_ns: 0, traps, malformed: 0 };
+        tracer.attach(plan)?;
+        Ok(tracer)
+    }
+
+    /// Sets the probes again after [`Tracer::detach`], as the plan says that it was started with.
+    ///
+    /// # Errors
+    /// See [`TraceError`].
+    pub fn attach(&mut self, plan: &Plan) -> Result<(), TraceError> {
+        self.link = Some(self.loaded.attach(plan)?);
         // What was there before is known from now on; what changed its state before this is known from then on.
-        let start_ns = monotonic_ns();
-        let numbers = loaded.map("numbers")?;
-        sys::update(&numbers.fd, numbers.spec, &1u32.to_ne_bytes(), &start_ns.to_ne_bytes())
-            .map_err(|source| TraceError::of("filling a map", source))?;
-        Ok(Tracer { loaded, ring, link, cpus: proc::possible_cpus(), start_ns, malformed: 0 })
+        self.start_ns = monotonic_ns();
+        let numbers = self.loaded.map("numbers")?;
+        sys::update(&numbers.fd, numbers.spec, &wire::START.to_ne_bytes(), &self.start_ns.to_ne_bytes())
+            .map_err(|source| TraceError::of("filling a map", source))
     }
 
     /// When it began, in nanoseconds of `CLOCK_MONOTONIC`: what goroutines do is known from then on.
     pub fn start_ns(&self) -> u64 {
         self.start_ns
+    }
+
+    /// What a hit takes here apart from the program, measured before the probes were set.
+    pub fn traps(&self) -> Traps {
+        self.traps
     }
 
     /// Gives what has happened since it was last asked. Ask some twenty times a second.
@@ -140,11 +174,13 @@ impl Tracer {
             let mut at = Cursor(&value);
             *sum = std::iter::from_fn(|| at.u64()).sum();
         }
-        let mut hits = [0; SiteKind::ALL.len()];
-        hits.iter_mut().zip(all).for_each(|(hits, count)| *hits = count);
         let of = |number: usize| all.get(number).copied().unwrap_or(0);
         Ok(Counts {
-            hits,
+            hits: std::array::from_fn(of),
+            programs: std::array::from_fn(|kind| Timed {
+                hits: of(counts::TIMED + kind),
+                ns: of(counts::TIMED_NS + kind),
+            }),
             lost: of(counts::LOST),
             full: of(counts::FULL),
             unreadable: of(counts::UNREADABLE),

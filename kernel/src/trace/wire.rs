@@ -1,14 +1,22 @@
 //! What the program and fgspy tell each other, byte by byte: `kernel/bpf/trace.h`.
 
-use super::{Maps, Plan};
+use super::{Maps, Offsets, Plan};
 
 pub(super) const FRAMES: usize = 64;
-pub(super) const METHOD: usize = 16;
-pub(super) const PATH: usize = 192;
+/// A method, a space and a path.
+pub(super) const LINE: usize = 16 + 1 + 192;
 pub(super) const ROUTE: usize = 96;
 pub(super) const HEADERS: usize = 6;
 pub(super) const VALUE: usize = 64;
 pub(super) const DFA_CELLS: usize = 1 << 16;
+/// Bytes that are read at once of a request, and of the head of a map.
+const REQUEST: u32 = 64;
+const MAP_HEAD: u32 = 32;
+/// The cookie of a site at which the program does nothing.
+pub(super) const NOTHING: u64 = 0xff;
+
+/// The place in the map `numbers` of when tracing began.
+pub(super) const START: u32 = 1;
 
 /// Numbers of counts that are no site's.
 pub(super) mod counts {
@@ -19,7 +27,10 @@ pub(super) mod counts {
     pub(in super::super) const REPEATED: usize = 12;
     pub(in super::super) const FILTERED: usize = 13;
     pub(in super::super) const HEADERS_UNREAD: usize = 14;
-    pub(in super::super) const ALL: usize = 15;
+    /// By kind of site: hits that were timed, and how long the program took for them.
+    pub(in super::super) const TIMED: usize = 15;
+    pub(in super::super) const TIMED_NS: usize = 23;
+    pub(in super::super) const ALL: usize = 31;
 }
 
 const ABSENT: u32 = u32::MAX;
@@ -45,6 +56,17 @@ impl<'a> Cursor<'a> {
     pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_ne_bytes)
     }
+}
+
+/// Whether what is read of a request and of its headers is within the blocks that are read at once, and aligned.
+pub(super) fn are_within_blocks(offsets: &Offsets) -> bool {
+    let within = |at: u32, len: u32, block: u32| at.is_multiple_of(8) && at.saturating_add(len) <= block;
+    let in_request = [(offsets.request_method, 16), (offsets.request_url, 8), (offsets.request_header, 8)];
+    let in_maps = match offsets.maps {
+        Maps::Buckets { b, buckets, .. } => b < MAP_HEAD && within(buckets, 8, MAP_HEAD),
+        Maps::Tables { dir_ptr, dir_len, .. } => within(dir_ptr, 8, MAP_HEAD) && within(dir_len, 8, MAP_HEAD),
+    };
+    in_maps && in_request.into_iter().all(|(at, len)| within(at, len, REQUEST))
 }
 
 /// `struct config`.
@@ -88,9 +110,12 @@ pub(super) fn config(plan: &Plan) -> Vec<u8> {
         dfa.map_or(0, |dfa| dfa.start.into()),
         states as u32,
         trace.len().min(32) as u32,
+        options.max_goroutines / 2,
     ];
     let all = numbers.into_iter().chain(buckets).chain(tables).chain(filter_numbers);
     all.for_each(|number| out.extend(number.to_ne_bytes()));
+    out.resize(out.len().next_multiple_of(8), 0);
+    out.extend(super::HEADERS.iter().fold(0u64, |lens, name| lens | 1 << name.len()).to_ne_bytes());
     out.extend(padded::<32>(trace));
     out.extend(plan.classes);
     out.extend(dfa.map_or([0; 256], |dfa| dfa.class_of));

@@ -9,13 +9,13 @@ mod target;
 mod transitions;
 
 use fgspy_fixtures::{Toolchain, Variant, skip, toolchains};
-use fgspy_kernel::trace::{Options, costs};
+use fgspy_kernel::trace::traps;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let refused = costs(&Options::default()).err();
+    let refused = traps().err();
     let mut trials = Vec::new();
     let mut add = |name: String, test: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
         if let Some(error) = &refused {

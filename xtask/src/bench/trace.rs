@@ -1,45 +1,78 @@
 //! What `fgspy trace` costs a server at full speed.
 //!
 //! One server and one load go on throughout; in turns there are no probes, none again, probes at the begin and the end of
-//! requests, probes at all changes of state, and the same at instructions that the kernel has to step through.
+//! requests, probes at all changes of state, and the same at instructions that the kernel has to step through. The turns are
+//! short, as a virtual machine is slow for a while and fast for a while: so it is not the command that is started for each, but its
+//! probes are set and taken out here, and what they tell is taken as the command takes it.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fgspy_fixtures::requests::{Load, SentRequest, Service};
-use fgspy_fixtures::{Signal, Variant, build};
-use rustix::process::{Pid, kill_process};
-use rustix::time::{ClockId, clock_gettime};
+use fgspy_fixtures::Fixture;
+use fgspy_gobin::probes;
+use fgspy_kernel::trace::{Options, Plan, Tracer};
+use fgspy_memory::Process;
+use fgspy_sampler::GoProcess;
+use fgspy_trace::{Limits, Trace, plan};
 use serde::{Deserialize, Serialize};
 
-use super::Bench;
-use super::arms::shuffled;
+use super::arms::there_and_back;
 use super::markdown::{Table, change, interval, number, probability};
 use super::statistics::{compare, detectable_ratio, log_ratios, median};
 use super::words::{Line, conclusions};
+use super::{Bench, go, proc};
 
-/// One turn.
-const TURN: Duration = Duration::from_millis(1500);
+/// One turn, in parts after which the command takes what the probes told.
+const TURN: [Duration; 3] = [Duration::from_millis(25); 3];
 /// What passes after probes were set or taken out before the turn counts.
-const SETTLE: Duration = Duration::from_millis(200);
+const SETTLE: Duration = Duration::from_millis(10);
+/// What clients ask for.
+const SERVICES: [(&str, &str); 2] = [("nothing", "/nothing"), ("orders", "/")];
+/// `--block-threshold`, unless it is said.
+const THRESHOLD_NS: u64 = 1_000_000;
 
-/// The arms: what they are called, and the arguments of `fgspy trace`, if it is there.
-const ARMS: [(&str, Option<&[&str]>); 5] = [
-    ("A: no probes", None),
-    ("A\u{2032}: no probes, again", None),
-    ("requests only (`--states off`)", Some(&["--states", "off"])),
-    ("all states", Some(&[])),
-    ("all states, stepped through", Some(&["--stepped"])),
+/// The arms.
+const ARMS: [&str; 5] = [
+    "A: no probes",
+    "A\u{2032}: no probes, again",
+    "requests only (`--states off`)",
+    "all states",
+    "all states, stepped through",
 ];
 
 /// What was measured.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Data {
     go: String,
-    /// For each round, requests a second in each arm.
-    rounds: Vec<[f64; ARMS.len()]>,
+    services: Vec<Service>,
+}
+
+/// What clients asked for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Service {
+    name: String,
+    /// Each arm has two turns in a round, which are put together.
+    rounds: Vec<[Turn; ARMS.len()]>,
+}
+
+/// What the server did.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Turn {
+    served: u64,
+    clock_ns: u64,
+    cpu_ns: u64,
+}
+
+impl Turn {
+    fn rate(&self) -> f64 {
+        self.served as f64 * 1e9 / self.clock_ns as f64
+    }
+
+    fn cpu_of_one(&self) -> f64 {
+        self.cpu_ns as f64 / self.served as f64
+    }
 }
 
 /// Measures all arms in turn.
@@ -47,87 +80,152 @@ pub(super) struct Data {
 /// # Errors
 /// When a program does not build, or fgspy may not trace here.
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
-    let rounds = bench.rounds(if bench.quick { 2 } else { 30 });
-    let binary = build("requests", &bench.newest, Variant::Plain)?;
-    let service = Service::start(&binary, &[], &[])?;
-    let ways = service.addresses.iter().filter(|(way, _)| way.as_str() == "http1");
-    let load = Load::start(&binary, ways, &["-clients=8", "-mode", "short"])?;
-    let mut turns = Vec::new();
+    let rounds = bench.rounds(if bench.quick { 5 } else { 200 });
+    let programs = [go::program(&bench.newest, "server")?, go::program(&bench.newest, "load")?];
+    let services = SERVICES.map(|(name, path)| service(&programs, name, path, rounds));
+    Ok(Data { go: bench.newest.version.clone(), services: services.into_iter().collect::<Result<_>>()? })
+}
+
+fn service([server, load]: &[PathBuf; 2], name: &str, path: &str, rounds: usize) -> Result<Service> {
+    let mut server = Fixture::start(go::command(server).args(["-parked", "0"]), |line| line == "ready")?;
+    let url = format!("{}{path}", super::service::url(&server)?);
+    let mut probes = probes(server.pid())?;
+    let _load = Load::start(load, &url)?;
+    let mut all = Vec::new();
     for round in 0..rounds {
-        eprintln!("trace: round {} of {rounds}", round + 1);
-        let mut spans = [(0, 0); ARMS.len()];
-        for arm in shuffled(ARMS.len(), round) {
-            spans[arm] = turn(bench, service.fixture.pid(), ARMS[arm].1)?;
+        eprintln!("trace: {name}: round {} of {rounds}", round + 1);
+        let mut turns = [Turn::default(); ARMS.len()];
+        for (arm, _) in there_and_back(ARMS.len(), round) {
+            let turn = turn(&mut server, probes[arm].as_mut())?;
+            ensure!(turn.served > 0, "nothing was served");
+            turns[arm].served += turn.served;
+            turns[arm].clock_ns += turn.clock_ns;
+            turns[arm].cpu_ns += turn.cpu_ns;
         }
-        turns.push(spans);
+        all.push(turns);
     }
-    let mut ends: Vec<i64> = load.end()?.iter().map(|sent: &SentRequest| sent.end).collect();
-    ends.sort_unstable();
-    let rate = |(from, to): (i64, i64)| {
-        let count = ends.partition_point(|end| *end < to) - ends.partition_point(|end| *end < from);
-        count as f64 * 1e9 / (to - from) as f64
+    Ok(Service { name: name.to_owned(), rounds: all })
+}
+
+/// Probes, and what takes what they tell.
+struct Probes {
+    plan: Plan,
+    tracer: Tracer,
+    trace: Trace,
+}
+
+/// Those of each arm, not set.
+fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
+    let target = GoProcess::attach(Process::open(pid)?)?;
+    let sites = probes::sites(&target.runtime.binary);
+    let mut stepped = sites.clone();
+    stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
+    let set = |sites: &[probes::Site], states: bool| -> Result<Option<Probes>> {
+        let options = Options { states, block_threshold_ns: states.then_some(THRESHOLD_NS), ..Options::default() };
+        let plan = plan(pid, &target.runtime, sites, options);
+        let mut tracer = Tracer::start(&plan)?;
+        tracer.detach();
+        Ok(Some(Probes { plan, tracer, trace: Trace::new(Limits::default()) }))
     };
-    Ok(Data { go: bench.newest.version.clone(), rounds: turns.into_iter().map(|spans| spans.map(rate)).collect() })
+    Ok([None, None, set(&sites, false)?, set(&sites, true)?, set(&stepped, true)?])
 }
 
-/// One turn: when it began and ended.
-fn turn(bench: &Bench, pid: u32, trace: Option<&[&str]>) -> Result<(i64, i64)> {
-    let Some(arguments) = trace else { return Ok(span()) };
-    let mut fgspy = Command::new(&bench.fgspy)
-        .args(["trace", "-p", &pid.to_string(), "--max-overhead", "100000%"])
-        .args(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut line = String::new();
-    BufReader::new(fgspy.stderr.take().context("it has a standard error")?).read_line(&mut line)?;
-    ensure!(line.starts_with("The probes are set"), "fgspy says: {line}");
-    let span = span();
-    kill_process(Pid::from_child(&fgspy), Signal::INT)?;
-    ensure!(fgspy.wait()?.success(), "fgspy failed");
-    Ok(span)
+/// As much as the server takes. It ends when this is dropped.
+struct Load(Child);
+
+impl Load {
+    fn start(load: &Path, url: &str) -> Result<Load> {
+        let mut command = go::command(load);
+        command.args(["-url", url, "-rate", "0", "-for", "1h"]).stdout(Stdio::null());
+        Ok(Load(command.spawn().context("cannot run load")?))
+    }
 }
 
-fn span() -> (i64, i64) {
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One turn.
+fn turn(server: &mut Fixture, mut probes: Option<&mut Probes>) -> Result<Turn> {
+    if let Some(probes) = &mut probes {
+        probes.tracer.attach(&probes.plan)?;
+    }
     std::thread::sleep(SETTLE);
-    let from = now();
-    std::thread::sleep(TURN);
-    (from, now())
+    let start = Instant::now();
+    let before = progress(server)?;
+    for part in TURN {
+        std::thread::sleep(part);
+        if let Some(Probes { tracer, trace, .. }) = &mut probes {
+            tracer.poll(&mut |event| drop(trace.take(event)));
+        }
+    }
+    let after = progress(server)?;
+    let clock_ns = start.elapsed().as_nanos() as u64;
+    if let Some(probes) = probes {
+        probes.tracer.detach();
+    }
+    Ok(Turn { served: after.0 - before.0, clock_ns, cpu_ns: (after.1 - before.1).as_nanos() as u64 })
 }
 
-/// `CLOCK_MONOTONIC`, in nanoseconds.
-fn now() -> i64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
+/// Requests served, and CPU time used.
+fn progress(server: &mut Fixture) -> Result<(u64, Duration)> {
+    server.tell("count")?;
+    let line = server.line()?;
+    Ok((line.trim().parse().with_context(|| line.clone())?, proc::cpu_time(server.pid())?))
 }
 
 /// The section of the report.
 pub(super) fn render(data: &Data) -> String {
     let mut text = format!(
-        "An HTTP/1 server ({}) and a load of eight clients, which ask for next to nothing as fast as they can, on the same \
-         machine. In turns of {} s, in an order that changes, `fgspy trace` sets its probes and takes them out again. Compared is how \
-         many requests are answered in a second, within rounds.\n",
+        "An HTTP/1 server ({}) and a load of 16 clients, which ask as fast as they can, on the same machine. In turns of {:.3} s, in an \
+         order that changes, `fgspy trace` sets its probes and takes them out again. Compared are how many requests are answered in \
+         a second, and the CPU time that the server takes for one, within rounds of two turns each. `nothing` is what `net/http` \
+         does by itself for a request without a body; `orders` decodes a document of twelve items, looks them up under a lock \
+         and encodes an answer.\n",
         data.go,
-        TURN.as_secs_f64()
+        TURN.iter().sum::<Duration>().as_secs_f64()
     );
-    let mut table = Table::new(&["arm", "rounds", "requests/s (median)", "change", "95 % interval", "p"]);
     let mut lines = Vec::new();
-    let pairs = |arm: usize| data.rounds.iter().map(|rates| (rates[arm], rates[0])).collect::<Vec<_>>();
+    for service in &data.services {
+        let name = &service.name;
+        text += &table(service, &format!("{name}: requests/s"), Turn::rate, number, &mut lines);
+        let mut costs = Vec::new();
+        text += &table(
+            service,
+            &format!("{name}: CPU \u{b5}s a request"),
+            Turn::cpu_of_one,
+            |ns| number(ns / 1e3),
+            &mut costs,
+        );
+    }
+    text += &conclusions(&lines, "more requests a second", "fewer requests a second");
+    text
+}
+
+fn table(
+    service: &Service,
+    what: &str,
+    of: impl Fn(&Turn) -> f64,
+    shown: impl Fn(f64) -> String,
+    lines: &mut Vec<Line>,
+) -> String {
+    let mut table = Table::new(&["arm", "rounds", what, "change", "95 % interval", "p"]);
+    let pairs = |arm: usize| service.rounds.iter().map(|turns| (of(&turns[arm]), of(&turns[0]))).collect::<Vec<_>>();
     let detectable = detectable_ratio(&log_ratios(&pairs(1)));
-    for (arm, (title, _)) in ARMS.iter().enumerate() {
-        let rates: Vec<f64> = data.rounds.iter().map(|rates| rates[arm]).collect();
-        let middle = number(median(&rates).unwrap_or(0.0));
-        let mut cells = vec![(*title).to_owned(), data.rounds.len().to_string(), middle];
+    for (arm, title) in ARMS.iter().enumerate() {
+        let values: Vec<f64> = service.rounds.iter().map(|turns| of(&turns[arm])).collect();
+        let mut cells = vec![(*title).to_owned(), values.len().to_string(), shown(median(&values).unwrap_or(0.0))];
         match compare(&pairs(arm)).filter(|_| arm > 0) {
             Some(comparison) => {
                 cells.extend([change(comparison.ratio), interval(&comparison), probability(comparison.p)]);
-                lines.push(Line { title: (*title).to_owned(), comparison, detectable });
+                lines.push(Line { title: format!("{}, {title}", service.name), comparison, detectable });
             }
             None => cells.extend([String::new(), String::new(), String::new()]),
         }
         table.row(&cells);
     }
-    text +=
-        &format!("\n{}{}", table.finish(), conclusions(&lines, "more requests a second", "fewer requests a second"));
-    text
+    format!("\n{}", table.finish())
 }

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The headers that say which request it is. */
+#pragma once
+#include "memory.h"
+
+/* Where the groups of a header map are (or its buckets), and how many. */
+struct groups {
+	u64 at;
+	u32 count, size;
+};
+
+INLINE struct groups groups_of(u64 map, u64 *block)
+{
+	struct groups groups = {};
+	u64 len, table;
+	if (fill(block, MAP_HEAD, map))
+		return groups;
+	if (cfg.maps == MAPS_BUCKETS) {
+		u8 b = ((u8 *)block)[cfg.buckets_b];
+		groups.at = field(block, cfg.buckets_at);
+		groups.size = cfg.bucket_size;
+		groups.count = b > 3 ? 16 : 1 << b;
+	} else if (cfg.maps == MAPS_TABLES) {
+		groups.at = field(block, cfg.dir_ptr);
+		len = field(block, cfg.dir_len);
+		groups.size = 8 + 8 * 40;
+		groups.count = 1;
+		if (len) {
+			table = word(groups.at);
+			groups.at = word(table + cfg.table_groups);
+			groups.count = len > 1 ? 16 : word(table + cfg.table_mask) + 1;
+		}
+	}
+	return groups;
+}
+
+/* Copies a header's value, if it is one of those. The slice of its values is at `values`; the first counts. */
+INLINE void header(struct begin *begin, struct text key, u64 values)
+{
+	u64 name[2] = {}, first = 0;
+	struct text value = {};
+	/* Most are told by their length. */
+	if (key.len >= 64 || !(cfg.name_lens >> key.len & 1) || !copy(name, 16, key))
+		return;
+	for (u32 k = 0; k < HEADERS; k++) {
+		/* In one, which the verifier likes: it looks at both ways of every branch. */
+		if ((key.len ^ cfg.names[k].len) | (name[0] ^ cfg.names[k].text[0]) | (name[1] ^ cfg.names[k].text[1]))
+			continue;
+		read_user(&first, 8, (void *)values);
+		read_user(&value, 16, (void *)first);
+		begin->value_len[k] = copy(begin->value[k], VALUE, value);
+		return;
+	}
+}
+
+/* Copies the values of the headers that say which request this is. Half a group is read at once: each reading has its price,
+ * and the stack has 512 bytes. */
+INLINE void headers(struct begin *begin, u64 map, u64 *block)
+{
+	struct groups groups = groups_of(map, block);
+	u32 key = cfg.maps == MAPS_BUCKETS ? 16 : 40;
+	u64 controls = 0;
+	if (groups.count > 8) {
+		count(HEADERS_UNREAD);
+		return;
+	}
+	for (u32 i = 0; i < 16; i++) {
+		u32 second = i % 2;
+		u64 group = groups.at + (u64)(i / 2) * groups.size, keys = group + second * 4 * key;
+		if (i / 2 >= groups.count)
+			return;
+		if (second && cfg.maps == MAPS_TABLES && (controls & 0x80808080) == 0x80808080)
+			continue;
+		/* What is in front of the second half is of the first one: it is read as well, and not looked at. */
+		if (fill(block, cfg.maps == MAPS_BUCKETS ? HALF_BUCKET : HALF_GROUP, keys))
+			return;
+		if (!second)
+			controls = block[0];
+		for (u32 of = 0; of < 4; of++) {
+			u8 control = controls >> 8 * of;
+			u32 at = 8 + of * key;
+			u64 values = cfg.maps == MAPS_BUCKETS ? group + cfg.bucket_values + (4 * second + of) * 24 : keys + at + 16;
+			struct text name = {field(block, at), field(block, at + 8)};
+			if (cfg.maps == MAPS_BUCKETS ? control < cfg.tophash_least : control & 0x80)
+				continue;
+			header(begin, name, values);
+		}
+		controls >>= 32;
+	}
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Requests begin and end. */
+#pragma once
+#include "filter.h"
+#include "goroutine.h"
+#include "headers.h"
+
+INLINE void send_end(struct goroutine *known, u64 g, u64 now, u32 how)
+{
+	u64 request = known->request;
+	struct text pattern;
+	struct children *sums;
+	struct end *end = event(cfg.states ? sizeof(*end) : (u64) & ((struct end *)0)->own, END, now, g, known->goid);
+	if (end) {
+		end->request = request;
+		end->begin = known->begin;
+		end->transitions = known->transitions - known->transitions_before;
+		end->how = how;
+		end->route_len = 0;
+		if (known->site == HTTP_BEGIN && cfg.req_pattern != ABSENT &&
+		    !read_user(&pattern, 16, (void *)(known->serving + cfg.req_pattern)))
+			end->route_len = copy(end->route, ROUTE, pattern);
+		end->started = 0;
+		if (cfg.states) {
+			sums = map_lookup(&by_request, &request);
+			end->started = sums ? sums->count : 0;
+			for (u32 i = 0; i < CLASSES; i++) {
+				end->own[i] = known->total[i] - known->before[i];
+				end->children[i] = sums ? sums->total[i] : 0;
+			}
+		}
+		ring_submit(end, NO_WAKEUP);
+	}
+	if (cfg.states)
+		map_delete(&by_request, &request);
+	known->request = 0;
+	known->serving = 0;
+}
+
+/* Reads method and path. In HTTP/1 both are as they came, in one line. */
+INLINE void read_line(struct begin *begin, struct text method, struct text path)
+{
+	u64 before = method.len < METHOD ? method.len : METHOD, after = path.len < PATH ? path.len : PATH;
+	if (path.at != method.at + before + 1) {
+		before = copy(begin->line, METHOD, method);
+		after = copy(begin->line + before + 1, PATH, path);
+	} else if (read_user(begin->line, before + 1 + after, (void *)method.at)) {
+		before = after = 0;
+	}
+	begin->line[before] = ' ';
+	begin->method_len = before;
+	begin->path_len = after;
+}
+
+/* What a request of net/http's is. */
+INLINE void read_http(struct begin *begin, u64 object)
+{
+	u64 block[HALF_GROUP / 8] = {}, map;
+	struct text method, path = {};
+	if (fill(block, REQUEST, object))
+		return;
+	method.at = field(block, cfg.req_method);
+	method.len = field(block, cfg.req_method + 8);
+	map = field(block, cfg.req_header);
+	read_user(&path, 16, (void *)(field(block, cfg.req_url) + cfg.url_path));
+	read_line(begin, method, path);
+	if (map)
+		headers(begin, map, block);
+}
+
+/* What a call of gRPC's is. */
+INLINE void read_grpc(struct begin *begin, u64 object)
+{
+	struct text text;
+	begin->line[0] = 'P';
+	begin->line[1] = 'O';
+	begin->line[2] = 'S';
+	begin->line[3] = 'T';
+	begin->line[4] = ' ';
+	begin->method_len = 4;
+	/* Where a stream has its method depends on the version: it is the first text that begins with a slash. */
+	for (u32 i = 0; i < 24; i++) {
+		char slash = 0;
+		if (read_user(&text, 16, (void *)(object + 8 * i)))
+			break;
+		if (text.len < 3 || text.len > 512 || text.at < 4096 || read_user(&slash, 1, (void *)text.at) || slash != '/')
+			continue;
+		begin->path_len = copy(begin->line + 5, PATH, text);
+		break;
+	}
+}
+
+/* Where states are not followed, goroutines that serve one request after the other are met once only. */
+INLINE struct goroutine *meet_server(u64 g, u64 now)
+{
+	struct goroutine *known = meet(g, G_RUNNING, now);
+	u64 *kept = number(KEPT);
+	if (known && !cfg.states && kept)
+		__sync_fetch_and_add(kept, 1);
+	return known;
+}
+
+INLINE void leave_server(u64 g)
+{
+	u64 *kept = number(KEPT);
+	if (!cfg.states && kept && *kept <= cfg.most_kept)
+		return;
+	map_delete(&goroutines, &g);
+	if (!cfg.states && kept)
+		__sync_fetch_and_add(kept, -1);
+}
+
+INLINE void begins(u64 g, u64 object, u32 site)
+{
+	u64 now = ktime(), goid, request, *last;
+	struct goroutine *known = map_lookup(&goroutines, &g);
+	struct begin *begin;
+	if (known && known->request && known->serving == object) {
+		count(REPEATED); /* its stack grew, and the function begins once more */
+		return;
+	}
+	if (known && cfg.states)
+		credit(known, now);
+	if (known && known->request && known->serving)
+		send_end(known, g, now, NEXT_REQUEST);
+	goid = word(g + cfg.g_goid);
+	begin = event(sizeof(*begin), BEGIN, now, g, goid);
+	if (!begin)
+		return;
+	begin->site = site;
+	begin->method_len = begin->path_len = 0;
+	begin->started = 0;
+	for (u32 k = 0; k < HEADERS; k++)
+		begin->value_len[k] = 0;
+	if (site == HTTP_BEGIN)
+		read_http(begin, object);
+	else
+		read_grpc(begin, object);
+	if (!matches(begin) || !is_of_trace(begin)) {
+		count(FILTERED);
+		ring_discard(begin, NO_WAKEUP);
+		return;
+	}
+	last = number(REQUESTS);
+	if (!known)
+		known = meet_server(g, now);
+	if (!last || !known) {
+		ring_discard(begin, NO_WAKEUP);
+		return;
+	}
+	known->goid = goid;
+	known->request = begin->request = request = __sync_fetch_and_add(last, 1) + 1;
+	known->serving = object;
+	known->begin = now;
+	known->site = site;
+	if (cfg.states) {
+		if (map_update(&by_request, &request, &no_children, ANY))
+			count(FULL);
+		known->transitions_before = known->transitions;
+		for (u32 i = 0; i < CLASSES; i++)
+			known->before[i] = known->total[i];
+	}
+	ring_submit(begin, NO_WAKEUP);
+}
+
+INLINE void ends(u64 g, u32 site)
+{
+	u64 now = ktime();
+	struct goroutine *known = map_lookup(&goroutines, &g);
+	if (!known || !known->request || !known->serving)
+		return;
+	/* gRPC through net/http is a request of HTTP/2 as well: each kind ends its own. */
+	if ((site == GRPC_END) != (known->site == GRPC_BEGIN))
+		return;
+	if (cfg.states)
+		credit(known, now);
+	send_end(known, g, now, MARKED);
+	if (cfg.scoped || !cfg.states)
+		leave_server(g);
+}
