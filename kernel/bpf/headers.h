@@ -34,10 +34,10 @@ INLINE struct groups groups_of(u64 map, u64 *block)
 	return groups;
 }
 
-/* Copies a header's value, if it is one of those. The slice of its values is at `values`; the first counts. */
-INLINE void header(struct begin *begin, struct text key, u64 values)
+/* Copies a header's value, if it is one of those. Its values are at `first`, or where it says at `values`; the first counts. */
+INLINE void header(struct begin *begin, struct text key, u64 first, u64 values)
 {
-	u64 name[2] = {}, first = 0;
+	u64 name[2] = {};
 	struct text value = {};
 	/* Most are told by their length. */
 	if (key.len >= 64 || !(cfg.name_lens >> key.len & 1) || !copy(name, 16, key))
@@ -46,7 +46,8 @@ INLINE void header(struct begin *begin, struct text key, u64 values)
 		/* In one, which the verifier likes: it looks at both ways of every branch. */
 		if ((key.len ^ cfg.names[k].len) | (name[0] ^ cfg.names[k].text[0]) | (name[1] ^ cfg.names[k].text[1]))
 			continue;
-		read_user(&first, 8, (void *)values);
+		if (cfg.maps == MAPS_BUCKETS)
+			read_user(&first, 8, (void *)values);
 		read_user(&value, 16, (void *)first);
 		begin->value_len[k] = copy(begin->value[k], VALUE, value);
 		return;
@@ -79,11 +80,11 @@ INLINE void headers(struct begin *begin, u64 map, u64 *block)
 		for (u32 of = 0; of < 4; of++) {
 			u8 control = controls >> 8 * of;
 			u32 at = 8 + of * key;
-			u64 values = cfg.maps == MAPS_BUCKETS ? group + cfg.bucket_values + (4 * second + of) * 24 : keys + at + 16;
 			struct text name = {field(block, at), field(block, at + 8)};
+			u64 first = cfg.maps == MAPS_BUCKETS ? 0 : field(block, at + 16);
 			if (cfg.maps == MAPS_BUCKETS ? control < cfg.tophash_least : control & 0x80)
 				continue;
-			header(begin, name, values);
+			header(begin, name, first, group + cfg.bucket_values + (4 * second + of) * 24);
 		}
 		controls >>= 32;
 	}
