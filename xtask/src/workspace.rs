@@ -35,6 +35,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs this same command of xtask optimised: what is tested and measured is the fgspy that users get.
+///
+/// # Errors
+/// When it does not build, or fails.
+pub(crate) fn again_in_release() -> Result<()> {
+    let arguments = ["run", "--quiet", "--release", "--package", "fgspy-xtask", "--"];
+    run(cargo().args(arguments).args(std::env::args_os().skip(1)))
+}
+
 /// Builds the fgspy that users get and gives its path.
 ///
 /// # Errors

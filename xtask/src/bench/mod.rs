@@ -101,6 +101,10 @@ impl Bench {
 /// # Errors
 /// When something does not build, cannot be run or cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    // Most parts run fgspy; `trace` is fgspy.
+    if cfg!(debug_assertions) {
+        return workspace::again_in_release();
+    }
     let wants = |part| options.parts.is_empty() || options.parts.contains(&part);
     let bench = Bench {
         fgspy: options.fgspy.as_ref().map_or_else(workspace::release_fgspy, |file| Ok(file.canonicalize()?))?,

@@ -67,7 +67,7 @@ impl Plan {
 /// When something cannot be run, or fgspy is wrong beyond what chance explains.
 pub(crate) fn run(options: &Options) -> Result<()> {
     if cfg!(debug_assertions) {
-        return in_release();
+        return workspace::again_in_release();
     }
     for name in &options.programs {
         ensure!(PROGRAMS.contains(&name.as_str()), "no program {name:?}; there are {}", PROGRAMS.join(", "));
@@ -95,10 +95,4 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let wrong: Vec<String> = compared.iter().flat_map(Compared::wrong).collect();
     ensure!(wrong.is_empty(), "fgspy is wrong beyond chance:\n{}", wrong.join("\n"));
     Ok(())
-}
-
-/// Runs this same command optimised: what is tested is the fgspy that users get.
-fn in_release() -> Result<()> {
-    let arguments = ["run", "--quiet", "--release", "--package", "fgspy-xtask", "--"];
-    workspace::run(workspace::cargo().args(arguments).args(std::env::args_os().skip(1)))
 }
