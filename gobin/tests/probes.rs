@@ -1,40 +1,63 @@
 //! Real programs have their probe sites, and all of them are cheap.
 
-use fgspy_fixtures::{Variant, build, fetch_modules, skip, toolchains};
+use fgspy_fixtures::{Toolchain, Variant, build, fetch_modules, matrix, skip, toolchains};
 use fgspy_gobin::GoBinary;
-use fgspy_gobin::probes::{Cost, Site, SiteKind, sites};
+use fgspy_gobin::probes::{Cost, Missing, Site, SiteKind, Sites, find};
 
 /// The sites of a fixture program, and its file.
-fn of(program: &str, toolchain: &fgspy_fixtures::Toolchain, variant: Variant) -> (Vec<Site>, Vec<u8>) {
+fn of(program: &str, toolchain: &Toolchain, variant: Variant) -> (Sites, Vec<u8>) {
     let file = std::fs::read(build(program, toolchain, variant).unwrap()).unwrap();
-    (sites(&GoBinary::parse(Box::new(file.clone())).unwrap()), file)
+    let binary = GoBinary::parse(Box::new(file.clone())).unwrap();
+    let sites = find(&binary);
+    for site in &sites.found {
+        let func = binary.func_named(&site.function).unwrap();
+        let (version, word, at) = (&toolchain.version, variant.word(), site.vaddr - func.entry);
+        println!("{version} {word} {}: {} at +{at}", site.function, site.instruction);
+    }
+    (sites, file)
+}
+
+/// The instruction is emulated, and the file has it where the site says.
+fn check(name: &str, site: &Site, file: &[u8]) {
+    let at = usize::try_from(site.file_offset).unwrap();
+    let code = &file[at..at + 6];
+    assert_eq!(site.cost, Cost::Emulated, "{name}: {site:?}");
+    let is_there = match site.instruction.as_str() {
+        "push" => code[0] == 0x55,
+        "nop" => code[0] == 0x90 || code[..2] == [0x66, 0x90],
+        "call" => code[0] == 0xe8,
+        "jmp" => matches!(code[0], 0xe9 | 0xeb),
+        // The name of a jump with a condition begins with a j.
+        name => name.starts_with('j') && matches!(code, [0x70..=0x7f, ..] | [0x0f, 0x80..=0x8f, ..]),
+    };
+    assert!(is_there, "{name}: {site:?} is at {code:x?}");
+    // Only the check is passed twice by one call: jbe after cmp rsp, [r14+16] (or r12).
+    let is_check = site.instruction == "jbe" && file[at - 3..at] == [0x3b, 0x66, 0x10];
+    assert_eq!(site.may_repeat, is_check, "{name}: {site:?}");
+}
+
+/// The kinds that have sites, in order.
+fn kinds(sites: &Sites) -> Vec<SiteKind> {
+    sites.found.iter().map(|site| site.kind).collect()
 }
 
 #[test]
 fn servers_of_all_versions_have_cheap_sites() {
-    for toolchain in toolchains::required().unwrap() {
-        for variant in [Variant::Plain, Variant::Stripped] {
-            let (sites, file) = of("requests", &toolchain, variant);
-            let kinds: Vec<SiteKind> = sites.iter().map(|site| site.kind).collect();
-            let mut expected = vec![SiteKind::CasStatus];
-            if toolchain.minor >= 26 {
-                expected.extend([SiteKind::SyscallEnter, SiteKind::SyscallExit]);
-            }
-            expected.extend([SiteKind::HttpBegin, SiteKind::HttpEnd, SiteKind::Http2End]);
-            assert_eq!(kinds, expected, "{}", toolchain.version);
-            for site in sites {
-                let at = site.file_offset as usize;
-                let bytes = [file[at], file[at + 1]];
-                println!("{} {}: {} {}", toolchain.version, site.function, site.instruction, site.may_repeat);
-                assert_eq!(site.cost, Cost::Emulated, "{}: {site:?}", toolchain.version);
-                match site.instruction.as_str() {
-                    "push" => assert_eq!(bytes[0], 0x55, "{site:?}"),
-                    "nop" => assert!(matches!(bytes, [0x90 | 0x66, _] | [0x0f, 0x1f]), "{site:?}"),
-                    "jbe" => assert!(matches!(bytes, [0x76, _] | [0x0f, 0x86]), "{site:?}"),
-                    _ => panic!("{site:?}"),
-                }
-            }
+    for (toolchain, variant) in matrix().unwrap() {
+        let name = format!("{} {}", toolchain.version, variant.word());
+        let (sites, file) = of("requests", &toolchain, variant);
+        let mut expected = vec![SiteKind::CasStatus];
+        let mut missing = vec![(SiteKind::GrpcBegin, Missing::Function), (SiteKind::GrpcEnd, Missing::Function)];
+        if toolchain.minor >= 26 {
+            expected.extend([SiteKind::SyscallEnter, SiteKind::SyscallExit]);
+        } else {
+            let unneeded = [SiteKind::SyscallEnter, SiteKind::SyscallExit].map(|kind| (kind, Missing::Unneeded));
+            missing.splice(0..0, unneeded);
         }
+        expected.extend([SiteKind::HttpBegin, SiteKind::HttpEnd, SiteKind::Http2End]);
+        assert_eq!(kinds(&sites), expected, "{name}");
+        assert_eq!(sites.missing, missing, "{name}");
+        sites.found.iter().for_each(|site| check(&name, site, &file));
     }
 }
 
@@ -44,9 +67,18 @@ fn grpc_has_cheap_sites() {
     if let Err(error) = fetch_modules("grpc", &toolchain) {
         return skip("grpc_has_cheap_sites", &format!("{error:#}"));
     }
-    let (sites, _) = of("grpc", &toolchain, Variant::Stripped);
-    for kind in [SiteKind::GrpcBegin, SiteKind::GrpcEnd] {
-        let of_kind: Vec<&Site> = sites.iter().filter(|site| site.kind == kind).collect();
-        assert!(!of_kind.is_empty() && of_kind.iter().all(|site| site.cost == Cost::Emulated), "{of_kind:?}");
+    for variant in [Variant::Plain, Variant::Stripped, Variant::PieStripped] {
+        let (sites, file) = of("grpc", &toolchain, variant);
+        let name = format!("grpc {} {}", toolchain.version, variant.word());
+        let of_kind = |kind| -> Vec<&str> {
+            sites.found.iter().filter(|site| site.kind == kind).map(|site| site.function.as_str()).collect()
+        };
+        assert_eq!(of_kind(SiteKind::GrpcBegin), ["google.golang.org/grpc.(*Server).handleStream"], "{name}");
+        // One for each of the ways that calls come in.
+        let ends = ["http2Server", "serverHandlerTransport"]
+            .map(|transport| format!("google.golang.org/grpc/internal/transport.(*{transport}).writeStatus"));
+        assert_eq!(of_kind(SiteKind::GrpcEnd), ends, "{name}");
+        assert_eq!(sites.missing, [], "{name}");
+        sites.found.iter().for_each(|site| check(&name, site, &file));
     }
 }
