@@ -5,6 +5,7 @@ mod common;
 
 mod files;
 mod lives;
+mod processes;
 mod served;
 
 use std::path::PathBuf;
