@@ -25,7 +25,7 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
     line(json!({
         "kind": "trace", "pid": profile.target.pid, "go_version": profile.target.go_version,
         "start_ns": taken.start_ns, "end_ns": taken.end_ns, "hits": counts.all_hits(), "hit_ns": taken.hit_ns(),
-        "trap_ns": taken.traps.map(|traps| traps.emulated_ns), "lost": counts.lost, "contradicted": counts.contradicted,
+        "trap_ns": taken.traps.emulated_ns, "lost": counts.lost, "contradicted": counts.contradicted,
         "overhead": taken.overhead(),
     }))?;
     for one in &taken.requests {

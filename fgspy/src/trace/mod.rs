@@ -16,7 +16,7 @@ use fgspy_kernel::monotonic_ns;
 use fgspy_kernel::trace::{Options, Tracer};
 use fgspy_memory::{Fate, Process};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{Limits, Trace, pattern, plan, trap_ns};
+use fgspy_trace::{Limits, Trace, pattern, plan};
 
 use crate::requests::place::Place;
 use crate::requests::screen;
@@ -61,16 +61,12 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
         return Err(SlowProbes(slow.function.clone()).into());
     }
     if args.stepped {
-        // `push rbp` is one byte long, and what follows it has to be stepped through.
-        for site in sites.iter_mut().filter(|site| site.instruction == "push") {
-            (site.file_offset, site.cost) = (site.file_offset + 1, Cost::SingleStepped);
-        }
+        sites = probes::stepped(sites);
     }
     let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options(args)?))?;
     say(SET);
-    let mut taken = Taken::new(Trace::new(Limits::default()), tracer.start_ns(), args.format, MAX_EVENTS);
-    taken.traps = Some(tracer.traps());
-    taken.trap_ns = trap_ns(&sites, tracer.traps());
+    let trace = Trace::new(Limits::default());
+    let mut taken = Taken::new(trace, tracer.traps(), &sites, tracer.start_ns(), args.format, MAX_EVENTS);
     taken.ended = follow(args, &signals.stop, &target, &mut tracer, &mut taken)?;
     taken.end_ns = monotonic_ns();
     tracer.detach();

@@ -257,19 +257,14 @@ fn ending(ended: Ended) -> Option<&'static str> {
 fn cost(taken: &Taken) -> String {
     let counts = &taken.counts;
     let mut line = format!(
-        "Probes were hit {} times, at {:.1} µs a hit, measured here, so tracing took about {:.1}% of one core from the program.",
+        "Probes were hit {} times, at {:.1} µs a hit, measured here, so tracing took about {:.1}% of one core from the program. \
+         {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to step through).",
         counts.all_hits(),
         taken.hit_ns() / 1e3,
-        100.0 * taken.overhead()
+        100.0 * taken.overhead(),
+        taken.traps.emulated_ns / 1e3,
+        taken.traps.stepped_ns / 1e3
     );
-    if let Some(traps) = taken.traps {
-        let _ = write!(
-            line,
-            " {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to step through).",
-            traps.emulated_ns / 1e3,
-            traps.stepped_ns / 1e3
-        );
-    }
     if let Ended::TooDear { share } = taken.ended {
         let _ = write!(
             line,

@@ -1,7 +1,8 @@
 //! What was taken down while tracing.
 
+use fgspy_gobin::probes;
 use fgspy_kernel::trace::{Counts, Ended as Gone, Event, Goroutine, SiteKind, Traps};
-use fgspy_trace::{OneRequest, Trace};
+use fgspy_trace::{OneRequest, Trace, trap_ns};
 
 use super::args::TraceFormat;
 
@@ -32,7 +33,7 @@ pub(super) struct Taken {
     pub(super) transitions: Vec<Event>,
     /// What was left out of both because there was too much of it.
     pub(super) dropped: u64,
-    pub(super) traps: Option<Traps>,
+    pub(super) traps: Traps,
     /// What a trap takes at each kind of site.
     pub(super) trap_ns: [f64; SiteKind::ALL.len()],
     pub(super) counts: Counts,
@@ -49,14 +50,21 @@ pub(super) struct Taken {
 
 impl Taken {
     /// Nothing yet.
-    pub(super) fn new(trace: Trace, start_ns: u64, format: TraceFormat, most: usize) -> Taken {
+    pub(super) fn new(
+        trace: Trace,
+        traps: Traps,
+        sites: &[probes::Site],
+        start_ns: u64,
+        format: TraceFormat,
+        most: usize,
+    ) -> Taken {
         Taken {
             trace,
             requests: Vec::new(),
             transitions: Vec::new(),
             dropped: 0,
-            traps: None,
-            trap_ns: [0.0; SiteKind::ALL.len()],
+            traps,
+            trap_ns: trap_ns(sites, traps),
             counts: Counts::default(),
             goroutines: Vec::new(),
             gone: Vec::new(),

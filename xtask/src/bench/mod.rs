@@ -8,6 +8,7 @@ mod fgspy;
 mod go;
 mod gobench;
 mod instructions;
+mod load;
 mod markdown;
 mod proc;
 mod report;

@@ -3,8 +3,7 @@
 //! One server under a steady load and three recordings of it go on throughout; in turns one of them runs, and the other two are
 //! stopped.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;
 use super::fgspy::{Attached, Recorded};
+use super::load::Load;
 use super::markdown::{Table, change, interval, probability, share, thousands, time};
 use super::statistics::{compare, detectable_by};
 use super::words::{Line, conclusions};
@@ -68,8 +68,8 @@ fn reading(bench: &Bench, programs: &[PathBuf; 2], max_cpu: &str, rounds: usize)
     let [server, load] = programs;
     let server = service::start(server)?;
     // Far longer than it takes; that it lasted is looked at in the end.
-    let mut load =
-        Load::start(load, &service::url(&server)?, Duration::from_secs(120) + 12 * TURN * u32::try_from(rounds)?)?;
+    let time = Duration::from_secs(120) + 12 * TURN * u32::try_from(rounds)?;
+    let mut load = Load::start(load, &service::url(&server)?, RATE, time)?;
     let mut recordings = Vec::new();
     for (_, arguments) in ARMS {
         let arguments = [&["--max-cpu", max_cpu], arguments].concat();
@@ -96,27 +96,8 @@ fn reading(bench: &Bench, programs: &[PathBuf; 2], max_cpu: &str, rounds: usize)
         recording.run(true)?;
         recorded.push(recording.finish()?);
     }
-    ensure!(load.0.try_wait()?.is_none(), "the load ended before the recordings");
+    ensure!(load.goes_on()?, "the load ended before the recordings");
     Ok((measured, recorded))
-}
-
-/// Sends requests until it is dropped.
-struct Load(Child);
-
-impl Load {
-    fn start(load: &Path, url: &str, time: Duration) -> Result<Load> {
-        let mut command = go::command(load);
-        command.args(["-url", url, "-rate", &RATE.to_string(), "-for", &format!("{}s", time.as_secs())]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Ok(Load(child.context("cannot run load")?))
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The section of the report.

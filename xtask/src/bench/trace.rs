@@ -5,8 +5,7 @@
 //! short, as a virtual machine is slow for a while and fast for a while: so it is not the command that is started for each, but its
 //! probes are set and taken out here, and what they tell is taken as the command takes it.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +18,7 @@ use fgspy_trace::{Limits, Trace, plan};
 use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;
+use super::load::Load;
 use super::markdown::{Table, change, interval, number, probability};
 use super::statistics::{compare, detectable_ratio, log_ratios, median};
 use super::words::{Line, conclusions};
@@ -28,6 +28,8 @@ use super::{Bench, go, proc};
 const TURN: [Duration; 3] = [Duration::from_millis(25); 3];
 /// What passes after probes were set or taken out before the turn counts.
 const SETTLE: Duration = Duration::from_millis(10);
+/// How long the load would go on.
+const LONGEST: Duration = Duration::from_secs(3600);
 /// What clients ask for.
 const SERVICES: [(&str, &str); 2] = [("nothing", "/nothing"), ("orders", "/")];
 /// `--block-threshold`, unless it is said.
@@ -90,7 +92,7 @@ fn service([server, load]: &[PathBuf; 2], name: &str, path: &str, rounds: usize)
     let mut server = Fixture::start(go::command(server).args(["-parked", "0"]), |line| line == "ready")?;
     let url = format!("{}{path}", super::service::url(&server)?);
     let mut probes = probes(server.pid())?;
-    let _load = Load::start(load, &url)?;
+    let mut load = Load::start(load, &url, 0, LONGEST)?;
     let mut all = Vec::new();
     for round in 0..rounds {
         eprintln!("trace: {name}: round {} of {rounds}", round + 1);
@@ -104,6 +106,7 @@ fn service([server, load]: &[PathBuf; 2], name: &str, path: &str, rounds: usize)
         }
         all.push(turns);
     }
+    ensure!(load.goes_on()?, "the load ended before the turns");
     Ok(Service { name: name.to_owned(), rounds: all })
 }
 
@@ -118,8 +121,7 @@ struct Probes {
 fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     let target = GoProcess::attach(Process::open(pid)?)?;
     let sites = probes::sites(&target.runtime.binary);
-    let mut stepped = sites.clone();
-    stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
+    let stepped = probes::stepped(sites.clone());
     let set = |sites: &[probes::Site], states: bool| -> Result<Option<Probes>> {
         let options = Options { states, block_threshold_ns: states.then_some(THRESHOLD_NS), ..Options::default() };
         let plan = plan(pid, &target.runtime, sites, options);
@@ -128,24 +130,6 @@ fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
         Ok(Some(Probes { plan, tracer, trace: Trace::new(Limits::default()) }))
     };
     Ok([None, None, set(&sites, false)?, set(&sites, true)?, set(&stepped, true)?])
-}
-
-/// As much as the server takes. It ends when this is dropped.
-struct Load(Child);
-
-impl Load {
-    fn start(load: &Path, url: &str) -> Result<Load> {
-        let mut command = go::command(load);
-        command.args(["-url", url, "-rate", "0", "-for", "1h"]).stdout(Stdio::null());
-        Ok(Load(command.spawn().context("cannot run load")?))
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// One turn.
@@ -191,28 +175,25 @@ pub(super) fn render(data: &Data) -> String {
     let mut lines = Vec::new();
     for service in &data.services {
         let name = &service.name;
-        text += &table(service, &format!("{name}: requests/s"), Turn::rate, number, &mut lines);
-        let mut costs = Vec::new();
-        text += &table(
-            service,
-            &format!("{name}: CPU \u{b5}s a request"),
-            Turn::cpu_of_one,
-            |ns| number(ns / 1e3),
-            &mut costs,
-        );
+        let (rates, compared) = table(service, &format!("{name}: requests/s"), Turn::rate, number);
+        lines.extend(compared);
+        let (costs, _) =
+            table(service, &format!("{name}: CPU \u{b5}s a request"), Turn::cpu_of_one, |ns| number(ns / 1e3));
+        text += &(rates + &costs);
     }
     text += &conclusions(&lines, "more requests a second", "fewer requests a second");
     text
 }
 
+/// A table of the arms, and what was compared for it.
 fn table(
     service: &Service,
     what: &str,
     of: impl Fn(&Turn) -> f64,
     shown: impl Fn(f64) -> String,
-    lines: &mut Vec<Line>,
-) -> String {
+) -> (String, Vec<Line>) {
     let mut table = Table::new(&["arm", "rounds", what, "change", "95 % interval", "p"]);
+    let mut lines = Vec::new();
     let pairs = |arm: usize| service.rounds.iter().map(|turns| (of(&turns[arm]), of(&turns[0]))).collect::<Vec<_>>();
     let detectable = detectable_ratio(&log_ratios(&pairs(1)));
     for (arm, title) in ARMS.iter().enumerate() {
@@ -227,5 +208,5 @@ fn table(
         }
         table.row(&cells);
     }
-    format!("\n{}", table.finish())
+    (format!("\n{}", table.finish()), lines)
 }
