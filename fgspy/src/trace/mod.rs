@@ -72,8 +72,11 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     tracer.detach();
     tracer.poll(&mut |event| taken.take(event));
     taken.counts = tracer.counts()?;
-    taken.goroutines = tracer.goroutines()?;
-    taken.gone = tracer.ended()?;
+    // Without states, the kernel knows goroutines only as those who served something.
+    if args.states == States::On {
+        taken.goroutines = tracer.goroutines()?;
+        taken.gone = tracer.ended()?;
+    }
     write(args, &place, &target, &taken)
 }
 

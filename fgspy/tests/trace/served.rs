@@ -113,3 +113,22 @@ fn the_table_says_what_was_asked_for() {
     }
     assert!(!output.contains("/sleep"), "{output}");
 }
+
+#[derive(Debug, Deserialize)]
+struct Goroutines {
+    by_state_ns: BTreeMap<String, u64>,
+}
+
+/// The kernel keeps goroutines between their requests then, and does not see what they do.
+#[test]
+fn without_states_none_is_made_up() {
+    let Some(_turn) = may_trace("without_states_none_is_made_up") else { return };
+    let (service, load) = service();
+    let mut command = fgspy();
+    command.args(["trace", "-p", &service.fixture.pid().to_string(), "-d", "1s", "-f", "json", "--states", "off"]);
+    let output = String::from_utf8(run(command).succeeded().stdout).unwrap();
+    load.end().unwrap();
+    let (requests, goroutines) = (lines::<Request>(&output, "request"), lines::<Goroutines>(&output, "goroutines"));
+    assert!(requests.len() > 100 && requests.iter().all(|one| one.by_state_ns.is_empty()), "{output}");
+    assert!(goroutines.len() == 1 && goroutines[0].by_state_ns.is_empty(), "{goroutines:?}");
+}
