@@ -167,7 +167,7 @@ pub(super) fn render(data: &Data) -> String {
         "An HTTP/1 server ({}) and a load of 16 clients, which ask as fast as they can, on the same machine. In turns of {:.3} s, in an \
          order that changes, `fgspy trace` sets its probes and takes them out again. Compared are how many requests are answered in \
          a second, and the CPU time that the server takes for one, within rounds of two turns each. `nothing` is what `net/http` \
-         does by itself for a request without a body; `orders` decodes a document of twelve items, looks them up under a lock \
+         does by itself for a request whose body nobody reads; `orders` decodes a document of twelve items, looks them up under a lock \
          and encodes an answer.\n",
         data.go,
         TURN.iter().sum::<Duration>().as_secs_f64()
