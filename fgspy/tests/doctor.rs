@@ -192,7 +192,7 @@ fn this_machine_is_examined_without_a_target() {
     let report = doctor(&[]);
     assert!(report.text.starts_with("This machine\n  ok    kernel "), "{}", report.text);
     let tracing = report.about("tracing");
-    let works = tracing[0].starts_with("ok tracing works; a change of state costs the target ");
+    let works = tracing[0].starts_with("ok tracing works; the trap of a probe costs the target ");
     assert!(works || tracing.iter().any(|line| line.starts_with("so: `fgspy trace` does not work")), "{tracing:?}");
     for topic in ["kernel", "user", "reading memory", "on-CPU stacks", "kernel frames", "open files"] {
         report.about(topic);

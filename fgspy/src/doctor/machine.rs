@@ -126,8 +126,8 @@ pub(super) fn tracing() -> Check {
         Ok(Traps { emulated_ns, stepped_ns }) => Check::ok(
             TOPIC,
             format!(
-                "works; a hit of a probe costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to step \
-                 through), and what is done with it about as much again",
+                "works; the trap of a probe costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to step \
+                 through); `fgspy trace` says in the end what a hit took in all",
                 emulated_ns / 1e3,
                 stepped_ns / 1e3
             ),
