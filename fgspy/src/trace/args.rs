@@ -64,11 +64,6 @@ pub(crate) struct TraceArgs {
     #[arg(long)]
     pub(crate) allow_slow_probes: bool,
 
-    /// Put probes where the kernel has to step through an instruction although there are better places: what `cargo xtask bench
-    /// trace` compares with
-    #[arg(long, hide = true)]
-    pub(crate) stepped: bool,
-
     /// How many routes and how many of the slowest requests to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,

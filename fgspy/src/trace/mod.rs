@@ -54,14 +54,11 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let process = Process::open(args.pid)?;
     let place = Place::prepare(args.output.as_deref())?;
     let target = GoProcess::attach(process)?;
-    let mut sites = probes::sites(&target.runtime.binary);
+    let sites = probes::sites(&target.runtime.binary);
     if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
         && !args.allow_slow_probes
     {
         return Err(SlowProbes(slow.function.clone()).into());
-    }
-    if args.stepped {
-        sites = probes::stepped(sites);
     }
     let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options(args)?))?;
     say(SET);

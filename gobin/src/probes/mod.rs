@@ -148,15 +148,6 @@ pub fn sites(binary: &GoBinary) -> Vec<Site> {
     find(binary).found
 }
 
-/// The same sites, those at a `push` one instruction later: at one that the kernel has to step through, to see what that costs.
-pub fn stepped(mut sites: Vec<Site>) -> Vec<Site> {
-    for site in sites.iter_mut().filter(|site| site.instruction == "push") {
-        // `push rbp` is one byte long.
-        (site.vaddr, site.file_offset, site.cost) = (site.vaddr + 1, site.file_offset + 1, Cost::SingleStepped);
-    }
-    sites
-}
-
 /// The sites of a program, and why it has none of the other kinds.
 pub fn find(binary: &GoBinary) -> Sites {
     let mut sites = Sites::default();

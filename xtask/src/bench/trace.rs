@@ -121,7 +121,9 @@ struct Probes {
 fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     let target = GoProcess::attach(Process::open(pid)?)?;
     let sites = probes::sites(&target.runtime.binary);
-    let stepped = probes::stepped(sites.clone());
+    // `push rbp` is one byte long, and what follows it has to be stepped through.
+    let mut stepped = sites.clone();
+    stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
     let set = |sites: &[probes::Site], states: bool| -> Result<Option<Probes>> {
         let options = Options { states, block_threshold_ns: states.then_some(THRESHOLD_NS), ..Options::default() };
         let plan = plan(pid, &target.runtime, sites, options);
