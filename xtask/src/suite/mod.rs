@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold before a change lands, from a fresh clone.
 
 mod counts;
+mod failures;
 mod licences;
 mod names;
 mod report;
@@ -13,8 +14,8 @@ use anyhow::Result;
 use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, skip_to, toolchains};
 
 use crate::{bpf, layouts, workspace};
-use counts::Counts;
 use report::Report;
+use runner::Told;
 
 /// The fixture programs other than the zoo, which is built in every variant.
 const PROGRAMS: [&str; 7] = ["churn", "crasher", "execer", "mix", "service", "shares", "transitions"];
@@ -43,10 +44,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let binaries = report.stage("toolchains and fixtures", || fixtures(options.quick));
     let fgspy = report.stage("release build", workspace::release_fgspy);
     if let (Some(binaries), Some(fgspy)) = (binaries, fgspy) {
-        let mut counts = Counts::default();
+        let mut told = Told::default();
         let environment = Environment { binaries, fgspy, skips };
-        report.stage("tests", || tests(options, &environment, &mut counts));
-        report.add(counts);
+        report.stage("tests", || tests(options, &environment, &mut told));
+        report.add(told);
     }
     Ok(if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -108,7 +109,7 @@ struct Environment {
 }
 
 /// Runs the tests of the workspace and counts them. Test programs of all packages run even if one fails.
-fn tests(options: &Options, environment: &Environment, counts: &mut Counts) -> Result<()> {
+fn tests(options: &Options, environment: &Environment, told: &mut Told) -> Result<()> {
     let gos = toolchains::required()?.into_iter().chain(toolchains::optional().iter().cloned()).map(|go| go.go());
     let mut cargo = workspace::cargo();
     cargo
@@ -126,5 +127,5 @@ fn tests(options: &Options, environment: &Environment, counts: &mut Counts) -> R
     if options.quick {
         cargo.env("FGSPY_QUICK", "1");
     }
-    runner::run(&mut cargo, counts)
+    runner::run(&mut cargo, told)
 }

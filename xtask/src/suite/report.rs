@@ -7,20 +7,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::counts::Counts;
+use super::runner::Told;
 
 /// The record of a run, told at its end.
 pub(super) struct Report {
     began: Instant,
     stages: Vec<(&'static str, Duration, Result<()>)>,
-    tests: Counts,
+    tests: Told,
     skips: PathBuf,
 }
 
 impl Report {
     /// A record that will also tell the skips noted in the file `skips`.
     pub(super) fn new(skips: PathBuf) -> Report {
-        Report { began: Instant::now(), stages: Vec::new(), tests: Counts::default(), skips }
+        Report { began: Instant::now(), stages: Vec::new(), tests: Told::default(), skips }
     }
 
     /// Runs one stage and notes how it went; `None` when it failed.
@@ -39,19 +39,23 @@ impl Report {
     }
 
     /// Adds the tests that a stage ran.
-    pub(super) fn add(&mut self, counts: Counts) {
-        self.tests = counts;
+    pub(super) fn add(&mut self, told: Told) {
+        self.tests = told;
     }
 
-    /// Prints the summary and says whether nothing failed. Its last line is `N passed, N failed, N skipped`: a stage other
+    /// Prints what failed tests said, then the summary, and says whether nothing failed. Its last line is `N passed, N failed, N skipped`: a stage other
     /// than the tests counts as one.
     pub(super) fn finish(self) -> bool {
         let skipped: BTreeSet<String> =
             fs::read_to_string(&self.skips).unwrap_or_default().lines().map(str::to_owned).collect();
         let _ = fs::remove_file(&self.skips);
-        let mut counts = self.tests;
+        let Told { mut counts, failures } = self.tests;
         counts.skipped += skipped.len() as u64;
 
+        if !failures.lines.is_empty() {
+            println!("\n=== failures");
+            failures.lines.iter().for_each(|line| println!("{line}"));
+        }
         println!("\n=== summary");
         for (name, took, result) in &self.stages {
             let verdict = match result {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::counts::Counts;
+use super::failures::Failures;
 
 /// A test program that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -16,12 +17,21 @@ const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// Runs `cargo test`, showing its output. A test program that hangs is killed, and cargo goes on with the next.
 ///
 /// # Errors
-/// When a test failed or hung, or none ran; `counts` says how many passed and failed all the same.
-pub(super) fn run(cargo_test: &mut Command, counts: &mut Counts) -> Result<()> {
-    run_with(cargo_test, counts, PATIENCE)
+/// When a test failed or hung, or none ran; `told` says how many passed and failed all the same.
+pub(super) fn run(cargo_test: &mut Command, told: &mut Told) -> Result<()> {
+    run_with(cargo_test, told, PATIENCE)
 }
 
-fn run_with(cargo_test: &mut Command, counts: &mut Counts, patience: Duration) -> Result<()> {
+/// What test programs told.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// How many tests passed and failed.
+    pub(super) counts: Counts,
+    /// What those said that failed.
+    pub(super) failures: Failures,
+}
+
+fn run_with(cargo_test: &mut Command, told: &mut Told, patience: Duration) -> Result<()> {
     let mut cargo = cargo_test.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let stdout = cargo.stdout.take().context("no standard output")?;
     let (sender, lines) = channel();
@@ -34,7 +44,8 @@ fn run_with(cargo_test: &mut Command, counts: &mut Counts, patience: Duration) -
         match lines.recv_timeout(patience) {
             Ok(line) => {
                 println!("{line}");
-                counts.read(&line);
+                told.counts.read(&line);
+                told.failures.read(&line);
                 last = line;
             }
             Err(RecvTimeoutError::Timeout) => {
@@ -49,7 +60,7 @@ fn run_with(cargo_test: &mut Command, counts: &mut Counts, patience: Duration) -
     let status = cargo.wait()?;
     ensure!(hung.is_empty(), "a test program hung; the last lines before: {}", hung.join(" / "));
     ensure!(status.success(), "cargo test failed ({status})");
-    ensure!(counts.passed > 0, "no test ran");
+    ensure!(told.counts.passed > 0, "no test ran");
     Ok(())
 }
 
@@ -70,9 +81,9 @@ mod tests {
     use super::*;
 
     fn shell(script: &str) -> (Result<()>, Counts) {
-        let mut counts = Counts::default();
-        let result = run_with(Command::new("sh").args(["-c", script]), &mut counts, Duration::from_millis(300));
-        (result, counts)
+        let mut told = Told::default();
+        let result = run_with(Command::new("sh").args(["-c", script]), &mut told, Duration::from_millis(300));
+        (result, told.counts)
     }
 
     #[test]
