@@ -63,14 +63,17 @@ fn nothing_is_broken(profile: &Profile) -> Result<()> {
     let still = profile.samples.iter().filter(|sample| !matches!(sample.state, State::Running | State::RunningOffCpu));
     let (whole, made_up) = still.partition::<Vec<&Sample>, _>(|sample| is_all_code(profile, sample));
     let time = |samples: &[&Sample]| samples.iter().map(|sample| sample.time_ns).sum::<u64>();
-    // A connection that is gone at the next tick may have moved the only time it was read.
+    // A goroutine that was seen once only, and moved then, has no stack: how many do depends on what the program does, and
+    // fgspy says so. Nothing else may be without one.
     ensure!(
-        time(&made_up) * 100 <= time(&whole),
-        "{} of {} ns without a whole stack, such as {:?}",
+        time(&made_up) <= accounting.unplaced_ns,
+        "{} of {} ns without a whole stack, but {} ns are said to have none, such as {:?}",
         time(&made_up),
         time(&whole),
+        accounting.unplaced_ns,
         made_up.first().map(|sample| names(profile, sample))
     );
+    ensure!(accounting.changed * 4 <= observed, "{} of {observed} stacks moved: {accounting:?}", accounting.changed);
     Ok(())
 }
 
