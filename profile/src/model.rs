@@ -88,7 +88,8 @@ pub struct Sample {
     /// Wall time they stand for, in nanoseconds.
     pub time_ns: u64,
     /// How far [`Sample::time_ns`] is an estimate because not every goroutine was read at every tick: its variance, in
-    /// square microseconds. 0 where all that happened was seen.
+    /// square microseconds, or more where too little was seen to know it, so that 1.96 of its roots to each side are a 95 %
+    /// interval. 0 where all that happened was seen.
     pub variance_us2: u64,
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn correct(
     let (mut estimated, mut possible) = (0.0, 0.0);
     for ((share, balance), estimate) in shares.iter_mut().zip(balances).zip(estimates) {
         share.is_corrected = balance.target != share.credited as f64;
-        (share.target, share.variance) = (balance.target.max(0.0), estimate.variance);
+        (share.target, share.variance) = (balance.target.max(0.0), estimate.safe_variance());
         estimated += balance.target;
         possible += balance.target.max(0.0);
     }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     fn estimate(correction_ns: f64, variance: f64) -> Estimate {
-        Estimate { correction_ns, variance }
+        Estimate { correction_ns, variance, squares: 0.0 }
     }
 
     fn correct_all(samples: &mut [(u64, CellId, Weight)], estimates: &[Estimate]) -> i64 {

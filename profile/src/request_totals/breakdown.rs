@@ -106,7 +106,8 @@ impl Sums {
         if sum.time_ns > 0 {
             for (index, phase) in sum.phases.iter_mut().enumerate() {
                 phase.share = phase.time_ns as f64 / sum.time_ns as f64;
-                let variance: f64 = self.stays.iter().map(|stay| variance(stay, index, phase.share, ticks)).sum();
+                let of_ticks: f64 = self.stays.iter().map(|stay| of_ticks(stay, index, phase.share, ticks)).sum();
+                let variance = of_ticks + of_choice(&self.stays, index, phase.share);
                 let draws = draws(phase.share, variance / (sum.time_ns as f64).powi(2), sum.observations);
                 (phase.low, phase.high) = interval(phase.share, draws);
             }
@@ -118,13 +119,14 @@ impl Sums {
     }
 }
 
-/// What one stay adds to the variance of (time in a phase − `share` × all time), in square nanoseconds.
+/// What one stay adds to the variance of (time in a phase − `share` × all time), in square nanoseconds, by having been seen at
+/// ticks only.
 ///
 /// The n ticks at which a goroutine was seen in a request are draws of what it did there, as in
 /// [`crate::Profile::class_errors`]. And how many ticks fall into a stay is chance: the time that it is credited with has
 /// a variance of a sixth of a squared tick, and of a whole one where it was seen but once, because others like it were
 /// not seen at all. What is more or less by that is in the phase or not.
-fn variance(stay: &Stay, phase: usize, share: f64, ticks: u64) -> f64 {
+fn of_ticks(stay: &Stay, phase: usize, share: f64, ticks: u64) -> f64 {
     let total = stay.time_ns as f64;
     if total <= 0.0 {
         return 0.0;
@@ -138,13 +140,21 @@ fn variance(stay: &Stay, phase: usize, share: f64, ticks: u64) -> f64 {
         2 => 0.5,
         _ => 1.0 / 6.0,
     };
-    let chosen = part(&stay.choice_us2) * 1e6;
-    let all_chosen: f64 = stay.choice_us2.iter().map(|variance| *variance as f64 * 1e6).sum();
     let (inside, outside) = ((1.0 - share).powi(2), share.powi(2));
-    total * total * own * (1.0 - own) / observations
-        + tick * tick * ends * (own * inside + (1.0 - own) * outside)
-        + chosen * inside
-        + (all_chosen - chosen) * outside
+    total * total * own * (1.0 - own) / observations + tick * tick * ends * (own * inside + (1.0 - own) * outside)
+}
+
+/// The same for all stays, by not having read every goroutine at every tick.
+///
+/// A lot that finds a goroutine to have gone on from the phase to another one takes from the first what it gives to the second:
+/// their errors are each other's opposites, and what is wrong of the share is the sum of both. A lot that finds a request
+/// over, or begun, concerns one phase only. Which of the two it was is not known here, so the worse is assumed.
+fn of_choice(stays: &[Stay], phase: usize, share: f64) -> f64 {
+    let (mut inside, mut outside) = (0.0, 0.0);
+    for (index, us2) in stays.iter().flat_map(|stay| stay.choice_us2.iter().enumerate()) {
+        *(if index == phase { &mut inside } else { &mut outside }) += *us2 as f64 * 1e6;
+    }
+    (inside.sqrt() * (1.0 - share) + outside.sqrt() * share).powi(2)
 }
 
 /// How many independent draws give a share this variance. Where all was seen in one phase the variance says nothing, and
