@@ -26,19 +26,22 @@ struct Place {
 }
 
 impl Copies {
-    /// Reads `len` bytes at each of `addresses`; the closer neighbours in this order are in memory, the better.
+    /// Reads `first`, then `len` bytes at each of `addresses`; the closer neighbours in this order are in memory, the better.
     pub(crate) fn read(
         &mut self,
         memory: &dyn Memory,
+        first: &[Range],
         len: usize,
         addresses: impl Iterator<Item = u64>,
     ) -> Result<(), ReadError> {
         self.ranges.clear();
         self.places.clear();
-        let (mut start, mut end, mut at) = (0u64, 0u64, 0);
+        self.ranges.extend(first);
+        let (mut start, mut end) = (0u64, 0u64);
+        let mut at = first.iter().rev().skip(1).map(|range| range.len).sum();
         for address in addresses {
             let this_end = address.saturating_add(len as u64);
-            let joins = !self.ranges.is_empty()
+            let joins = self.ranges.len() > first.len()
                 && address >= start
                 && address.saturating_sub(end) <= MAX_GAP
                 && this_end - start <= MAX_RUN;
@@ -53,6 +56,12 @@ impl Copies {
             self.places.push(Place { range: self.ranges.len() - 1, inside: (address - start) as usize, at });
         }
         memory.read_ranges(&self.ranges, &mut self.buf, &mut self.got)
+    }
+
+    /// What was read of so many ranges of those that were read first: their bytes, and how many there are of each.
+    pub(crate) fn first(&self, ranges: usize) -> (&[u8], &[usize]) {
+        let len = self.ranges.iter().take(ranges).map(|range| range.len).sum();
+        (self.buf.get(..len).unwrap_or(&[]), self.got.get(..ranges).unwrap_or(&[]))
     }
 
     /// The copy of struct number `index`; `None` when it is not wholly mapped.

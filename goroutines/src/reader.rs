@@ -17,7 +17,8 @@ use crate::{G, Runtime, Status, bytes};
 /// Goroutines read together. A longer batch costs fewer system calls, but leaves more time between the two reads of a g
 /// in which it may run; most of the saving is had at this size.
 const BATCH: usize = 256;
-/// The same where requests are looked for: that takes more reads, and who has gone on meanwhile may serve another request.
+/// The same where goroutines are among them that serve requests: to find these takes more reads, and who has gone on meanwhile
+/// may serve another one.
 const BATCH_WITH_REQUESTS: usize = 64;
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
@@ -193,12 +194,10 @@ impl Reader {
         wanted: &[Wanted],
         sink: &mut Sink<'_>,
     ) -> Result<(), ReadError> {
-        let len = if self.finds_requests() { BATCH_WITH_REQUESTS } else { BATCH };
-        for (number, batch) in wanted.chunks(len).enumerate() {
-            if let Some(finder) = &mut self.requests {
-                finder.begin(runtime, memory, batch.iter().map(|wanted| wanted.index))?;
-            }
-            let mut jobs = self.read_batch(runtime, memory, batch, number * len, sink)?;
+        let mut done = 0;
+        while let Some(batch) = wanted.get(done..).filter(|rest| !rest.is_empty()).map(|rest| self.batch(rest)) {
+            let mut jobs = self.read_batch(runtime, memory, batch, done, sink)?;
+            done += batch.len();
             if jobs.is_empty() {
                 continue;
             }
@@ -217,6 +216,13 @@ impl Reader {
         Ok(())
     }
 
+    /// Those of `rest` that are read together.
+    fn batch<'a>(&self, rest: &'a [Wanted]) -> &'a [Wanted] {
+        let batch = rest.get(..BATCH).unwrap_or(rest);
+        let serves = |wanted: &Wanted| self.requests.as_ref().is_some_and(|finder| finder.has_served(wanted.index));
+        if batch.iter().any(serves) { batch.get(..BATCH_WITH_REQUESTS).unwrap_or(batch) } else { batch }
+    }
+
     /// Reads the g's of a batch. What they alone answer goes to `sink`; live goroutines with a stack to read become jobs.
     fn read_batch(
         &mut self,
@@ -228,7 +234,12 @@ impl Reader {
     ) -> Result<Vec<Job>, ReadError> {
         self.arena.clear();
         let addresses = batch.iter().map(|wanted| self.all.address(wanted.index).unwrap_or(0));
-        self.copies.read(memory, runtime.layout.g.size as usize, addresses)?;
+        let indices = batch.iter().map(|wanted| wanted.index);
+        let before = self.requests.as_mut().map(|finder| finder.before(runtime, indices)).unwrap_or_default();
+        self.copies.read(memory, &before, runtime.layout.g.size as usize, addresses)?;
+        if let Some(finder) = &mut self.requests {
+            finder.began(runtime, memory, self.copies.first(before.len()))?;
+        }
         let mut jobs = Vec::new();
         for (i, wanted) in batch.iter().enumerate() {
             let copy = self.copies.get(memory, runtime.layout.g.size as usize, i)?.unwrap_or(&[]);
@@ -305,7 +316,7 @@ impl Reader {
             let (mut stacks, mut got) = (Vec::new(), Vec::new());
             memory.read_ranges(&self.ranges, &mut stacks, &mut got)?;
             let ranges = std::mem::take(&mut self.ranges);
-            self.copies.read(memory, runtime.layout.g.size as usize, unread.iter().map(|&i| jobs[i].address))?;
+            self.copies.read(memory, &[], runtime.layout.g.size as usize, unread.iter().map(|&i| jobs[i].address))?;
             let mut rest = stacks.as_slice();
             for (number, ((&i, range), got)) in unread.iter().zip(&ranges).zip(&got).enumerate() {
                 let again = self.g(runtime, memory, number)?;
@@ -331,7 +342,7 @@ impl Reader {
                         outcome => outcome,
                     };
                     if let (Outcome::Whole(..), Some(finder)) = (job.outcome, &mut self.requests) {
-                        job.request = finder.walked(runtime, &job.g, &self.pcs, stack);
+                        job.request = finder.walked(runtime, (job.index, &job.g), &self.pcs, stack);
                     }
                 }
             }

@@ -19,13 +19,15 @@ pub(super) enum Role {
     Mux,
     /// `google.golang.org/grpc.(*Server).handleStream`: serves one call.
     Stream,
+    /// What `(*conn).serve` calls while it has no request: it waits for the next one, or reads its head.
+    Awaits,
     /// Serves nothing, whatever it waits for.
     Idle(Idle),
 }
 
 /// By role, the functions that have it. Those of HTTP/2 are in `net/http` twice over: as a copy of `golang.org/x/net` up
 /// to Go 1.26, as a package of its own from 1.27 on.
-const ROLES: [(Role, &[&str]); 8] = [
+const ROLES: [(Role, &[&str]); 9] = [
     (Role::Connection, &["net/http.(*conn).serve"]),
     (
         Role::RunHandler,
@@ -37,6 +39,7 @@ const ROLES: [(Role, &[&str]); 8] = [
     ),
     (Role::Handler, &["net/http.serverHandler.ServeHTTP"]),
     (Role::Mux, &["net/http.(*ServeMux).ServeHTTP"]),
+    (Role::Awaits, &["net/http.(*conn).readRequest", "bufio.(*Reader).Peek"]),
     (Role::Stream, &["google.golang.org/grpc.(*Server).handleStream"]),
     (Role::Idle(Idle::Accepting), &["internal/poll.(*FD).Accept"]),
     (
@@ -124,8 +127,9 @@ impl Anchors {
         let roles = roles.chain(BETWEEN.map(|_| None));
         let found: Vec<(Func, Option<Role>)> =
             found.into_iter().zip(roles).filter_map(|(func, role)| Some((func?, role))).collect();
-        let is_passed =
-            |role: &Option<Role>| !matches!(role, Some(Role::Mux | Role::Idle(Idle::Accepting | Idle::Transport)));
+        let is_passed = |role: &Option<Role>| {
+            !matches!(role, Some(Role::Mux | Role::Awaits | Role::Idle(Idle::Accepting | Idle::Transport)))
+        };
         let framed = found.iter().filter(|(_, role)| is_passed(role));
         let framed = framed.filter_map(|(func, _)| Framed::of(binary, *func)).collect();
         let mut functions: Vec<(Func, Role)> =
@@ -197,5 +201,6 @@ impl Roots {
 fn called(binary: &GoBinary, anchors: &Anchors, func: &Func) -> Option<Role> {
     let step = if binary.arch() == Arch::Amd64 { 1 } else { 4 };
     let ends = (func.entry..func.end).step_by(step).skip(1).take(MAX_CODE / step);
-    ends.filter_map(|end| binary.call_target(end)).find_map(|target| anchors.role_of_entry(target))
+    let roles = ends.filter_map(|end| binary.call_target(end)).filter_map(|target| anchors.role_of_entry(target));
+    roles.into_iter().find(|role| *role != Role::Awaits)
 }

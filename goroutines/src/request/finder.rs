@@ -12,7 +12,7 @@ use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Found, Look, No, Proof, Searched, Shared, Start};
 use super::types::Types;
-use super::{Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
+use super::{Idle, Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
 use crate::bytes::words;
 use crate::unwind::StackBytes;
@@ -70,6 +70,10 @@ impl Answer {
     }
 
     fn to_do(start: Result<Start, No>) -> Answer {
+        let start = start.and_then(|start| match start {
+            Start::Awaits(_) => Err(No::Idle(Idle::Connection)),
+            start => Ok(start),
+        });
         let serves_one = start.as_ref().is_ok_and(Start::serves_one);
         Answer { known: start.map_or_else(Known::No, Known::Start), serves_one }
     }
@@ -112,12 +116,16 @@ pub(crate) struct Finder {
     types: RefCell<Types>,
     constants: RefCell<HashMap<(u64, usize), Vec<u8>>>,
     generation: Generation,
+    /// Connections of the present batch that are asked what they are at work on: number of the g, and address.
+    asked: Vec<(u32, u64)>,
     /// The memory's, when the present batch was begun.
     began: Option<u64>,
     /// By number of the g: the response that its connection was at work on when the present batch was begun.
     before: HashMap<u32, u64>,
     /// By number of the g.
     known: HashMap<u32, Memory>,
+    /// Numbers of g's that have served something, or waited to.
+    servers: Bits,
     counts: RequestCounts,
 }
 
@@ -135,9 +143,11 @@ impl Finder {
             types: RefCell::default(),
             constants: RefCell::default(),
             generation: Generation::default(),
+            asked: Vec::new(),
             began: None,
             before: HashMap::new(),
             known: HashMap::new(),
+            servers: Bits::default(),
             counts: RequestCounts::default(),
         }
     }
@@ -155,42 +165,45 @@ impl Finder {
         self.counts.add(answer.served());
     }
 
-    /// Makes a note of what must be known from before a batch of g's is read.
+    /// Whether g number `index` is known to have served something, or waited to.
+    pub(crate) fn has_served(&self, index: u32) -> bool {
+        self.servers.has(index)
+    }
+
+    /// What must be read before a batch of g's is, for [`Finder::began`].
+    pub(crate) fn before(&mut self, runtime: &Runtime, batch: impl Iterator<Item = u32>) -> Vec<Range> {
+        self.asked.clear();
+        if !self.serves_anything() {
+            return Vec::new();
+        }
+        for index in batch.filter(|index| self.servers.has(*index)) {
+            let Some(known) = self.known.get_mut(&index).filter(|known| known.moved) else { continue };
+            known.moved = false;
+            self.asked.extend(known.connection.map(|connection| (index, connection)));
+        }
+        let offset = u64::from(runtime.layout.http.conn_cur_req);
+        let asked = self.asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
+        asked.chain(self.generation.ranges(runtime)).collect()
+    }
+
+    /// Makes a note of what was read by [`Finder::before`].
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
-    pub(crate) fn begin(
+    pub(crate) fn began(
         &mut self,
         runtime: &Runtime,
         memory: &dyn fgspy_memory::Memory,
-        batch: impl Iterator<Item = u32>,
+        (bytes, got): (&[u8], &[usize]),
     ) -> Result<(), ReadError> {
-        (self.began, self.before) = (None, HashMap::new());
-        if !self.serves_anything() {
-            return Ok(());
-        }
-        let mut asked = Vec::new();
-        for index in batch {
-            let Some(known) = self.known.get_mut(&index).filter(|known| known.moved) else { continue };
-            known.moved = false;
-            asked.extend(known.connection.map(|connection| (index, connection)));
-        }
-        let offset = u64::from(runtime.layout.http.conn_cur_req);
-        let asked_ranges = asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
-        let mut ranges: Vec<Range> = asked_ranges.collect();
-        ranges.extend(self.generation.ranges(runtime));
-        let (mut bytes, mut got) = (Vec::new(), Vec::new());
-        memory.read_ranges(&ranges, &mut bytes, &mut got)?;
-        let (asked_bytes, bytes) = bytes.split_at_checked(8 * asked.len()).unwrap_or((&[], &[]));
-        let (asked_got, got) = got.split_at_checked(asked.len()).unwrap_or((&[], &[]));
-        let responses = asked.iter().zip(words(asked_bytes)).zip(asked_got).filter(|(_, got)| **got == 8);
+        let (asked_bytes, bytes) = bytes.split_at_checked(8 * self.asked.len()).unwrap_or((&[], &[]));
+        let (asked_got, got) = got.split_at_checked(self.asked.len()).unwrap_or((&[], &[]));
+        let responses = self.asked.iter().zip(words(asked_bytes)).zip(asked_got).filter(|(_, got)| **got == 8);
+        self.before.clear();
         self.before.extend(responses.map(|(((index, _), response), _)| (*index, response)));
         self.began = self.generation.value(bytes, got);
-        if self.began.is_none() {
-            self.generation.resolve(runtime, memory)?;
-            self.began = self.generation_now(runtime, memory)?;
-        }
-        Ok(())
+        // For the next batch: what is read now is not from before this one.
+        if self.began.is_none() && self.serves_anything() { self.generation.resolve(runtime, memory) } else { Ok(()) }
     }
 
     fn generation_now(&self, runtime: &Runtime, memory: &dyn fgspy_memory::Memory) -> Result<Option<u64>, ReadError> {
@@ -200,9 +213,19 @@ impl Finder {
     }
 
     /// What a stack says that was walked to its root.
-    pub(crate) fn walked(&mut self, runtime: &Runtime, g: &G, pcs: &[u64], stack: StackBytes<'_>) -> Answer {
+    pub(crate) fn walked(
+        &mut self,
+        runtime: &Runtime,
+        (index, g): (u32, &G),
+        pcs: &[u64],
+        stack: StackBytes<'_>,
+    ) -> Answer {
         let frames = self.frames.get_mut();
-        Answer::to_do(plan::walked(runtime, &self.anchors, frames, g.bounds, pcs, stack, self.options.data))
+        let start = plan::walked(runtime, &self.anchors, frames, g.bounds, pcs, stack, self.options.data);
+        if let Ok(Start::Awaits(connection)) = start {
+            self.remember(index, g.goid).connection = Some(connection);
+        }
+        Answer::to_do(start)
     }
 
     /// What the start function of a goroutine says whose stack was not walked.
@@ -255,18 +278,25 @@ impl Finder {
         Ok(())
     }
 
-    /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
-    /// earlier, and a request that has ended does not come back.
-    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
+    /// What is remembered of a goroutine that was just seen to serve something, or to wait for it.
+    fn remember(&mut self, index: u32, goid: u64) -> &mut Memory {
         if self.known.len() >= MAX_KNOWN {
             self.known.clear();
         }
+        self.servers.set(index);
         let fresh = || Memory { goid, request: None, connection: None, moved: false };
         let known = self.known.entry(index).or_insert_with(fresh);
         if known.goid != goid {
             *known = fresh();
         }
         known.moved = true;
+        known
+    }
+
+    /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
+    /// earlier, and a request that has ended does not come back.
+    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
+        let known = self.remember(index, goid);
         known.connection = searched.connection.or(known.connection);
         let Found { request, proof } = searched.found?;
         if known.request.as_ref().is_some_and(|known| known.identity == request.identity) {
@@ -308,6 +338,24 @@ impl Finder {
             }
         }
         Ok(())
+    }
+}
+
+/// A set of small numbers.
+#[derive(Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn has(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 != 0)
+    }
+
+    fn set(&mut self, number: u32) {
+        let place = number as usize / 64;
+        if place >= self.0.len() {
+            self.0.resize(place + 1, 0);
+        }
+        self.0.get_mut(place).into_iter().for_each(|word| *word |= 1 << (number % 64));
     }
 }
 

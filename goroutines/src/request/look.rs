@@ -18,6 +18,8 @@ use crate::{G, Runtime};
 pub(super) enum Start {
     /// Words of frames of a stack that was walked while the goroutine did not run.
     Walked(Slots),
+    /// A connection that awaits a request: there is nothing to look for.
+    Awaits(u64),
     /// The upper end of the stack, of which only the start function is known.
     Top(Root),
 }
@@ -27,6 +29,7 @@ impl Start {
     pub(super) fn serves_one(&self) -> bool {
         match self {
             Start::Walked(slots) => slots.connection.is_none() && !slots.reused,
+            Start::Awaits(_) => false,
             Start::Top(root) => matches!(root.role, Role::RunHandler | Role::Stream),
         }
     }

@@ -26,6 +26,8 @@ struct Positions {
     handler: Option<usize>,
     stream: Option<usize>,
     idle: Option<Idle>,
+    /// The connection awaits a request.
+    awaits: bool,
 }
 
 impl Positions {
@@ -44,6 +46,7 @@ impl Positions {
                     break;
                 }
                 Some(Role::Idle(idle)) => found.idle = found.idle.or(Some(idle)),
+                Some(Role::Awaits) => found.awaits |= found.connection == Some(i + 1),
                 Some(Role::Mux) | None => {}
             }
         }
@@ -63,7 +66,7 @@ pub(super) fn walked(
 ) -> Result<Start, No> {
     let role = |i: usize| pcs.get(i).and_then(|pc| anchors.role(pc.wrapping_sub(runtime.bias)));
     let found = Positions::find(runtime, anchors, pcs);
-    let Positions { connection, run_handler, handler, stream, idle } = found;
+    let Positions { connection, run_handler, handler, stream, idle, awaits } = found;
     match (found.connection, idle) {
         _ if handler.is_some() || stream.is_some() || run_handler.is_some() => {}
         // HTTP/2 took the connection over.
@@ -84,12 +87,17 @@ pub(super) fn walked(
     let frame = |i: usize| frames.get(pcs.len().checked_sub(i + 2)?).copied();
     let words = |i: usize| frame(i).map(|frame| frame.words(stack).collect::<Vec<u64>>());
     let must = |i: Option<usize>| i.map(|i| words(i).ok_or(No::Unknown(Mismatch::NoFrame))).transpose();
+    let connection = match connection.map(frame) {
+        Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),
+        Some(Some(frame)) => stack.word(frame.arguments(runtime.binary.arch())),
+        None => None,
+    };
+    // It forgets its last request before it awaits the next one, and notes that only when it has read its head.
+    if awaits && let Some(connection) = connection {
+        return Ok(Start::Awaits(connection));
+    }
     let start = Slots {
-        connection: match connection.map(frame) {
-            Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),
-            Some(Some(frame)) => stack.word(frame.arguments(runtime.binary.arch())),
-            None => None,
-        },
+        connection,
         handler: must(handler)?,
         run_handler: match (run_handler, searched) {
             (Some(first), Some(last)) => Some((last..=first).rev().filter_map(words).flatten().collect()),
@@ -117,7 +125,7 @@ pub(super) fn unwalked(anchors: &Anchors, root: Option<Root>) -> Result<Start, N
             // It may be at work.
             Role::Idle(Idle::Worker) if anchors.serve_calls() => Ok(Start::Top(root)),
             Role::Idle(idle) => Err(No::Idle(idle)),
-            Role::Handler | Role::Mux => Err(No::Nothing),
+            Role::Handler | Role::Mux | Role::Awaits => Err(No::Nothing),
         },
         None => Err(No::Nothing),
     }
@@ -144,7 +152,7 @@ pub(super) fn top(
                 slots.handler = Some(words());
             }
             Some(Role::Stream) => slots.stream = Some(stream_words(runtime, frame, stack)),
-            Some(Role::Mux | Role::Idle(_)) | None => {
+            Some(Role::Mux | Role::Awaits | Role::Idle(_)) | None => {
                 slots.run_handler.iter_mut().for_each(|searched| searched.extend(words()));
             }
         }

@@ -4,7 +4,7 @@ use fgspy_memory::Range;
 
 use super::anchors::Root;
 use super::look::{Look, No, Proof, Searched, Since, Slots, Start};
-use super::{Mismatch, grpc, http, own, plan};
+use super::{Idle, Mismatch, grpc, http, own, plan};
 use crate::unwind::StackBytes;
 use crate::{Bounds, G};
 
@@ -44,6 +44,7 @@ pub(super) async fn search(look: Look<'_>, start: Result<Start, No>) -> Searched
 async fn slots(look: &Look<'_>, start: Result<Start, No>) -> Result<(Slots, Option<(Root, Top)>), No> {
     let root = match start? {
         Start::Walked(slots) => return Ok((slots, None)),
+        Start::Awaits(_) => return Err(No::Idle(Idle::Connection)),
         Start::Top(root) => root,
     };
     let top = read_top(look).await?;
