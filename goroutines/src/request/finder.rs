@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use fgspy_memory::{Range, ReadError};
+use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Roots};
 use super::frames::Frames;
@@ -101,7 +102,13 @@ struct Memory {
     connection: Option<u64>,
     /// It was on the move when it was last read: it may well be at the next time.
     moved: bool,
+    /// How many more times to expect that it serves something.
+    expects: u8,
 }
+
+/// How many times in a row nothing may be found before nothing is expected any more. What is expected is prepared for by a few
+/// reads, so that it can be told even if it does not stand still; what comes unexpectedly must.
+const EXPECTED: u8 = 32;
 
 /// Finds the requests of the goroutines of one program.
 pub(crate) struct Finder {
@@ -118,12 +125,16 @@ pub(crate) struct Finder {
     generation: Generation,
     /// Connections of the present batch that are asked what they are at work on: number of the g, and address.
     asked: Vec<(u32, u64)>,
-    /// The memory's, when the present batch was begun.
+    /// In how many more batches, of those with goroutines that have served something, to expect a new request.
+    expects: u8,
+    /// Whether the memory's generation is read before the present batch.
+    asks_generation: bool,
+    /// The memory's, when the present batch was begun, or earlier.
     began: Option<u64>,
     /// By number of the g: the response that its connection was at work on when the present batch was begun.
-    before: HashMap<u32, u64>,
+    before: HashMap<u32, u64, FxBuildHasher>,
     /// By number of the g.
-    known: HashMap<u32, Memory>,
+    known: HashMap<u32, Memory, FxBuildHasher>,
     /// Numbers of g's that have served something, or waited to.
     servers: Bits,
     counts: RequestCounts,
@@ -144,9 +155,11 @@ impl Finder {
             constants: RefCell::default(),
             generation: Generation::default(),
             asked: Vec::new(),
+            expects: 0,
+            asks_generation: false,
             began: None,
-            before: HashMap::new(),
-            known: HashMap::new(),
+            before: HashMap::default(),
+            known: HashMap::default(),
             servers: Bits::default(),
             counts: RequestCounts::default(),
         }
@@ -176,14 +189,21 @@ impl Finder {
         if !self.serves_anything() {
             return Vec::new();
         }
+        let mut serves = false;
         for index in batch.filter(|index| self.servers.has(*index)) {
+            serves = true;
             let Some(known) = self.known.get_mut(&index).filter(|known| known.moved) else { continue };
             known.moved = false;
-            self.asked.extend(known.connection.map(|connection| (index, connection)));
+            if known.expects > 0 {
+                self.asked.extend(known.connection.map(|connection| (index, connection)));
+            }
         }
+        self.asks_generation = serves && self.expects > 0;
+        self.expects = self.expects.saturating_sub(u8::from(serves));
         let offset = u64::from(runtime.layout.http.conn_cur_req);
         let asked = self.asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
-        asked.chain(self.generation.ranges(runtime)).collect()
+        let generation = if self.asks_generation { self.generation.ranges(runtime) } else { Vec::new() };
+        asked.chain(generation).collect()
     }
 
     /// Makes a note of what was read by [`Finder::before`].
@@ -201,9 +221,12 @@ impl Finder {
         let responses = self.asked.iter().zip(words(asked_bytes)).zip(asked_got).filter(|(_, got)| **got == 8);
         self.before.clear();
         self.before.extend(responses.map(|(((index, _), response), _)| (*index, response)));
+        if !self.asks_generation {
+            return Ok(());
+        }
         self.began = self.generation.value(bytes, got);
         // For the next batch: what is read now is not from before this one.
-        if self.began.is_none() && self.serves_anything() { self.generation.resolve(runtime, memory) } else { Ok(()) }
+        if self.began.is_none() { self.generation.resolve(runtime, memory) } else { Ok(()) }
     }
 
     fn generation_now(&self, runtime: &Runtime, memory: &dyn fgspy_memory::Memory) -> Result<Option<u64>, ReadError> {
@@ -223,7 +246,9 @@ impl Finder {
         let frames = self.frames.get_mut();
         let start = plan::walked(runtime, &self.anchors, frames, g.bounds, pcs, stack, self.options.data);
         if let Ok(Start::Awaits(connection)) = start {
-            self.remember(index, g.goid).connection = Some(connection);
+            let known = self.remember(index, g.goid);
+            known.connection = Some(connection);
+            known.expects = known.expects.saturating_sub(1);
         }
         Answer::to_do(start)
     }
@@ -284,7 +309,7 @@ impl Finder {
             self.known.clear();
         }
         self.servers.set(index);
-        let fresh = || Memory { goid, request: None, connection: None, moved: false };
+        let fresh = || Memory { goid, request: None, connection: None, moved: false, expects: 0 };
         let known = self.known.entry(index).or_insert_with(fresh);
         if known.goid != goid {
             *known = fresh();
@@ -297,6 +322,10 @@ impl Finder {
     /// earlier, and a request that has ended does not come back.
     fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
         let known = self.remember(index, goid);
+        known.expects = match &searched.found {
+            Ok(_) | Err(No::Torn) => EXPECTED,
+            Err(_) => known.expects.saturating_sub(1),
+        };
         known.connection = searched.connection.or(known.connection);
         let Found { request, proof } = searched.found?;
         if known.request.as_ref().is_some_and(|known| known.identity == request.identity) {
@@ -323,8 +352,17 @@ impl Finder {
     ) -> Result<(), ReadError> {
         let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.known, Known::Fresh(_));
         let mut found: Vec<&mut Sought<'_>> = answered.iter_mut().filter(is_found).collect();
-        if found.is_empty() || (self.began.is_some() && self.generation_now(runtime, memory)? == self.began) {
+        if found.is_empty() {
             return Ok(());
+        }
+        self.expects = EXPECTED;
+        let now = self.generation_now(runtime, memory)?;
+        let began = std::mem::replace(&mut self.began, now);
+        if began.is_some() && self.began == began {
+            return Ok(());
+        }
+        if self.began.is_none() {
+            self.generation.resolve(runtime, memory)?;
         }
         let size = runtime.layout.g.size as usize;
         let ranges: Vec<Range> = found.iter().map(|sought| Range { addr: sought.address, len: size }).collect();

@@ -1,7 +1,8 @@
 //! What it costs fgspy itself to say which request a goroutine serves.
 //!
-//! One server under a steady load and three recordings of it go on throughout; in turns one of them runs, and the other two are
-//! stopped.
+//! One server under a steady load goes on throughout. In each round there are three new recordings of it: in turns one of them
+//! runs, and the other two are stopped. New ones, because a process is a little faster or slower than another of the same program
+//! for all its life, by where its memory happens to lie.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -41,7 +42,8 @@ pub(super) struct Data {
 struct Reading {
     title: String,
     rounds: Vec<[[Turn; 2]; ARMS.len()]>,
-    recorded: Vec<Recorded>,
+    /// Of each round, by arm.
+    recorded: Vec<Vec<Recorded>>,
 }
 
 /// A turn: nanoseconds by the clock, nanoseconds of CPU time of the recording.
@@ -62,50 +64,58 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
     Ok(Data { go: bench.newest.version.clone(), readings: readings.collect::<Result<_>>()? })
 }
 
-type Measured = (Vec<[[Turn; 2]; ARMS.len()]>, Vec<Recorded>);
+type Measured = (Vec<[[Turn; 2]; ARMS.len()]>, Vec<Vec<Recorded>>);
 
 fn reading(bench: &Bench, programs: &[PathBuf; 2], max_cpu: &str, rounds: usize) -> Result<Measured> {
     let [server, load] = programs;
     let server = service::start(server)?;
     // Far longer than it takes; that it lasted is looked at in the end.
-    let time = Duration::from_secs(120) + 12 * TURN * u32::try_from(rounds)?;
+    let time = Duration::from_secs(120) + 30 * TURN * u32::try_from(rounds)?;
     let mut load = Load::start(load, &service::url(&server)?, RATE, time)?;
+    let (mut measured, mut recorded) = (Vec::new(), Vec::new());
+    for number in 0..rounds {
+        let (turns, ended) = round(bench, server.pid(), max_cpu, number)?;
+        measured.push(turns);
+        recorded.push(ended);
+    }
+    ensure!(load.goes_on()?, "the load ended before the recordings");
+    Ok((measured, recorded))
+}
+
+fn round(bench: &Bench, pid: u32, max_cpu: &str, number: usize) -> Result<([[Turn; 2]; ARMS.len()], Vec<Recorded>)> {
     let mut recordings = Vec::new();
     for (_, arguments) in ARMS {
         let arguments = [&["--max-cpu", max_cpu], arguments].concat();
-        let recording = Attached::attach(&bench.fgspy, server.pid(), &arguments)?;
+        let recording = Attached::attach(&bench.fgspy, pid, &arguments)?;
+        // Not counted: everybody is new to it.
+        std::thread::sleep(TURN);
         recording.halt()?;
         recordings.push(recording);
     }
-    let mut measured = Vec::new();
-    for round in 0..rounds {
-        let mut turns = [[Turn::default(); 2]; ARMS.len()];
-        for (arm, which) in there_and_back(ARMS.len(), round) {
-            let recording = &recordings[arm];
-            let (began, before) = (Instant::now(), recording.cpu_time()?);
-            recording.run(true)?;
-            std::thread::sleep(TURN);
-            recording.halt()?;
-            let cpu = recording.cpu_time()?.saturating_sub(before);
-            turns[arm][which] = [began.elapsed(), cpu].map(|time| time.as_nanos() as u64);
-        }
-        measured.push(turns);
+    let mut turns = [[Turn::default(); 2]; ARMS.len()];
+    for (arm, which) in there_and_back(ARMS.len(), number) {
+        let recording = &recordings[arm];
+        let (began, before) = (Instant::now(), recording.cpu_time()?);
+        recording.run(true)?;
+        std::thread::sleep(TURN);
+        recording.halt()?;
+        let cpu = recording.cpu_time()?.saturating_sub(before);
+        turns[arm][which] = [began.elapsed(), cpu].map(|time| time.as_nanos() as u64);
     }
     let mut recorded = Vec::new();
     for recording in recordings {
         recording.run(true)?;
         recorded.push(recording.finish()?);
     }
-    ensure!(load.goes_on()?, "the load ended before the recordings");
-    Ok((measured, recorded))
+    Ok((turns, recorded))
 }
 
 /// The section of the report.
 pub(super) fn render(data: &Data) -> String {
     let mut text = format!(
-        "A server ({}) with {} goroutines parked is sent {} requests a second (that of the service above). Three recordings of it \
-         go on all the time; in turns of {} ms one runs, and the other two are stopped. A round has two turns of each, in an order \
-         that changes and then in the opposite one; no round is left out. Compared is the CPU time that fgspy uses in a second \
+        "A server ({}) with {} goroutines parked is sent {} requests a second (that of the service above). In each round \
+         there are three new recordings of it; in turns of {} ms one runs, and the other two are stopped. A round has two turns of each, \
+         in an order that changes and then in the opposite one; no round is left out. Compared is the CPU time that fgspy uses in a second \
          of its turns. In a budget of 1 % of a core, fgspy reads fewer goroutines if each costs more. Change, interval and p as above; \
          *detectable*: what would have been found in four of five such experiments, judged by A\u{2032}.\n",
         data.go,
@@ -120,14 +130,16 @@ pub(super) fn render(data: &Data) -> String {
     for reading in &data.readings {
         let detectable = compare(&reading.pairs(1)).and_then(|control| detectable_by(&control));
         for (arm, (title, _)) in ARMS.iter().enumerate() {
-            let per_tick = reading.recorded.get(arm).map(|recorded| 1e9 * recorded.own_cpu_s / recorded.ticks as f64);
+            let recorded = || reading.recorded.iter().filter_map(|round| round.get(arm));
+            let ticks: u64 = recorded().map(|recorded| recorded.ticks).sum();
+            let per_tick = 1e9 * recorded().map(|recorded| recorded.own_cpu_s).sum::<f64>() / ticks.max(1) as f64;
             let turns: Vec<Turn> = reading.rounds.iter().flat_map(|round| round[arm]).collect();
             let mut row = vec![
                 (*title).to_owned(),
                 reading.title.clone(),
                 reading.rounds.len().to_string(),
                 share(rate(&turns)),
-                per_tick.map_or(String::new(), time),
+                time(per_tick),
             ];
             if let Some(comparison) = compare(&reading.pairs(arm)).filter(|_| arm > 0) {
                 row.extend([change(comparison.ratio), interval(&comparison), probability(comparison.p)]);
@@ -173,7 +185,7 @@ mod tests {
         let reading = Reading {
             title: "everything".to_owned(),
             rounds: (0..10).map(round).collect(),
-            recorded: vec![recorded; 3],
+            recorded: vec![vec![recorded; 3]; 10],
         };
         let text = render(&Data { go: "go1.27.3".to_owned(), readings: vec![reading] });
         assert!(text.contains("| A: --no-requests | everything | 10 | 2.04 % | 250 µs |  |"), "{text}");
