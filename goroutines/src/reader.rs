@@ -208,7 +208,7 @@ impl Reader {
             // All of them together: each step on the way to a request takes one read for all.
             self.find_requests(runtime, memory, &mut jobs)?;
             if let Some(finder) = &mut self.requests {
-                finder.end(runtime, memory, &mut jobs.iter_mut().map(Job::sought).collect::<Vec<_>>())?;
+                finder.end(runtime, memory, jobs.iter_mut().map(Job::sought))?;
                 jobs.iter().for_each(|job| finder.count(&job.request));
             }
             jobs.iter().for_each(|job| sink(job.asked, Sight::Seen(job.observation(&self.arena, &self.all))));

@@ -85,6 +85,8 @@ pub enum Protocol {
     Http2,
     /// gRPC, on its own transport or through `net/http`.
     Grpc,
+    /// A job that is known by the `runtime/pprof` labels of who works on it; its path is its name.
+    Labels,
 }
 
 impl Protocol {
@@ -94,6 +96,7 @@ impl Protocol {
             Protocol::Http1 => "http/1",
             Protocol::Http2 => "http/2",
             Protocol::Grpc => "grpc",
+            Protocol::Labels => "labels",
         }
     }
 }

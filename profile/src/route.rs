@@ -20,12 +20,15 @@ const DIGITS: usize = 5;
 
 /// The route of a request that came by `protocol`, with what is known of it; the rest is empty.
 ///
-/// For gRPC the full method, `/shop.Orders/Get`. Else the pattern that it matched, with the method if the pattern has
+/// For gRPC the full method, `/shop.Orders/Get`; for a job its name. Else the pattern that it matched, with the method if the pattern has
 /// none: `GET /orders/{id}`. Else the method and the path, without its query, in which numbers, UUIDs, hexadecimal digits
 /// and other ids have become `{id}`. Empty if nothing is known.
 pub fn route(protocol: Protocol, method: &str, path: &str, pattern: &str) -> String {
     if protocol == Protocol::Grpc && !path.is_empty() {
         return without_query(path).to_owned();
+    }
+    if protocol == Protocol::Labels {
+        return path.to_owned();
     }
     if pattern.contains([' ', '\t']) {
         return pattern.to_owned();
@@ -203,6 +206,7 @@ mod tests {
         assert_eq!(route(Protocol::Grpc, "POST", "/shop.Orders/Get", ""), "/shop.Orders/Get");
         assert_eq!(route(Protocol::Grpc, "POST", "/v1.shop12345678/Get7", "/"), "/v1.shop12345678/Get7");
         assert_eq!(route(Protocol::Grpc, "", "", ""), "");
+        assert_eq!(route(Protocol::Labels, "", "charge 17?", ""), "charge 17?");
     }
 
     #[test]

@@ -184,7 +184,8 @@ fn words_are_different() {
     let serving = [Serving::Unknown, Serving::Nothing, Serving::Idle(Idle::Accepting)].map(Serving::word);
     assert_eq!(serving, ["unknown", "nothing", "idle"]);
     assert_eq!(Idle::ALL.map(Idle::word), ["accepting", "connection", "transport", "worker"]);
-    assert_eq!([Protocol::Http1, Protocol::Http2, Protocol::Grpc].map(Protocol::word), ["http/1", "http/2", "grpc"]);
+    let all = [Protocol::Http1, Protocol::Http2, Protocol::Grpc, Protocol::Labels];
+    assert_eq!(all.map(Protocol::word), ["http/1", "http/2", "grpc", "labels"]);
 }
 
 #[test]

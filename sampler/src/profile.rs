@@ -223,6 +223,7 @@ pub(crate) fn protocol_of(protocol: fgspy_goroutines::request::Protocol) -> Prot
         Read::Http1 => Protocol::Http1,
         Read::Http2 => Protocol::Http2,
         Read::Grpc => Protocol::Grpc,
+        Read::Labels => Protocol::Labels,
     }
 }
 

@@ -58,7 +58,7 @@ impl Round {
             choice: Choice::default(),
             active: Vec::new(),
             interval,
-            watch: Watch::new(accounting, options.system),
+            watch: Watch::new(accounting, options.system, options.requests.is_some_and(|requests| requests.data)),
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,

@@ -3,6 +3,7 @@
 //! A goroutine is credited for the time since its last change only when it changes again: one that stands still costs
 //! nothing but its read.
 
+mod jobs;
 mod serving;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use crate::on_cpu::Interval;
 use crate::requests::{Newcomer, Requests};
 use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
+use jobs::Jobs;
 
 /// The moment of a tick.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Watch {
     pub(crate) accounting: Accounting,
     corrections: Corrections,
     pub(crate) requests: Requests,
+    /// What goroutines work on that serve no request; `None` if that is not to be told.
+    jobs: Option<Jobs>,
     /// Goroutines that were first seen at this tick, and serve nothing themselves.
     newcomers: Vec<(u32, Newcomer)>,
     /// Slots in a cell.
@@ -63,13 +67,15 @@ pub(crate) struct Watch {
 const MAX_OWNERS: usize = 1 << 16;
 
 impl Watch {
-    pub(crate) fn new(accounting: Accounting, system: bool) -> Watch {
+    /// `system`: the runtime's own goroutines count while they wait. `jobs`: labels say what goroutines work on.
+    pub(crate) fn new(accounting: Accounting, system: bool, jobs: bool) -> Watch {
         Watch {
             slots: Slots::default(),
             aggregate: Aggregate::new(),
             accounting,
             corrections: Corrections::default(),
             requests: Requests::default(),
+            jobs: jobs.then(Jobs::default),
             newcomers: Vec::new(),
             live: 0,
             expected_ns: 0,
@@ -122,13 +128,14 @@ impl Watch {
         if known.goid != g.goid {
             self.requests.ended(known.goid);
         }
+        let labels = observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default();
         let cell = Cell {
             start_pc: g.start_pc,
             go_pc: g.go_pc,
             state,
             wait_reason: (state == State::Waiting).then_some(g.wait_reason),
-            labels: observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default(),
-            serving: self.serving(known, now, &observation),
+            labels,
+            serving: self.serving(runtime, (known, labels), now, &observation),
             stack: None,
         };
         let mut walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));

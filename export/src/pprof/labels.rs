@@ -61,6 +61,7 @@ impl Labels {
         let (method, route, rpc) = match request.protocol {
             Protocol::Http1 | Protocol::Http2 => (method, route, none),
             Protocol::Grpc => (none, none, path),
+            Protocol::Labels => (none, none, none),
         };
         [
             (self.trace_id, trace_id),

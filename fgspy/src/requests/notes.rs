@@ -60,8 +60,8 @@ pub(super) fn why_nothing(found: &Findings<'_>) -> Vec<String> {
     } else {
         vec![
             "No HTTP or gRPC server was seen in this program. fgspy finds requests that net/http or google.golang.org/grpc \
-             serve; what is served otherwise (fasthttp, consumers of queues, jobs) shows in `fgspy record`, by \
-             function and by runtime/pprof label."
+             serve, and jobs of goroutines with a `trace_id` or `span_id` among their runtime/pprof labels; what is served \
+             otherwise (fasthttp, consumers of queues) shows by function and by label in `fgspy record`."
                 .to_owned(),
         ]
     }

@@ -167,9 +167,9 @@ impl Tally {
         }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let request = &seen.request;
-        let name = format!("{} {}", text(&request.method), text(&request.path));
+        let name = format!("{} {}", text(&request.method), text(&request.path)).trim().to_owned();
         let trace_id = request.trace.map_or(text(&request.request_id), |trace| trace.trace_id.to_string());
-        let name = if name.trim().is_empty() { format!("goroutine {}", seen.goid) } else { name };
+        let name = if name.is_empty() { format!("goroutine {}", seen.goid) } else { name };
         let first_ns = seen.first_ns;
         self.oldest.insert(at, Old { number, first_ns, age_ns: 0, name, trace_id, phases: Vec::new() });
         self.oldest.truncate(NAMED);
@@ -189,6 +189,7 @@ fn as_new<T>(request: &Request, then: impl FnOnce(NewRequest<'_>) -> T) -> T {
             Read::Http1 => Protocol::Http1,
             Read::Http2 => Protocol::Http2,
             Read::Grpc => Protocol::Grpc,
+            Read::Labels => Protocol::Labels,
         },
         method: request.method.as_deref().unwrap_or(""),
         path: request.path.as_deref().unwrap_or(""),

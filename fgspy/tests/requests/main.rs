@@ -3,5 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod calls;
+mod jobs;
 mod known;
 mod words;

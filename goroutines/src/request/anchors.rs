@@ -1,8 +1,10 @@
 //! The functions by which a goroutine is known to serve requests.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use fgspy_gobin::{Arch, Func, GoBinary};
+use rustc_hash::FxBuildHasher;
 
 use super::Idle;
 
@@ -109,11 +111,16 @@ impl Framed {
 pub(super) struct Anchors {
     /// In order of address.
     functions: Vec<(Func, Role)>,
+    /// Return addresses that were looked up lately, each in the one place that it can have, with the role found.
+    looked_up: Vec<Cell<(u64, Option<Role>)>>,
     /// Functions with a role and those between them, with a frame: whose frames are looked for from the root.
     pub(super) framed: Vec<Framed>,
     /// Functions that say nothing of where a goroutine was that stopped in them: it was interrupted.
     pub(super) preempted: Vec<Func>,
 }
+
+/// Return addresses of which the role is remembered.
+const LOOKED_UP: usize = 1 << 10;
 
 /// Where a goroutine stops that a signal interrupted (`runtime/preempt.go`).
 const PREEMPTED: [&str; 3] = ["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.asyncPreempt2"];
@@ -136,7 +143,8 @@ impl Anchors {
             found.iter().filter_map(|(func, role)| Some((*func, (*role)?))).collect();
         functions.sort_by_key(|(func, _)| func.entry);
         let preempted = binary.funcs_named(&PREEMPTED).into_iter().flatten().collect();
-        Anchors { functions, framed, preempted }
+        let looked_up = vec![Cell::new((u64::MAX, None)); LOOKED_UP];
+        Anchors { functions, looked_up, framed, preempted }
     }
 
     /// Whether the program has any function that serves requests.
@@ -151,6 +159,18 @@ impl Anchors {
 
     /// The role of the function that made the call before the return address `vaddr`.
     pub(super) fn role(&self, vaddr: u64) -> Option<Role> {
+        let place = self.looked_up.get((vaddr ^ vaddr >> 9) as usize % LOOKED_UP);
+        if let Some((known, role)) = place.map(Cell::get)
+            && known == vaddr
+        {
+            return role;
+        }
+        let role = self.find_role(vaddr);
+        place.into_iter().for_each(|place| place.set((vaddr, role)));
+        role
+    }
+
+    fn find_role(&self, vaddr: u64) -> Option<Role> {
         let call = vaddr.wrapping_sub(1);
         let after = self.functions.partition_point(|(func, _)| func.entry <= call);
         let (func, role) = self.functions.get(after.checked_sub(1)?)?;
@@ -167,7 +187,7 @@ impl Anchors {
 /// What goroutines with the same start function do, found out once for each.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
-    known: HashMap<u64, Option<Root>>,
+    known: HashMap<u64, Option<Root>, FxBuildHasher>,
 }
 
 /// A start function that calls one with a role.

@@ -11,7 +11,7 @@ use rustc_hash::FxBuildHasher;
 use super::anchors::{Anchors, Roots};
 use super::frames::Frames;
 use super::generation::Generation;
-use super::look::{Found, Look, No, Proof, Searched, Shared, Start};
+use super::look::{Constants, Found, Look, No, Proof, Searched, Shared, Start};
 use super::types::Types;
 use super::{Idle, Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
@@ -121,7 +121,7 @@ pub(crate) struct Finder {
     run_hint: Cell<Option<usize>>,
     stream_places: RefCell<Vec<usize>>,
     types: RefCell<Types>,
-    constants: RefCell<HashMap<(u64, usize), Vec<u8>>>,
+    constants: RefCell<Constants>,
     generation: Generation,
     /// Connections of the present batch that are asked what they are at work on: number of the g, and address.
     asked: Vec<(u32, u64)>,
@@ -202,7 +202,7 @@ impl Finder {
         self.expects = self.expects.saturating_sub(u8::from(serves));
         let offset = u64::from(runtime.layout.http.conn_cur_req);
         let asked = self.asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
-        let generation = if self.asks_generation { self.generation.ranges(runtime) } else { Vec::new() };
+        let generation = self.generation.caches(runtime).filter(|_| self.asks_generation);
         asked.chain(generation).collect()
     }
 
@@ -224,7 +224,7 @@ impl Finder {
         if !self.asks_generation {
             return Ok(());
         }
-        self.began = self.generation.value(bytes, got);
+        self.began = self.generation.value_of_caches(bytes, got);
         // For the next batch: what is read now is not from before this one.
         if self.began.is_none() { self.generation.resolve(runtime, memory) } else { Ok(()) }
     }
@@ -344,14 +344,14 @@ impl Finder {
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
-    pub(crate) fn end(
+    pub(crate) fn end<'a>(
         &mut self,
         runtime: &Runtime,
         memory: &dyn fgspy_memory::Memory,
-        answered: &mut [Sought<'_>],
+        answered: impl Iterator<Item = Sought<'a>>,
     ) -> Result<(), ReadError> {
-        let is_found = |sought: &&mut Sought<'_>| matches!(sought.answer.known, Known::Fresh(_));
-        let mut found: Vec<&mut Sought<'_>> = answered.iter_mut().filter(is_found).collect();
+        let is_found = |sought: &Sought<'_>| matches!(sought.answer.known, Known::Fresh(_));
+        let mut found: Vec<Sought<'_>> = answered.filter(is_found).collect();
         if found.is_empty() {
             return Ok(());
         }

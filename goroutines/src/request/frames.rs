@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use fgspy_gobin::{Arch, Func};
+use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Framed};
 use crate::unwind::StackBytes;
@@ -66,8 +67,8 @@ const MAX_FRAME_WORDS: u64 = 128;
 /// Finds frames. Remembers, by return address, their sizes and what was called.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
-    sizes: HashMap<u64, Option<u64>>,
-    targets: HashMap<u64, Option<u64>>,
+    sizes: HashMap<u64, Option<u64>, FxBuildHasher>,
+    targets: HashMap<u64, Option<u64>, FxBuildHasher>,
 }
 
 impl Frames {

@@ -30,17 +30,29 @@ impl Generation {
     /// What must be read for [`Generation::value`]; nothing where the p's of this program were not found.
     pub(super) fn ranges(&self, runtime: &Runtime) -> Vec<Range> {
         let Some(scheduler) = runtime.scheduler else { return Vec::new() };
+        [Range { addr: scheduler.allp, len: HEADER_BYTES }].into_iter().chain(self.caches(runtime)).collect()
+    }
+
+    /// What must be read for [`Generation::value_of_caches`].
+    pub(super) fn caches(&self, runtime: &Runtime) -> impl Iterator<Item = Range> {
         let offset = u64::from(runtime.layout.mcache.flush_gen);
-        let caches = self.caches.iter().map(|cache| Range { addr: cache.wrapping_add(offset), len: 4 });
-        [Range { addr: scheduler.allp, len: HEADER_BYTES }].into_iter().chain(caches).collect()
+        self.caches.iter().map(move |cache| Range { addr: cache.wrapping_add(offset), len: 4 })
     }
 
     /// What stays the same while no memory is reused, from the bytes of [`Generation::ranges`]. `None` when there are
     /// other p's now.
     pub(super) fn value(&self, bytes: &[u8], got: &[usize]) -> Option<u64> {
         let (header, caches) = bytes.split_at_checked(HEADER_BYTES)?;
-        let whole = got.iter().zip([HEADER_BYTES].iter().chain(std::iter::repeat(&4))).all(|(got, len)| got == len);
-        if header != self.header || caches.is_empty() || !whole {
+        let (got_header, got) = got.split_first()?;
+        if header != self.header || *got_header != HEADER_BYTES {
+            return None;
+        }
+        self.value_of_caches(caches, got)
+    }
+
+    /// The same for a moment after which the p's are looked at again.
+    pub(super) fn value_of_caches(&self, caches: &[u8], got: &[usize]) -> Option<u64> {
+        if caches.is_empty() || got.iter().any(|got| *got != 4) {
             return None;
         }
         let mut hasher = FxHasher::default();

@@ -35,21 +35,19 @@ pub(super) async fn read(look: &Look<'_>, maps: &Maps, head: &Head, protocol: Pr
     };
     let looked_at = entries.iter().filter(|entry| is_wanted_len(entry.key.len) && entry.value[1] != 0);
     let looked_at: Vec<&Entry> = looked_at.collect();
+    // Of several values the first counts. Where it is, is read along with the names, though not all of them are wanted.
+    let firsts: Vec<Range> = looked_at.iter().map(|entry| Range { addr: entry.value[0], len: 16 }).collect();
     let names = looked_at.iter().map(|entry| entry.key.range(MAX_TEXT));
     let is_content_type =
         |name: &[u8]| protocol != Protocol::Http1 && CONTENT_TYPE.as_bytes().eq_ignore_ascii_case(name);
-    let mut wanted: Vec<(&str, Range)> = Vec::new();
-    for (entry, name) in looked_at.iter().zip(look.constants(names).await) {
+    let mut values: Vec<(&str, StringHeader)> = Vec::new();
+    let (names, firsts) = look.constants_and(names, &firsts).await;
+    for (name, first) in names.into_iter().zip(firsts) {
         let name = name.ok_or(unmapped)?;
         let known = WANTED.iter().find(|wanted| wanted.as_bytes().eq_ignore_ascii_case(&name)).copied();
-        // Of several values the first counts.
-        let first = Range { addr: entry.value[0], len: 16 };
-        wanted.extend(known.or(Some(CONTENT_TYPE).filter(|_| is_content_type(&name))).map(|name| (name, first)));
-    }
-    let firsts: Vec<Range> = wanted.iter().map(|(_, first)| *first).collect();
-    let mut values: Vec<(&str, StringHeader)> = Vec::new();
-    for ((name, _), first) in wanted.iter().zip(reads.get_all(&firsts).await) {
-        values.push((name, first.and_then(|first| StringHeader::at(&first, 0)).ok_or(unmapped)?));
+        if let Some(name) = known.or(Some(CONTENT_TYPE).filter(|_| is_content_type(&name))) {
+            values.push((name, first.and_then(|first| StringHeader::at(&first, 0)).ok_or(unmapped)?));
+        }
     }
     let ranges: Vec<_> = values.iter().map(|(_, value)| value.range(MAX_TEXT)).collect();
     let copies = reads.get_all(&ranges).await;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use fgspy_memory::Range;
+use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Role, Root};
 use super::frames::Frames;
@@ -119,8 +120,11 @@ pub(super) struct Shared<'a> {
     pub(super) stream_places: &'a RefCell<Vec<usize>>,
     pub(super) types: &'a RefCell<Types>,
     /// What was read of the program's constants, by address and length.
-    pub(super) constants: &'a RefCell<HashMap<(u64, usize), Vec<u8>>>,
+    pub(super) constants: &'a RefCell<Constants>,
 }
+
+/// Bytes by their address and length.
+pub(super) type Constants = HashMap<(u64, usize), Vec<u8>, FxBuildHasher>;
 
 /// Of [`fgspy_gobin::Segment::flags`]: it may be written to.
 const WRITE: u32 = 2;
@@ -193,16 +197,21 @@ impl Look<'_> {
     /// The bytes of a string, which need not be read again where they are the program's own and never change: routes are,
     /// and the usual names of headers.
     pub(super) async fn constant(&self, range: Range) -> Option<Vec<u8>> {
-        let [copy] = self.constants([range]).await.try_into().ok()?;
-        copy
+        let (copies, _) = self.constants_and([range], &[]).await;
+        copies.into_iter().next()?
     }
 
-    /// As [`Look::constant`], of many.
-    pub(super) async fn constants(&self, ranges: impl IntoIterator<Item = Range>) -> Vec<Option<Vec<u8>>> {
+    /// As [`Look::constant`], of many, and of `others` that are read along with those that must be.
+    pub(super) async fn constants_and(
+        &self,
+        ranges: impl IntoIterator<Item = Range>,
+        others: &[Range],
+    ) -> (Vec<Option<Vec<u8>>>, Vec<Option<Vec<u8>>>) {
         let known = |range: &Range| self.shared.constants.borrow().get(&(range.addr, range.len)).cloned();
         let mut copies: Vec<(Range, Option<Vec<u8>>)> =
             ranges.into_iter().map(|range| (range, known(&range))).collect();
-        let missing: Vec<Range> = copies.iter().filter(|(_, copy)| copy.is_none()).map(|(range, _)| *range).collect();
+        let missing = copies.iter().filter(|(_, copy)| copy.is_none()).map(|(range, _)| *range);
+        let missing: Vec<Range> = missing.chain(others.iter().copied()).collect();
         let mut read = self.shared.reads.get_all(&missing).await.into_iter();
         for (range, copy) in copies.iter_mut().filter(|(_, copy)| copy.is_none()) {
             *copy = read.next().flatten();
@@ -214,7 +223,7 @@ impl Look<'_> {
                 constants.insert((range.addr, range.len), copy.clone());
             }
         }
-        copies.into_iter().map(|(_, copy)| copy).collect()
+        (copies.into_iter().map(|(_, copy)| copy).collect(), read.collect())
     }
 
     /// Whether an address is in a part of the program that nobody writes to.

@@ -24,6 +24,7 @@ mod generation;
 mod grpc;
 mod headers;
 mod http;
+mod jobs;
 mod look;
 mod own;
 mod plan;
@@ -33,6 +34,7 @@ mod types;
 
 pub use counts::RequestCounts;
 pub(crate) use finder::{Answer, Finder, Sought};
+pub use jobs::job;
 pub use trace::{SpanId, Trace, TraceId, TraceSource, span_of_labels, trace_of_labels};
 
 /// What to read of requests.
@@ -155,6 +157,8 @@ pub enum Protocol {
     Http2,
     /// gRPC, on its own transport or through `net/http`.
     Grpc,
+    /// A job that is known by the `runtime/pprof` labels of who works on it ([`job`]).
+    Labels,
 }
 
 impl Protocol {
@@ -164,6 +168,7 @@ impl Protocol {
             Protocol::Http1 => "http/1",
             Protocol::Http2 => "http/2",
             Protocol::Grpc => "grpc",
+            Protocol::Labels => "labels",
         }
     }
 }
@@ -178,13 +183,13 @@ pub struct Request {
     /// Its method: `GET`. Always `POST` for gRPC. `None` without [`RequestOptions::data`].
     pub method: Option<String>,
     /// Its path, `/orders/17`, or with [`RequestOptions::keep_query`] its path and query. For gRPC the full method,
-    /// `/shop.Orders/Get`. `None` without [`RequestOptions::data`].
+    /// `/shop.Orders/Get`; for a job its name. `None` without [`RequestOptions::data`].
     pub path: Option<String>,
     /// The pattern of `net/http.ServeMux` that it matched, `GET /orders/{id}`: Go 1.22 on, as soon as it was matched.
     pub route: Option<String>,
     /// The trace that it says it is part of.
     pub trace: Option<Trace>,
-    /// Its `X-Request-Id`.
+    /// Its `X-Request-Id`; the span of a job that has no trace.
     pub request_id: Option<String>,
 }
 

@@ -69,6 +69,16 @@ const TRACE_KEYS: [&str; 3] = ["traceid", "trace", "oteltraceid"];
 /// `span_id`, Datadog's profiler `span id` and `local root span id`.
 const SPAN_KEYS: [&str; 5] = ["spanid", "span", "otelspanid", "profileid", "localrootspanid"];
 
+/// Keys of labels that name what a goroutine works on, the most telling first. Datadog's profiler sets `trace endpoint`,
+/// Pyroscope's OpenTelemetry bridge `span_name`.
+const NAME_KEYS: [&str; 9] =
+    ["httproute", "traceendpoint", "spanname", "endpoint", "route", "operation", "handler", "job", "task"];
+
+/// What a goroutine's `runtime/pprof` labels call that which it works on.
+pub(super) fn job_name(labels: &Labels) -> Option<&str> {
+    find(labels, &NAME_KEYS).filter(|name| !name.is_empty())
+}
+
 /// The trace that a goroutine's `runtime/pprof` labels name. A span alone is no trace: see [`span_of_labels`].
 pub fn trace_of_labels(labels: &Labels) -> Option<Trace> {
     let trace_id = find(labels, &TRACE_KEYS).and_then(parse_trace_id)?;

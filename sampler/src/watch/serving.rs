@@ -1,17 +1,23 @@
 //! For whom goroutines work: joins what is read of requests with what is known of goroutines.
 
-use fgspy_goroutines::Observation;
 use fgspy_goroutines::request::{Idle as ReadIdle, Served};
+use fgspy_goroutines::{Observation, Runtime};
 use fgspy_profile::{Idle, Serving};
 
 use super::{Now, Watch};
-use crate::aggregate::Cell;
+use crate::aggregate::{Cell, RawLabelsId};
 use crate::requests::{Newcomer, RawSpan};
 use crate::slots::Slot;
 
 impl Watch {
     /// For which request a goroutine works, of which this much is `known` already.
-    pub(super) fn serving(&mut self, known: Slot, now: Now, observation: &Observation<'_>) -> Serving {
+    pub(super) fn serving(
+        &mut self,
+        runtime: &Runtime,
+        (known, labels): (Slot, RawLabelsId),
+        now: Now,
+        observation: &Observation<'_>,
+    ) -> Serving {
         let (goid, index) = (observation.g.goid, observation.index);
         let of_heir = self.requests.of_heir(goid).map(Serving::Request);
         match observation.request {
@@ -30,7 +36,7 @@ impl Watch {
                     let absent_ns = Some(known.looked_ns).filter(|ns| *ns != 0);
                     self.newcomers.push((index, Newcomer { goid, parent, absent_ns }));
                 }
-                of_heir.unwrap_or(Serving::Nothing)
+                of_heir.unwrap_or_else(|| self.working(runtime, labels, now, observation))
             }
             Served::NotAsked | Served::Torn | Served::Unknown(_) => {
                 self.requests.rests(goid);
@@ -40,6 +46,24 @@ impl Watch {
                 // What it was started for holds all its life.
                 let of_life = || self.requests.of_life(goid).map(Serving::Request);
                 of_heir.or_else(of_life).unwrap_or(Serving::Unknown)
+            }
+        }
+    }
+
+    /// On which job a goroutine works that serves no request and was started for none.
+    fn working(&mut self, runtime: &Runtime, labels: RawLabelsId, now: Now, observation: &Observation<'_>) -> Serving {
+        let (goid, index) = (observation.g.goid, observation.index);
+        let Some(jobs) = &mut self.jobs else { return Serving::Nothing };
+        match jobs.of(runtime, labels, observation) {
+            Some(job) => {
+                let id = self.requests.serves((goid, index), job, false, now.previous_ns..now.now_ns);
+                id.map_or(Serving::Unknown, Serving::Request)
+            }
+            None => {
+                if jobs.any {
+                    self.requests.rests(goid);
+                }
+                Serving::Nothing
             }
         }
     }

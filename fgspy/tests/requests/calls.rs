@@ -1,0 +1,68 @@
+//! Calls of gRPC are requests of their method, however they are served.
+
+use std::collections::HashMap;
+
+use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
+use fgspy_fixtures::{fetch_modules, skip};
+use serde::Deserialize;
+
+use crate::common::{fgspy, newest, program, run};
+
+#[derive(Debug, Deserialize)]
+struct Report {
+    routes: Vec<Route>,
+    requests: Vec<Call>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    route: String,
+    seen: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Call {
+    path: String,
+    protocol: String,
+    trace_id: String,
+    goroutine: u64,
+}
+
+#[test]
+fn calls_are_those_that_the_service_logged() {
+    let toolchain = newest();
+    if let Err(error) = fetch_modules("grpc", &toolchain) {
+        return skip("program grpc", &format!("{error:#}"));
+    }
+    let binary = program("grpc", &toolchain);
+    let mut service = Service::start(&binary, &[], &[]).unwrap();
+    let mut load = Load::start(&binary, &service.addresses, &["-clients=8"]).unwrap();
+    let mut command = fgspy();
+    command.args(["requests", "-p", &service.fixture.pid().to_string(), "-d", "2s", "--max-cpu", "unlimited"]);
+    command.args(["--json", "--limit", "100000"]);
+    let outcome = run(command).succeeded();
+    load.must_run().unwrap();
+    let report: Report = serde_json::from_slice(&outcome.stdout).unwrap();
+    load.end().unwrap();
+    let mut logged: HashMap<u64, Vec<LoggedRequest>> = HashMap::new();
+    for call in service.log().unwrap() {
+        logged.entry(call.goroutine).or_default().push(call);
+    }
+    assert_eq!(report.requests.len() as u64, report.routes.iter().map(|route| route.seen).sum::<u64>());
+    let mut by_listener: HashMap<&str, u32> = HashMap::new();
+    for call in &report.requests {
+        assert_eq!(call.protocol, "grpc", "{call:?}");
+        let same = |one: &&LoggedRequest| {
+            let trace = one.ids.trace().map_or("", |(trace, _)| trace);
+            one.path == call.path && (call.trace_id.is_empty() || call.trace_id.ends_with(trace))
+        };
+        let of_goroutine = logged.get(&call.goroutine).into_iter().flatten();
+        let found = of_goroutine.clone().find(same);
+        let found = found.unwrap_or_else(|| panic!("{call:?} is none of {:?}", of_goroutine.collect::<Vec<_>>()));
+        *by_listener.entry(&found.listener).or_default() += 1;
+    }
+    let ways = ["own", "workers", "http", "net/http"];
+    assert!(ways.iter().all(|way| by_listener.get(way).is_some_and(|calls| *calls > 10)), "{by_listener:?}");
+    // A route is the full method.
+    assert!(report.routes.iter().all(|route| route.route.starts_with('/')), "{:?}", report.routes);
+}

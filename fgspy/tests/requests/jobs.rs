@@ -1,0 +1,78 @@
+//! Jobs of a program that serves nothing, known by their labels.
+
+use std::collections::{BTreeMap, HashMap};
+
+use fgspy_fixtures::Fixture;
+use serde::Deserialize;
+
+use crate::common::{fgspy, oldest_and_newest, program, run};
+
+#[derive(Debug, Deserialize)]
+struct Report {
+    routes: Vec<Route>,
+    requests: Vec<Request>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Route {
+    route: String,
+    seen: u64,
+    by_state: BTreeMap<String, Share>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Share {
+    share: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Request {
+    path: String,
+    protocol: String,
+    trace_id: String,
+    goroutine: u64,
+}
+
+/// What the fixture says of a job.
+#[derive(Debug, Deserialize)]
+struct Job {
+    trace: String,
+    name: String,
+    worker: u64,
+    waiting: u64,
+}
+
+#[test]
+fn jobs_are_requests_of_their_name() {
+    for toolchain in oldest_and_newest() {
+        let mut fixture = Fixture::spawn(&program("jobs", &toolchain), [""; 0]).unwrap();
+        let mut command = fgspy();
+        command.args(["requests", "-p", &fixture.pid().to_string(), "-d", "2s", "--max-cpu", "unlimited"]);
+        command.args(["--json", "--limit", "1000"]);
+        let outcome = run(command).succeeded();
+        let report: Report = serde_json::from_slice(&outcome.stdout).unwrap();
+        // Those that had begun before it ended are over soon.
+        let jobs = loop {
+            fixture.tell("").unwrap();
+            let jobs: Vec<Job> = serde_json::from_str(&fixture.line().unwrap()).unwrap();
+            let jobs: HashMap<String, Job> = jobs.into_iter().map(|job| (job.trace.clone(), job)).collect();
+            if report.requests.iter().all(|request| jobs.contains_key(&request.trace_id)) {
+                break jobs;
+            }
+        };
+        assert!(report.requests.len() >= 20, "{report:?}");
+        for request in &report.requests {
+            let job = &jobs[&request.trace_id];
+            assert_eq!(request.protocol, "labels");
+            assert!([job.worker, job.waiting].contains(&request.goroutine), "{request:?}, {job:?}");
+            // Without a name of its own it has that of the function that works on it.
+            let names = if job.name.is_empty() { vec!["main.consume", "main.waitForWork"] } else { vec![&*job.name] };
+            assert!(names.contains(&request.path.as_str()), "{request:?}, {job:?}");
+        }
+        let mail = report.routes.iter().find(|route| route.route == "send-mail").unwrap();
+        assert!(mail.seen >= 8, "{mail:?}");
+        // Its worker sleeps, and the other goroutine waits for it.
+        let share = |state: &str| mail.by_state.get(state).map_or(0.0, |share| share.share);
+        assert!(share("sleep") > 0.9, "{mail:?}");
+    }
+}
