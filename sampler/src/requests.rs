@@ -39,6 +39,8 @@ pub struct Seen {
     pub spans: Vec<RawSpan>,
     /// That goroutine serves nothing else in all its life.
     pub serves_one: bool,
+    /// Who started that goroutine, where that matters: of those who work on a job, the first one is looked for.
+    started_by: Option<u64>,
     /// Its route, if somebody asked for it since it changed.
     pub(crate) route: Option<RouteId>,
 }
@@ -144,7 +146,16 @@ impl Requests {
                 self.bytes += 2 * size_of::<Seen>() + text_bytes(request);
                 let (first_ns, last_ns) = (tick.start, tick.start);
                 let spans = Vec::new();
-                let seen = Seen { request: request.clone(), goid, first_ns, last_ns, spans, serves_one, route: None };
+                let seen = Seen {
+                    request: request.clone(),
+                    goid,
+                    first_ns,
+                    last_ns,
+                    spans,
+                    serves_one,
+                    started_by: None,
+                    route: None,
+                };
                 self.seen.insert_full(request.identity, seen).0
             }
         };
@@ -166,6 +177,27 @@ impl Requests {
             self.close(open, request);
         }
         Some(request)
+    }
+
+    /// Takes note that goroutine `goid`, which was started by `parent`, is seen to work on `job`. Who works on a job has the same
+    /// labels as those whom it starts: the job is that one's who was not started for it.
+    pub(crate) fn works_on(
+        &mut self,
+        (goid, index): (u64, u32),
+        parent: Option<u64>,
+        job: &Request,
+        tick: Range<u64>,
+    ) -> Option<RequestId> {
+        let id = self.serves((goid, index), job, false, tick)?;
+        let (_, seen) = self.seen.get_index_mut(id.index())?;
+        let has_started = seen.started_by.map_or(goid < seen.goid, |parent| parent == goid);
+        if seen.goid == goid {
+            seen.started_by = parent;
+        } else if has_started {
+            (seen.goid, seen.started_by, seen.route) = (goid, parent, None);
+            seen.request.path.clone_from(&job.path);
+        }
+        Some(id)
     }
 
     /// Takes note that goroutine `goid` serves nothing, or that it could not be told what.
@@ -393,6 +425,22 @@ mod tests {
         assert_eq!(requests.adopt(unknown, 6, |_| 6), None);
         requests.rests(CONNECTION);
         assert_eq!(requests.adopt(newcomer(23, CONNECTION, 6), 7, |_| 7), None, "it serves nothing");
+    }
+
+    #[test]
+    fn a_job_is_that_one_s_who_started_the_others() {
+        for (worker, child, parents) in [(9, 7, true), (7, 9, true), (7, 9, false)] {
+            for order in [[worker, child], [child, worker]] {
+                let mut requests = Requests::default();
+                for goid in order {
+                    let parent = if goid == worker { 1 } else { worker };
+                    let job = Request { path: Some(format!("of {goid}")), ..request(1) };
+                    requests.works_on((goid, goid as u32), parents.then_some(parent), &job, 0..1);
+                }
+                let seen = requests.get(RequestId(0)).unwrap();
+                assert_eq!((seen.goid, seen.request.path.clone()), (worker, Some(format!("of {worker}"))));
+            }
+        }
     }
 
     #[test]

@@ -64,15 +64,19 @@ fn jobs_are_requests_of_their_name() {
         for request in &report.requests {
             let job = &jobs[&request.trace_id];
             assert_eq!(request.protocol, "labels");
-            assert!([job.worker, job.waiting].contains(&request.goroutine), "{request:?}, {job:?}");
+            // Who has started whom, Go 1.19 does not say.
+            let is_child = toolchain.version.starts_with("go1.19.") && request.goroutine == job.waiting;
+            assert!(is_child || request.goroutine == job.worker, "{request:?}, {job:?}");
             // Without a name of its own it has that of the function that works on it.
-            let names = if job.name.is_empty() { vec!["main.consume", "main.waitForWork"] } else { vec![&*job.name] };
-            assert!(names.contains(&request.path.as_str()), "{request:?}, {job:?}");
+            let function = if is_child { "main.waitForWork" } else { "main.consume" };
+            let name = if job.name.is_empty() { function } else { &*job.name };
+            assert_eq!(request.path, name, "{request:?}, {job:?}");
         }
         let mail = report.routes.iter().find(|route| route.route == "send-mail").unwrap();
         assert!(mail.seen >= 8, "{mail:?}");
         // Its worker sleeps, and the other goroutine waits for it.
         let share = |state: &str| mail.by_state.get(state).map_or(0.0, |share| share.share);
-        assert!(share("sleep") > 0.9, "{mail:?}");
+        assert!(share("sleep") + share("channel") > 0.9, "{mail:?}");
+        assert!(share("sleep") > 0.9 || toolchain.version.starts_with("go1.19."), "{mail:?}");
     }
 }

@@ -56,7 +56,8 @@ impl Watch {
         let Some(jobs) = &mut self.jobs else { return Serving::Nothing };
         match jobs.of(runtime, labels, observation) {
             Some(job) => {
-                let id = self.requests.serves((goid, index), job, false, now.previous_ns..now.now_ns);
+                let parent = observation.g.parent_goid.filter(|parent| *parent != 0);
+                let id = self.requests.works_on((goid, index), parent, job, now.previous_ns..now.now_ns);
                 id.map_or(Serving::Unknown, Serving::Request)
             }
             None => {
