@@ -235,10 +235,13 @@ impl Reader {
         self.arena.clear();
         let addresses = batch.iter().map(|wanted| self.all.address(wanted.index).unwrap_or(0));
         let indices = batch.iter().map(|wanted| wanted.index);
-        let before = self.requests.as_mut().map(|finder| finder.before(runtime, indices)).unwrap_or_default();
-        self.copies.read(memory, &before, runtime.layout.g.size as usize, addresses)?;
+        self.ranges.clear();
         if let Some(finder) = &mut self.requests {
-            finder.began(runtime, memory, self.copies.first(before.len()))?;
+            finder.before(runtime, indices, &mut self.ranges);
+        }
+        self.copies.read(memory, &self.ranges, runtime.layout.g.size as usize, addresses)?;
+        if let Some(finder) = &mut self.requests {
+            finder.began(runtime, memory, self.copies.first(self.ranges.len()))?;
         }
         let mut jobs = Vec::new();
         for (i, wanted) in batch.iter().enumerate() {

@@ -120,7 +120,7 @@ pub(super) struct Anchors {
 }
 
 /// Return addresses of which the role is remembered.
-const LOOKED_UP: usize = 1 << 10;
+const LOOKED_UP: usize = 1 << 8;
 
 /// Where a goroutine stops that a signal interrupted (`runtime/preempt.go`).
 const PREEMPTED: [&str; 3] = ["runtime.asyncPreempt", "runtime.asyncPreempt.abi0", "runtime.asyncPreempt2"];
@@ -159,7 +159,7 @@ impl Anchors {
 
     /// The role of the function that made the call before the return address `vaddr`.
     pub(super) fn role(&self, vaddr: u64) -> Option<Role> {
-        let place = self.looked_up.get((vaddr ^ vaddr >> 9) as usize % LOOKED_UP);
+        let place = self.looked_up.get((vaddr ^ vaddr >> 8) as usize % LOOKED_UP);
         if let Some((known, role)) = place.map(Cell::get)
             && known == vaddr
         {

@@ -131,8 +131,8 @@ pub(crate) struct Finder {
     asks_generation: bool,
     /// The memory's, when the present batch was begun, or earlier.
     began: Option<u64>,
-    /// By number of the g: the response that its connection was at work on when the present batch was begun.
-    before: HashMap<u32, u64, FxBuildHasher>,
+    /// Number of the g, and the response that its connection was at work on when the present batch was begun.
+    before: Vec<(u32, u64)>,
     /// By number of the g.
     known: HashMap<u32, Memory, FxBuildHasher>,
     /// Numbers of g's that have served something, or waited to.
@@ -158,7 +158,7 @@ impl Finder {
             expects: 0,
             asks_generation: false,
             began: None,
-            before: HashMap::default(),
+            before: Vec::new(),
             known: HashMap::default(),
             servers: Bits::default(),
             counts: RequestCounts::default(),
@@ -183,12 +183,9 @@ impl Finder {
         self.servers.has(index)
     }
 
-    /// What must be read before a batch of g's is, for [`Finder::began`].
-    pub(crate) fn before(&mut self, runtime: &Runtime, batch: impl Iterator<Item = u32>) -> Vec<Range> {
+    /// Adds to `ranges` what must be read before a batch of g's is, for [`Finder::began`].
+    pub(crate) fn before(&mut self, runtime: &Runtime, batch: impl Iterator<Item = u32>, ranges: &mut Vec<Range>) {
         self.asked.clear();
-        if !self.serves_anything() {
-            return Vec::new();
-        }
         let mut serves = false;
         for index in batch.filter(|index| self.servers.has(*index)) {
             serves = true;
@@ -203,7 +200,7 @@ impl Finder {
         let offset = u64::from(runtime.layout.http.conn_cur_req);
         let asked = self.asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
         let generation = self.generation.caches(runtime).filter(|_| self.asks_generation);
-        asked.chain(generation).collect()
+        ranges.extend(asked.chain(generation));
     }
 
     /// Makes a note of what was read by [`Finder::before`].
@@ -290,7 +287,8 @@ impl Finder {
             let start = std::mem::take(&mut sought.answer.known);
             let known = self.known.get(&sought.index).filter(|known| known.goid == sought.g.goid);
             let last = known.and_then(|known| known.request.clone());
-            let before = self.before.get(&sought.index).copied().filter(|_| known.is_some());
+            let before = self.before.iter().find(|(index, _)| *index == sought.index).map(|(_, response)| *response);
+            let before = before.filter(|_| known.is_some());
             let look = Look { shared: &shared, g: *sought.g, address: sought.address, before, last };
             Box::pin(search::search(look, start_of(start)))
         });
