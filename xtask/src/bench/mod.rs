@@ -11,6 +11,7 @@ mod instructions;
 mod load;
 mod markdown;
 mod proc;
+mod reads;
 mod report;
 mod requests;
 mod scale;
@@ -65,6 +66,8 @@ enum Part {
     Service,
     /// CPU and memory for 1 to 1,000,000 goroutines
     Scale,
+    /// What it costs to read a stack, by how many are read at once
+    Reads,
     /// Instructions of the recording loop, counted by valgrind
     Instructions,
     /// What it costs fgspy to say which request a goroutine serves
@@ -132,6 +135,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if wants(Part::Scale) {
         part(&bench, &folder, "scale", scale::measure)?;
     }
+    if wants(Part::Reads) {
+        part(&bench, &folder, "reads", reads::measure)?;
+    }
     if wants(Part::Instructions) {
         part(&bench, &folder, "instructions", instructions::measure)?;
     }
@@ -149,6 +155,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report::section(&folder, "turns", "In turns", turns::render)?,
         report::section(&folder, "service", "A service at half load", service::render)?,
         report::section(&folder, "scale", "Scale", scale::render)?,
+        report::section(&folder, "reads", "Reading stacks", reads::render)?,
         report::section(&folder, "instructions", "Instructions", instructions::render)?,
         report::section(&folder, "requests", "Requests", requests::render)?,
         report::section(&folder, "switches", "Context switches", switches::render)?,
