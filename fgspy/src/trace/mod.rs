@@ -14,7 +14,7 @@ use fgspy_export::Format;
 use fgspy_gobin::probes::{self, Cost};
 use fgspy_kernel::monotonic_ns;
 use fgspy_kernel::trace::{Options, Tracer};
-use fgspy_memory::{Fate, Process};
+use fgspy_memory::{Fate, OpenError, Process};
 use fgspy_sampler::GoProcess;
 use fgspy_trace::{Limits, Trace, pattern, plan};
 
@@ -40,6 +40,11 @@ const MAX_COLUMNS: usize = 160;
 /// What is said when the target has its probes.
 const SET: &str = "The probes are set; Ctrl-C takes them out and reports.";
 
+/// What is said when the target may not even be read: the reason that follows speaks of reading only.
+const RIGHTS: &str = "fgspy trace needs CAP_BPF and CAP_PERFMON besides the right to read the process: sudo; or sudo setcap \
+    cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy); Docker: --cap-add BPF --cap-add PERFMON too; Kubernetes: BPF and \
+    PERFMON too.";
+
 /// There is nowhere to put a probe.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -51,7 +56,11 @@ pub(crate) struct SlowProbes(String);
 /// Traces a process, and reports.
 pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let signals = signals::requests()?;
-    let process = Process::open(args.pid)?;
+    let process = Process::open(args.pid).inspect_err(|error| {
+        if matches!(error, OpenError::PermissionDenied { .. }) {
+            say(RIGHTS);
+        }
+    })?;
     let place = Place::prepare(args.output.as_deref())?;
     let target = GoProcess::attach(process)?;
     let sites = probes::sites(&target.runtime.binary);

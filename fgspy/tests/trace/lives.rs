@@ -131,6 +131,12 @@ fn who_may_not_is_told_what_is_missing() {
     command.args(["trace", "-p", &zoo.pid().to_string()]);
     let outcome = run(command);
     assert_eq!(outcome.code(), 5, "{}", outcome.stderr);
+    // Another user's process may not even be read; what else it takes is said all the same.
+    let mut command = as_nobody("fgspy");
+    command.args(["trace", "-p", &std::process::id().to_string()]);
+    let unread = run(command);
+    assert_eq!(unread.code(), 5, "{}", unread.stderr);
+    unread.says("sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep");
     for words in
         ["CAP_BPF and CAP_PERFMON", "sudo setcap cap_bpf,cap_perfmon", "--cap-add BPF", "capabilities.add: [BPF"]
     {
