@@ -9,6 +9,7 @@ use fgspy_memory::{Range, ReadError};
 use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Roots};
+use super::bits::Bits;
 use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Constants, Found, Look, No, Proof, Searched, Shared, Start};
@@ -374,24 +375,6 @@ impl Finder {
             }
         }
         Ok(())
-    }
-}
-
-/// A set of small numbers.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    fn has(&self, number: u32) -> bool {
-        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 != 0)
-    }
-
-    fn set(&mut self, number: u32) {
-        let place = number as usize / 64;
-        if place >= self.0.len() {
-            self.0.resize(place + 1, 0);
-        }
-        self.0.get_mut(place).into_iter().for_each(|word| *word |= 1 << (number % 64));
     }
 }
 

@@ -17,6 +17,7 @@
 //! [`RequestOptions::keep_query`] is set. With [`RequestOptions::data`] off, none of it is read.
 
 mod anchors;
+mod bits;
 mod counts;
 mod finder;
 mod frames;
