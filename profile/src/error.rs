@@ -1,9 +1,7 @@
 //! How sure a profile is of its shares.
 
+use crate::quantiles::Z_95;
 use crate::{Accounting, Class, Profile, Sample};
-
-/// The two-sided 95 % quantile of the normal distribution.
-const Z_95: f64 = 1.96;
 
 impl Profile {
     /// Half the width of the 95 % confidence interval of each class's time, in nanoseconds, in the order of

@@ -11,6 +11,7 @@ mod filter;
 mod group;
 mod merge;
 mod model;
+pub mod quantiles;
 pub mod recording;
 mod request;
 mod request_totals;

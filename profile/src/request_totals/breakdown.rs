@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::Phase;
+use crate::quantiles::Z_95;
 use crate::{Sample, StackId};
-
-/// The two-sided 95 % quantile of the normal distribution.
-const Z_95: f64 = 1.96;
 
 /// Time in one phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

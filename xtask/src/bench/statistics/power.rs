@@ -1,5 +1,7 @@
 //! What an experiment could have found.
 
+use fgspy_profile::quantiles::student;
+
 use super::{Comparison, standard_deviation};
 
 /// Standard normal quantile of 0.975: a two-sided test at 5 %.
@@ -31,18 +33,6 @@ pub(super) fn two_tails(deviations: f64) -> f64 {
     let terms = [0.254_829_592, -0.284_496_736, 1.421_413_741, -1.453_152_027, 1.061_405_429];
     let sum: f64 = terms.iter().rev().fold(0.0, |sum, term| (sum + term) * t);
     sum * (-x * x).exp()
-}
-
-/// The quantile of Student's t that belongs to a standard normal quantile (Abramowitz and Stegun, 26.7.5).
-fn student(normal: f64, freedom: f64) -> f64 {
-    let (z, n) = (normal, freedom);
-    let terms = [
-        z,
-        (z.powi(3) + z) / 4.0,
-        (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0,
-        (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0,
-    ];
-    terms.iter().enumerate().map(|(power, term)| term / n.powi(power as i32)).sum()
 }
 
 #[cfg(test)]
