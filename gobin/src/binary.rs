@@ -168,6 +168,14 @@ impl GoBinary {
         self.pclntab.frame_size(func).and_then(|size| u32::try_from(size).ok())
     }
 
+    /// The link-time addresses that a function calls directly, in the order of its code, of which at most `max` bytes are
+    /// searched. What only looks like a call, within another instruction, is among them.
+    pub fn calls(&self, func: &Func, max: usize) -> impl Iterator<Item = u64> + '_ {
+        let step = if self.arch() == Arch::Amd64 { 1 } else { 4 };
+        let ends = (func.entry..func.end).step_by(step).skip(1).take(max / step);
+        ends.filter_map(|end| self.call_target(end))
+    }
+
     /// The link-time address that the call before the return address `vaddr` calls; `None` when that is no direct call.
     pub fn call_target(&self, vaddr: u64) -> Option<u64> {
         insn::call_target(self.arch(), vaddr, |at, len| self.image.read(at, len))

@@ -21,6 +21,9 @@ pub enum Trust {
     },
 }
 
+/// The most code that is searched of what the compiler puts around a function that is started with arguments.
+const MAX_WRAPPER_CODE: usize = 2048;
+
 /// Everything that is needed to read the goroutines of one program. Made by [`crate::attach`].
 #[derive(Clone)]
 pub struct Runtime {
@@ -66,6 +69,21 @@ impl Runtime {
     pub fn function_at(&self, pc: u64) -> Option<String> {
         let function = self.binary.func_at(pc.wrapping_sub(self.bias))?;
         Some(self.binary.func_name(&function).to_string())
+    }
+
+    /// Name of the function that the `go` statement names by which goroutines are started at `start_pc`: not of what the compiler
+    /// has put around it, to hand over its arguments.
+    pub fn started_with(&self, start_pc: u64) -> Option<String> {
+        let function = self.binary.func_at(start_pc.wrapping_sub(self.bias))?;
+        let mut lines = Vec::new();
+        self.binary.source_frames(function.entry, &mut lines);
+        let is_wrapper = lines.last().is_some_and(|line| line.wrapper);
+        let mut called = self.binary.calls(&function, MAX_WRAPPER_CODE).filter_map(|target| {
+            let called = self.binary.func_at(target).filter(|called| called.entry == target)?;
+            Some(self.binary.func_name(&called).to_string())
+        });
+        let wrapped = if is_wrapper { called.find(|name| !name.starts_with("runtime.")) } else { None };
+        wrapped.or_else(|| Some(self.binary.func_name(&function).to_string()))
     }
 
     /// Entry of the function that a goroutine with this stack was started with: the one that `runtime.goexit` seems to have

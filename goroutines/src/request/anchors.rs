@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use fgspy_gobin::{Arch, Func, GoBinary};
+use fgspy_gobin::{Func, GoBinary};
 use rustc_hash::FxBuildHasher;
 
 use super::Idle;
@@ -219,8 +219,6 @@ impl Roots {
 
 /// The role of a function that `func` calls by its address.
 fn called(binary: &GoBinary, anchors: &Anchors, func: &Func) -> Option<Role> {
-    let step = if binary.arch() == Arch::Amd64 { 1 } else { 4 };
-    let ends = (func.entry..func.end).step_by(step).skip(1).take(MAX_CODE / step);
-    let roles = ends.filter_map(|end| binary.call_target(end)).filter_map(|target| anchors.role_of_entry(target));
-    roles.into_iter().find(|role| *role != Role::Awaits)
+    let mut roles = binary.calls(func, MAX_CODE).filter_map(|target| anchors.role_of_entry(target));
+    roles.find(|role| *role != Role::Awaits)
 }

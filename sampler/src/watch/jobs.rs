@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fgspy_goroutines::request::{Request, job};
-use fgspy_goroutines::{Observation, Runtime, symbolize};
+use fgspy_goroutines::{Observation, Runtime};
 
 use crate::aggregate::{Hasher, RawLabelsId};
 
@@ -36,22 +36,9 @@ impl Jobs {
         let start_pc = observation.g.start_pc;
         let known = self.known.entry((labels, start_pc)).or_insert_with(|| {
             let labels = observation.labels?;
-            job(labels, || outermost(runtime, observation).or_else(|| runtime.function_at(start_pc)))
+            job(labels, || runtime.started_with(start_pc))
         });
         self.any |= known.is_some();
         known.as_ref()
     }
-}
-
-/// Frames at the root of a stack among which the function is looked for that a `go` statement names: what the compiler puts
-/// around it is not meant.
-const ROOT_FRAMES: usize = 4;
-
-/// The function that a goroutine was started with, as its stack shows it.
-fn outermost(runtime: &Runtime, observation: &Observation<'_>) -> Option<String> {
-    let pcs = observation.stack.pcs();
-    let root = pcs.get(pcs.len().saturating_sub(ROOT_FRAMES)..).unwrap_or(pcs);
-    let frames = symbolize::frames(runtime, root, false);
-    let lines = frames.iter().rev().flat_map(|frame| frame.lines.iter().rev());
-    lines.into_iter().find(|line| symbolize::is_shown(line, None)).map(|line| line.function.to_string())
 }
