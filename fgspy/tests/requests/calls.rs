@@ -4,29 +4,9 @@ use std::collections::HashMap;
 
 use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
 use fgspy_fixtures::{fetch_modules, skip};
-use serde::Deserialize;
 
-use crate::common::{fgspy, newest, program, run};
-
-#[derive(Debug, Deserialize)]
-struct Report {
-    routes: Vec<Route>,
-    requests: Vec<Call>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Route {
-    route: String,
-    seen: u64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Call {
-    path: String,
-    protocol: String,
-    trace_id: String,
-    goroutine: u64,
-}
+use crate::common::{newest, program};
+use crate::report::watch;
 
 #[test]
 fn calls_are_those_that_the_service_logged() {
@@ -37,12 +17,8 @@ fn calls_are_those_that_the_service_logged() {
     let binary = program("grpc", &toolchain);
     let mut service = Service::start(&binary, &[], &[]).unwrap();
     let mut load = Load::start(&binary, &service.addresses, &["-clients=8"]).unwrap();
-    let mut command = fgspy();
-    command.args(["requests", "-p", &service.fixture.pid().to_string(), "-d", "2s", "--max-cpu", "unlimited"]);
-    command.args(["--json", "--limit", "100000"]);
-    let outcome = run(command).succeeded();
+    let report = watch(service.fixture.pid(), "2s");
     load.must_run().unwrap();
-    let report: Report = serde_json::from_slice(&outcome.stdout).unwrap();
     load.end().unwrap();
     let mut logged: HashMap<u64, Vec<LoggedRequest>> = HashMap::new();
     for call in service.log().unwrap() {

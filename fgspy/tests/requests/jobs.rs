@@ -1,37 +1,12 @@
 //! Jobs of a program that serves nothing, known by their labels.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use fgspy_fixtures::Fixture;
 use serde::Deserialize;
 
-use crate::common::{fgspy, oldest_and_newest, program, run};
-
-#[derive(Debug, Deserialize)]
-struct Report {
-    routes: Vec<Route>,
-    requests: Vec<Request>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Route {
-    route: String,
-    seen: u64,
-    by_state: BTreeMap<String, Share>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Share {
-    share: f64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Request {
-    path: String,
-    protocol: String,
-    trace_id: String,
-    goroutine: u64,
-}
+use crate::common::{oldest_and_newest, program};
+use crate::report::watch;
 
 /// What the fixture says of a job.
 #[derive(Debug, Deserialize)]
@@ -46,11 +21,7 @@ struct Job {
 fn jobs_are_requests_of_their_name() {
     for toolchain in oldest_and_newest() {
         let mut fixture = Fixture::spawn(&program("jobs", &toolchain), [""; 0]).unwrap();
-        let mut command = fgspy();
-        command.args(["requests", "-p", &fixture.pid().to_string(), "-d", "2s", "--max-cpu", "unlimited"]);
-        command.args(["--json", "--limit", "1000"]);
-        let outcome = run(command).succeeded();
-        let report: Report = serde_json::from_slice(&outcome.stdout).unwrap();
+        let report = watch(fixture.pid(), "2s");
         // Those that had begun before it ended are over soon.
         let jobs = loop {
             fixture.tell("").unwrap();

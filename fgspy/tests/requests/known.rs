@@ -1,48 +1,11 @@
 //! What is said of requests is what the service and its load know of them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use fgspy_fixtures::requests::{Load, Service};
-use serde::Deserialize;
 
-use crate::common::{fgspy, newest, program, run};
-
-#[derive(Debug, Deserialize)]
-struct Report {
-    duration_ns: u64,
-    tick_ns: u64,
-    requests_seen: u64,
-    all_were_read: bool,
-    routes: Vec<Route>,
-    requests: Vec<Request>,
-    idle_mean: BTreeMap<String, f64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Route {
-    route: String,
-    seen: u64,
-    in_flight_mean: f64,
-    time_ns: u64,
-    by_state: BTreeMap<String, Share>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Share {
-    time_ns: u64,
-    share: f64,
-    low: f64,
-    high: f64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Request {
-    path: String,
-    trace_id: String,
-    request_id: String,
-    goroutine: u64,
-    duration_ns: u64,
-}
+use crate::common::{newest, program};
+use crate::report::{Request, Route, watch};
 
 /// What the handlers of these routes spend nearly all of their time in.
 const DOMINATING: [(&str, &str); 7] = [
@@ -63,13 +26,8 @@ fn routes_states_and_traces_are_those_of_the_service() {
     let mut service = Service::start(&binary, &["-delay=40ms", "-cpu=3ms"], &[]).unwrap();
     let addresses = ["http1", "tls2"].map(|way| service.addresses.get_key_value(way).unwrap());
     let mut load = Load::start(&binary, addresses, &["-clients=6"]).unwrap();
-    let mut command = fgspy();
-    // On a busy machine all are to be read at every tick all the same.
-    command.args(["requests", "-p", &service.fixture.pid().to_string(), "-d", "3s", "--max-cpu", "unlimited"]);
-    command.args(["--json", "--limit", "100000"]);
-    let outcome = run(command).succeeded();
+    let report = watch(service.fixture.pid(), "3s");
     load.must_run().unwrap();
-    let report: Report = serde_json::from_slice(&outcome.stdout).unwrap();
     let sent = load.end().unwrap();
     let logged = service.log().unwrap();
 

@@ -6,4 +6,5 @@ mod common;
 mod calls;
 mod jobs;
 mod known;
+mod report;
 mod words;
