@@ -118,7 +118,7 @@ impl From<&Observation<'_>> for Goroutine {
                 Stack::Whole(pcs) => Frames::Whole(pcs.to_vec()),
                 Stack::Cut(pcs) => Frames::Cut(pcs.to_vec()),
                 Stack::OnThread => Frames::Running,
-                Stack::Changed => Frames::Unsteady,
+                Stack::Changed(_) => Frames::Unsteady,
                 Stack::Unmapped | Stack::Broken | Stack::Unread => Frames::Unreadable,
             },
             labels: observation.labels.cloned().unwrap_or_default(),

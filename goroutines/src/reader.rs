@@ -23,6 +23,11 @@ const BATCH_WITH_REQUESTS: usize = 64;
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
 
+/// How much more is read of a stack that needs more. Many small steps would copy less where the walk ends early, but each
+/// is time in which the goroutine may run, and then nothing is known of it: deep stacks would be missed more often than
+/// flat ones.
+const GROWTH: u64 = 64;
+
 /// Which goroutine to read, and how closely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -55,8 +60,9 @@ pub enum Stack<'a> {
     Cut(&'a [u64]),
     /// The goroutine is running: its stack is its thread's.
     OnThread,
-    /// The goroutine ran, or its stack moved, while it was read: nothing read of it is used.
-    Changed,
+    /// The goroutine ran, or its stack moved, while it was read. What was read after that is not used; here are the frames
+    /// nearest the leaf, perhaps none, that were read before, when it was as its g was first read.
+    Changed(&'a [u64]),
     /// Part of it is not mapped.
     Unmapped,
     /// What was read is no stack.
@@ -67,8 +73,8 @@ impl<'a> Stack<'a> {
     /// The program counters there are.
     pub fn pcs(&self) -> &'a [u64] {
         match *self {
-            Stack::Whole(pcs) | Stack::Cut(pcs) => pcs,
-            Stack::Unread | Stack::OnThread | Stack::Changed | Stack::Unmapped | Stack::Broken => &[],
+            Stack::Whole(pcs) | Stack::Cut(pcs) | Stack::Changed(pcs) => pcs,
+            Stack::Unread | Stack::OnThread | Stack::Unmapped | Stack::Broken => &[],
         }
     }
 }
@@ -327,7 +333,7 @@ impl Reader {
                 rest = tail;
                 let job = &mut jobs[i];
                 if !again.is_some_and(|again| job.g.same_as(&again)) {
-                    job.reject();
+                    job.moved_on();
                     continue;
                 }
                 if matches!(job.outcome, Outcome::Wanted(_)) {
@@ -354,14 +360,17 @@ impl Reader {
         }
     }
 
-    fn walk(&mut self, runtime: &Runtime, job: &Job, bytes: &[u8]) -> Outcome {
+    fn walk(&mut self, runtime: &Runtime, job: &mut Job, bytes: &[u8]) -> Outcome {
         let range = job.stack;
         match self.unwind(runtime, job, bytes) {
             End::NeedsBytes { .. } if bytes.len() < range.len => Outcome::Unmapped,
             End::NeedsBytes { up_to } => {
                 let (read, above) = (range.len as u64, job.g.bounds.hi.saturating_sub(range.addr));
-                let needed = up_to.saturating_sub(range.addr).max(4 * read).min(MAX_STACK_BYTES).min(above);
+                let needed = up_to.saturating_sub(range.addr).max(GROWTH * read).min(MAX_STACK_BYTES).min(above);
                 if needed > read {
+                    if !job.is_uncounted(runtime) {
+                        job.leaf = self.kept();
+                    }
                     // Each time more than before, so that this ends whatever the bytes say.
                     Outcome::Wanted(needed)
                 } else if read >= MAX_STACK_BYTES {
@@ -390,11 +399,16 @@ impl Reader {
         self.pcs.get(1).is_some_and(|pc| runtime.unwinder.special().is_c_call(pc.wrapping_sub(runtime.bias)))
     }
 
-    /// Moves the walked frames into the arena.
     fn keep(&mut self, outcome: fn(usize, usize) -> Outcome) -> Outcome {
+        let (start, end) = self.kept();
+        outcome(start, end)
+    }
+
+    /// Copies the walked frames into the arena, and says where they are.
+    fn kept(&mut self) -> (usize, usize) {
         let start = self.arena.len();
         self.arena.extend_from_slice(&self.pcs);
-        outcome(start, self.arena.len())
+        (start, self.arena.len())
     }
 }
 

@@ -21,8 +21,19 @@ pub struct RawStack {
     pub user: Vec<u64>,
     /// The first of `user` is the instruction being executed, not a return address.
     pub exact_leaf: bool,
-    /// Frames at the root are missing.
-    pub cut: bool,
+    /// How far it goes.
+    pub reach: Reach,
+}
+
+/// How far a stack goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// To its root.
+    Whole,
+    /// It is deeper than what is kept of a stack.
+    Cut,
+    /// Its goroutine went on before the rest of it was read.
+    Begun,
 }
 
 /// Index of a [`RawStack`].
@@ -292,7 +303,7 @@ mod tests {
     fn a_cell_without_its_stack_agrees_with_what_it_may_be() {
         let mut aggregate = Aggregate::new();
         let mut cell = |state, pc: u64| {
-            let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
+            let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, reach: Reach::Whole };
             let stack = (pc != 0).then(|| aggregate.stack_id(stack));
             let labels = RawLabelsId::default();
             let serving = Serving::Nothing;

@@ -25,7 +25,7 @@ mod target;
 mod ticker;
 mod watch;
 
-pub use aggregate::{Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId};
+pub use aggregate::{Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId, Reach};
 pub use choose::Reading;
 pub use live::{Live, LiveTime};
 pub use profile::{Sources, profile};

@@ -7,7 +7,7 @@ use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
 use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, Status};
 use fgspy_kernel::{CpuSample, Mode, OnCpu, Presence, Record, State as ThreadState, Waits};
 
-use crate::aggregate::RawStack;
+use crate::aggregate::{RawStack, Reach};
 
 /// What the kernel recorded about the target's threads since the previous tick.
 pub(crate) struct Interval {
@@ -21,8 +21,17 @@ pub(crate) struct Interval {
 enum Whereabouts {
     /// Each of its context switches.
     Switches(Presence),
-    /// How much of its time it has to wait for a CPU, and whether it was sampled: right on average, with a lot drawn.
-    Shares(Waits, Rng),
+    /// How much of its time it has to wait for a CPU, and how often it was sampled: right on average.
+    Shares(Shares),
+}
+
+/// What is known of threads where whole CPUs are sampled.
+struct Shares {
+    waits: Waits,
+    /// Draws lots, so that sums over many ticks are right.
+    rng: Rng,
+    /// By thread in a system call: samples of it there that no tick stands for yet.
+    in_calls: HashMap<u32, u32>,
 }
 
 /// Samples of one thread kept of one interval: a late tick must not make the next one later still.
@@ -33,7 +42,7 @@ impl Interval {
     pub(crate) fn new(on_cpu: Option<&OnCpu>, rng: Rng) -> Interval {
         let whereabouts = match on_cpu {
             Some(on_cpu) if on_cpu.coverage().mode == Mode::Cpus => {
-                Whereabouts::Shares(Waits::new(on_cpu.config().pid), rng)
+                Whereabouts::Shares(Shares { waits: Waits::new(on_cpu.config().pid), rng, in_calls: HashMap::new() })
             }
             _ => Whereabouts::Switches(Presence::new()),
         };
@@ -73,18 +82,11 @@ impl Interval {
     pub(crate) fn thread_state(&mut self, runtime: &Runtime, tid: u32, status: Status, time_ns: u64) -> ThreadState {
         match &mut self.whereabouts {
             Whereabouts::Switches(presence) => presence.state_at(tid, time_ns),
-            // It computes in system calls for as many ticks as there are samples of that.
-            Whereabouts::Shares(..) if status == Status::Syscall => {
-                let computes =
-                    self.samples.get(&tid).into_iter().flatten().any(|sample| is_outside_go(runtime, sample));
-                if computes { ThreadState::OnCpu } else { ThreadState::Blocked }
+            Whereabouts::Shares(shares) if status == Status::Syscall => {
+                let samples = self.samples.get(&tid).into_iter().flatten();
+                shares.in_call(tid, samples.filter(|sample| is_outside_go(runtime, sample)).count())
             }
-            Whereabouts::Shares(waits, rng) => match waits.share(tid) {
-                // A lot, so that the sum over many ticks is right.
-                Some(share) if rng.f64() < share => ThreadState::Preempted,
-                Some(_) => ThreadState::OnCpu,
-                None => ThreadState::Unknown,
-            },
+            Whereabouts::Shares(shares) => shares.running(tid),
         }
     }
 
@@ -111,7 +113,8 @@ impl Interval {
                 Doing::OnSystemStack | Doing::Scheduler | Doing::Signal => return None,
             };
             let start = runtime.starts_at(&user).filter(|_| !cut);
-            Some((index, start, RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, cut }))
+            let reach = if cut { Reach::Cut } else { Reach::Whole };
+            Some((index, start, RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach }))
         })
     }
 
@@ -120,6 +123,34 @@ impl Interval {
     pub(crate) fn unnamed(&self, runtime: &Runtime, observation: &Observation<'_>) -> Vec<RawStack> {
         let samples = observation.tid.and_then(|tid| self.samples.get(&tid));
         samples.into_iter().flatten().filter_map(|sample| stack_of(runtime, observation, sample)).collect()
+    }
+}
+
+/// Threads in system calls whose samples are kept; beyond this all are forgotten.
+const MAX_IN_CALLS: usize = 1 << 16;
+
+impl Shares {
+    /// What a thread does that is in a system call, and of which there are `samples` more since the tick before: it computes
+    /// at as many ticks as it was sampled. Ticks come at random moments, so there may be two samples between two of them,
+    /// and none before the next: one more is kept for that.
+    fn in_call(&mut self, tid: u32, samples: usize) -> ThreadState {
+        if self.in_calls.len() >= MAX_IN_CALLS {
+            self.in_calls.clear();
+        }
+        let kept = self.in_calls.entry(tid).or_default();
+        let samples = u32::try_from(samples).unwrap_or(u32::MAX).saturating_add(*kept);
+        *kept = samples.saturating_sub(1).min(1);
+        if samples > 0 { ThreadState::OnCpu } else { ThreadState::Blocked }
+    }
+
+    /// What a thread does that runs a goroutine.
+    fn running(&mut self, tid: u32) -> ThreadState {
+        self.in_calls.remove(&tid);
+        match self.waits.share(tid) {
+            Some(share) if self.rng.f64() < share => ThreadState::Preempted,
+            Some(_) => ThreadState::OnCpu,
+            None => ThreadState::Unknown,
+        }
     }
 }
 
@@ -173,5 +204,22 @@ fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample
         (Doing::Partial, _) if on_its_stack => cut = true,
         _ => return None,
     }
-    Some(RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, cut })
+    let reach = if cut { Reach::Cut } else { Reach::Whole };
+    Some(RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_computes_does_so_at_as_many_ticks_as_it_was_sampled() {
+        let mut shares = Shares { waits: Waits::new(std::process::id()), rng: Rng::new(), in_calls: HashMap::new() };
+        let computes = [1, 0, 2, 0, 0, 3, 0, 0].map(|samples| shares.in_call(7, samples) == ThreadState::OnCpu);
+        // Of three at once, one is forgotten: they are more than random moments explain.
+        assert_eq!(computes, [true, false, true, true, false, true, true, false]);
+        shares.in_call(7, 2);
+        shares.running(7);
+        assert_eq!(shares.in_call(7, 0), ThreadState::Blocked);
+    }
 }

@@ -9,7 +9,7 @@ use fgspy_profile::{
     Builder, LocationId, NewRequest, Profile, Protocol, RequestId, SampleKey, Serving, Span, StackId, State, Target,
 };
 
-use crate::aggregate::{Cell, RawLabelsId, RawStack, RawStackId};
+use crate::aggregate::{Cell, RawLabelsId, RawStack, RawStackId, Reach};
 use crate::record::Recording;
 use crate::requests::{RawSpan, Seen};
 use crate::samples::Samples;
@@ -35,6 +35,8 @@ const INTERRUPT_ENTRIES: &[&str] =
     &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi", "el0t_64_irq", "el0t_64_fiq"];
 /// Root of a stack whose outermost frames are not known.
 const CUT: &str = "[outer frames cut]";
+/// Stands for the outer frames of a stack whose goroutine went on before they were read.
+const BEGUN: &str = "[outer frames not read]";
 
 /// Makes a profile of a recording.
 pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> Profile {
@@ -160,11 +162,14 @@ impl Lookup<'_> {
             locations.extend(self.user(address, callee));
             callee = Some(address);
         }
-        if raw.cut {
-            // What is known all the same is where the goroutine began.
-            locations.push(self.builder.synthetic(CUT));
-            locations.extend(self.user(start_pc, None));
-        }
+        let missing = match raw.reach {
+            Reach::Whole => return locations,
+            Reach::Cut => CUT,
+            Reach::Begun => BEGUN,
+        };
+        // What is known all the same is where the goroutine began.
+        locations.push(self.builder.synthetic(missing));
+        locations.extend(self.user(start_pc, None));
         locations
     }
 

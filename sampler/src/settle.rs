@@ -2,7 +2,8 @@
 //!
 //! Two kinds of observations have a state but no stack. A goroutine that computes has its stack on its thread: the kernel's
 //! samples of threads say where goroutines compute, and how often where. And a goroutine may have moved while it was read,
-//! or not been chosen to have its stack read. The state was seen, so the time counts; only where is unknown. It is spread
+//! or not been chosen to have its stack read. (Of a deep stack that moved the frames nearest the leaf are known: then only
+//! places count that begin with these.) The state was seen, so the time counts; only where is unknown. It is spread
 //! over the places where the same goroutine was seen in the same state, in proportion to what was seen there: the seen
 //! places are a sample of the unseen ones. Failing that, over those of goroutines started with the same function; failing
 //! that, it stays without a stack and is shown as such. How much was inferred from other moments than those that the
@@ -13,7 +14,7 @@ use std::hash::Hash;
 
 use fgspy_profile::{State, Weight};
 
-use crate::aggregate::{Cell, CellId, OnCpuPlace, RawStackId};
+use crate::aggregate::{Cell, CellId, OnCpuPlace, RawStack, RawStackId, Reach};
 use crate::samples::Samples;
 
 /// What became of time without a stack.
@@ -21,7 +22,7 @@ use crate::samples::Samples;
 pub struct Settled {
     /// Nanoseconds spread over places of the same goroutine, or of its peers.
     pub spread_ns: u64,
-    /// Nanoseconds that stay without a stack.
+    /// Nanoseconds that stay without a stack, or with only a part of one.
     pub lost_ns: u64,
 }
 
@@ -35,18 +36,15 @@ enum Peers {
 /// Spreads all unplaced observations of `samples`; what cannot be spread stays.
 pub fn settle(samples: &mut Samples) -> Settled {
     let mut settled = Settled::default();
-    let cells = &samples.cells;
-    let cell = |id: CellId| cells.get_index(id.index()).copied();
-    let is_unplaced = |id: CellId| cell(id).is_some_and(|cell| cell.stack.is_none());
-    let unplaced: Vec<_> = samples.all.extract_if(.., |(_, id, _)| is_unplaced(*id)).collect();
+    let unplaced = take_unplaced(samples);
     if unplaced.is_empty() {
         return settled;
     }
-    let peers = |goid, id| cell(id).into_iter().flat_map(move |cell| peers_of(goid, cell));
+    let peers = |goid, id| samples.at(id).into_iter().flat_map(move |cell| peers_of(goid, cell));
     let wanted: HashSet<Peers> = unplaced.iter().flat_map(|&(goid, id, _)| peers(goid, id)).collect();
     let mut places: HashMap<Peers, HashMap<RawStackId, Weight>> = HashMap::new();
     for &(goid, id, weight) in &samples.all {
-        let Some(stack) = cell(id).and_then(|cell| cell.stack) else { continue };
+        let Some(stack) = samples.at(id).and_then(|cell| cell.stack) else { continue };
         for peers in peers(goid, id).filter(|peers| wanted.contains(peers)) {
             *places.entry(peers).or_default().entry(stack).or_default() += weight;
         }
@@ -56,15 +54,23 @@ pub fn settle(samples: &mut Samples) -> Settled {
     for (goid, id, weight) in unplaced {
         let Some(cell) = samples.at(id) else { continue };
         let peers = peers_of(goid, cell);
-        let seen = peers.iter().find_map(|peers| on_cpu.get(peers));
-        match seen.or_else(|| peers.iter().find_map(|peers| places.get(peers))) {
+        let beginning = cell.stack.and_then(|stack| samples.stack(stack));
+        let seen = match beginning {
+            Some(beginning) => places.get(&peers[0]).map(|seen| that_begin_with(samples, beginning, seen)),
+            None => {
+                let seen = peers.iter().find_map(|peers| on_cpu.get(peers));
+                seen.or_else(|| peers.iter().find_map(|peers| places.get(peers))).cloned()
+            }
+        };
+        match seen.filter(|seen| !seen.is_empty()) {
             Some(seen) => {
-                for (stack, part) in spread(weight, seen) {
+                // Where the kernel saw the very goroutine compute is no guess.
+                let is_seen = beginning.is_none() && on_cpu.contains_key(&peers[0]);
+                for (stack, part) in spread(weight, &seen) {
                     let id = samples.cell(Cell { stack: Some(stack), ..cell });
                     samples.all.push((goid, id, part));
                 }
-                // Where the kernel saw the very goroutine compute is no guess.
-                let inferred = if on_cpu.contains_key(&peers[0]) { 0 } else { weight.time_ns };
+                let inferred = if is_seen { 0 } else { weight.time_ns };
                 settled.spread_ns = settled.spread_ns.saturating_add(inferred);
             }
             None => {
@@ -74,6 +80,24 @@ pub fn settle(samples: &mut Samples) -> Settled {
         }
     }
     settled
+}
+
+/// Takes out the observations whose stack is not known, or not to its end.
+fn take_unplaced(samples: &mut Samples) -> Vec<(u64, CellId, Weight)> {
+    let Samples { all, cells, stacks, .. } = samples;
+    let is_known = |id: RawStackId| stacks.get_index(id.index()).is_some_and(|stack| stack.reach != Reach::Begun);
+    let is_placed = |id: CellId| cells.get_index(id.index()).and_then(|cell| cell.stack).is_some_and(is_known);
+    all.extract_if(.., |(_, id, _)| !is_placed(*id)).collect()
+}
+
+/// The places among `seen` whose frames nearest the leaf are those of `beginning`.
+fn that_begin_with(
+    samples: &Samples,
+    beginning: &RawStack,
+    seen: &[(RawStackId, Weight)],
+) -> Vec<(RawStackId, Weight)> {
+    let fits = |stack: &RawStack| stack.kernel == beginning.kernel && stack.user.starts_with(&beginning.user);
+    seen.iter().copied().filter(|(stack, _)| samples.stack(*stack).is_some_and(fits)).collect()
 }
 
 /// Where the kernel saw computing goroutines.
@@ -148,12 +172,30 @@ mod tests {
     use fgspy_profile::Serving;
 
     use super::*;
-    use crate::aggregate::{RawLabelsId, RawStack};
+    use crate::aggregate::RawLabelsId;
 
     /// What a goroutine spent at a place, or (0) at an unknown one.
     fn add(samples: &mut Samples, goid: u64, state: State, pc: u64, count: u64, time_ns: u64) {
-        let stack = RawStack { kernel: vec![], user: vec![pc], exact_leaf: false, cut: false };
-        let stack = (pc != 0).then(|| RawStackId::new(samples.stacks.insert_full(stack).0));
+        add_stack(
+            samples,
+            goid,
+            state,
+            if pc == 0 { &[] } else { std::slice::from_ref(&pc) },
+            Reach::Whole,
+            (count, time_ns),
+        );
+    }
+
+    fn add_stack(
+        samples: &mut Samples,
+        goid: u64,
+        state: State,
+        pcs: &[u64],
+        reach: Reach,
+        (count, time_ns): (u64, u64),
+    ) {
+        let stack = RawStack { kernel: vec![], user: pcs.to_vec(), exact_leaf: false, reach };
+        let stack = (!pcs.is_empty()).then(|| RawStackId::new(samples.stacks.insert_full(stack).0));
         let labels = RawLabelsId::default();
         let cell = samples.cell(Cell {
             start_pc: 7,
@@ -200,5 +242,33 @@ mod tests {
         add(&mut samples, 1, State::Running, 0, 1, 30);
         assert_eq!(settle(&mut samples), Settled { spread_ns: 0, lost_ns: 30 });
         assert_eq!(times(&samples), [(1, 0xa, 10), (1, 0, 30)]);
+    }
+
+    #[test]
+    fn of_a_stack_known_in_part_the_rest_is_what_the_goroutine_had_below_it_at_other_times() {
+        let mut samples = Samples::default();
+        add_stack(&mut samples, 1, State::Waiting, &[1, 2, 3], Reach::Whole, (2, 200));
+        add_stack(&mut samples, 1, State::Waiting, &[1, 2, 4], Reach::Whole, (1, 100));
+        add_stack(&mut samples, 1, State::Waiting, &[1, 3], Reach::Whole, (9, 900));
+        add_stack(&mut samples, 1, State::Waiting, &[1, 2], Reach::Begun, (1, 90));
+        assert_eq!(settle(&mut samples), Settled { spread_ns: 90, lost_ns: 0 });
+        let added: Vec<_> =
+            samples.all[3..].iter().map(|&(_, cell, weight)| (stack(&samples, cell), weight.time_ns)).collect();
+        assert_eq!(added, [(vec![1, 2, 3], 60), (vec![1, 2, 4], 30)]);
+    }
+
+    #[test]
+    fn a_stack_known_in_part_stays_so_where_nothing_fits() {
+        let mut samples = Samples::default();
+        add_stack(&mut samples, 1, State::Waiting, &[1, 3], Reach::Whole, (9, 900));
+        // Others say nothing of this one.
+        add_stack(&mut samples, 2, State::Waiting, &[1, 2, 3], Reach::Whole, (9, 900));
+        add_stack(&mut samples, 1, State::Waiting, &[1, 2], Reach::Begun, (1, 90));
+        assert_eq!(settle(&mut samples), Settled { spread_ns: 0, lost_ns: 90 });
+        assert_eq!(stack(&samples, samples.all[2].1), [1, 2]);
+    }
+
+    fn stack(samples: &Samples, cell: CellId) -> Vec<u64> {
+        samples.stack(samples.at(cell).unwrap().stack.unwrap()).unwrap().user.clone()
     }
 }

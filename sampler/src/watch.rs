@@ -12,7 +12,7 @@ use fgspy_goroutines::{AllGs, Observation, Owner, Runtime, Sight, Stack, Status}
 use fgspy_kernel::State as ThreadState;
 use fgspy_profile::{Accounting, State};
 
-use crate::aggregate::{Aggregate, Cell, RawStack};
+use crate::aggregate::{Aggregate, Cell, RawStack, Reach};
 use crate::choose::Odds;
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
@@ -114,7 +114,7 @@ impl Watch {
         match observation.stack {
             Stack::Unread => self.slots.unwalked.push(index),
             Stack::Whole(_) | Stack::Cut(_) | Stack::OnThread => accounting.accepted += 1,
-            Stack::Changed => accounting.changed += 1,
+            Stack::Changed(_) => accounting.changed += 1,
             Stack::Broken => accounting.broken += 1,
             Stack::Unmapped => accounting.unmapped += 1,
         }
@@ -138,17 +138,23 @@ impl Watch {
             serving: self.serving(runtime, (known, labels), now, &observation),
             stack: None,
         };
-        let mut walked = matches!(observation.stack, Stack::Whole(_) | Stack::Cut(_));
+        let mut reach = match observation.stack {
+            Stack::Whole(_) => Some(Reach::Whole),
+            Stack::Cut(_) => Some(Reach::Cut),
+            Stack::Changed(leaf) => Some(Reach::Begun).filter(|_| !leaf.is_empty()),
+            Stack::Unread | Stack::OnThread | Stack::Unmapped | Stack::Broken => None,
+        };
         if state == State::Running {
             for stack in interval.unnamed(runtime, &observation) {
                 self.aggregate.saw_on_cpu(self.shown(g.goid), g.start_pc, stack);
             }
             // The kernel saw where it computes; what it left on its stack when it went over to its thread's is less.
-            walked &= !observation.tid.is_some_and(|tid| interval.has_seen(tid));
+            reach = reach.filter(|_| !observation.tid.is_some_and(|tid| interval.has_seen(tid)));
         }
-        let stack = walked.then(|| {
-            let (user, cut) = (observation.stack.pcs().to_vec(), matches!(observation.stack, Stack::Cut(_)));
-            self.aggregate.stack_id(RawStack { kernel: Vec::new(), user, exact_leaf: false, cut })
+        let walked = reach.is_some();
+        let stack = reach.map(|reach| {
+            let user = observation.stack.pcs().to_vec();
+            self.aggregate.stack_id(RawStack { kernel: Vec::new(), user, exact_leaf: false, reach })
         });
         let cell = (!hidden).then(|| self.aggregate.cell(Cell { stack, ..cell }));
         // A stack read only now is what it was when the g was first read, if the goroutine has not run since.

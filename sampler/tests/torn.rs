@@ -61,6 +61,10 @@ fn no_stack_is_torn(toolchain: &Toolchain, program: &str, argument: &str) -> Res
     // The runtime counts to 256: one that ran so often and stopped at the same place looks as if it had not run.
     ensure!(refuted * 1000 <= claims, "{refuted} of {claims} goroutines had run although they were proven not to have");
     ensure!(count.changed > 0, "nothing moved: this proves nothing ({count:?})");
+    ensure!(
+        program != "churn" || count.begun > 0,
+        "no deep stack moved: this proves nothing of their leaves ({count:?})"
+    );
     let detours = count.syscalls.min(count.switched);
     ensure!(program != "detours" || detours > 1000, "too few detours to prove anything ({count:?})");
     ensure!(count.broken * 1000 <= count.whole, "too many stacks did not move and are broken all the same: {count:?}");
@@ -110,6 +114,8 @@ struct Count {
     switched: u64,
     cut: u64,
     changed: u64,
+    /// Of those, with the frames that were read before.
+    begun: u64,
     unmapped: u64,
     broken: u64,
 }
@@ -124,7 +130,10 @@ impl Count {
             }
             Stack::Cut(_) => self.cut += 1,
             Stack::OnThread | Stack::Unread => {}
-            Stack::Changed => self.changed += 1,
+            Stack::Changed(leaf) => {
+                self.changed += 1;
+                self.begun += u64::from(!leaf.is_empty());
+            }
             Stack::Unmapped => self.unmapped += 1,
             Stack::Broken => self.broken += 1,
         }
@@ -148,7 +157,8 @@ struct Judge<'a> {
 
 impl Judge<'_> {
     fn check(&mut self, observation: &Observation<'_>) -> Result<()> {
-        let Stack::Whole(pcs) = observation.stack else { return Ok(()) };
+        // Of one that moved, what was read before.
+        let (Stack::Whole(pcs) | Stack::Changed(pcs)) = observation.stack else { return Ok(()) };
         let lookups: Vec<u64> = lookup_addresses(self.runtime, pcs, false).collect();
         for (i, &caller) in pcs.iter().enumerate().skip(1) {
             // The last is `runtime.goexit`, which the start function only seems to have been called by.

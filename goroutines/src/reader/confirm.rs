@@ -65,11 +65,15 @@ impl Reader {
 
 impl Job {
     fn is_doubtful(&self, runtime: &Runtime) -> bool {
-        let uncounted = match self.status {
+        self.is_uncounted(runtime) && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
+    }
+
+    /// Whether it may run and come back without its g telling.
+    pub(super) fn is_uncounted(&self, runtime: &Runtime) -> bool {
+        match self.status {
             Status::Running | Status::CopyStack => true,
             Status::Syscall => runtime.version.at_least(1, 26),
             Status::Runnable | Status::Waiting | Status::Preempted | Status::Leaked => false,
-        };
-        uncounted && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
+        }
     }
 }

@@ -25,6 +25,9 @@ pub(super) struct Job {
     /// The part of its stack that was last read.
     pub(super) stack: Range,
     pub(super) outcome: Outcome,
+    /// Where in the arena the frames are that were found in the part of its stack read so far, if that is certain: it did
+    /// not move, and it would show if it had.
+    pub(super) leaf: (usize, usize),
     pub(super) labels: Option<Labels>,
     pub(super) request: Answer,
 }
@@ -38,7 +41,8 @@ pub(super) enum Outcome {
     Whole(usize, usize),
     Cut(usize, usize),
     OnThread,
-    Changed,
+    /// With the frames that were found before it moved.
+    Changed(usize, usize),
     Unmapped,
     Broken,
 }
@@ -69,6 +73,7 @@ impl Job {
             tid: None,
             stack,
             outcome,
+            leaf: (0, 0),
             labels: None,
             request: Answer::default(),
         })
@@ -84,7 +89,7 @@ impl Job {
             }
             Some(context) if g.bounds.holds(context.sp, 8) => Outcome::Wanted(FIRST_CHUNK),
             // The stack pointer is set before the status and cleared after it: the g was copied in between.
-            Some(_) if status == Status::Syscall => Outcome::Changed,
+            Some(_) if status == Status::Syscall => Outcome::Changed(0, 0),
             // Most likely it moved while its g was copied: another look will tell.
             Some(_) => Outcome::Wanted(0),
             None => Outcome::OnThread,
@@ -111,7 +116,18 @@ impl Job {
         if self.request.is_open() {
             self.request = Answer::default();
         }
-        self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed };
+        self.outcome = if self.status.is_on_thread() { Outcome::OnThread } else { Outcome::Changed(0, 0) };
+    }
+
+    /// The goroutine moved after a part of its stack was read and found to be right: that was true when its g was first
+    /// read. Without it deep stacks, which take longer to read, would be missed more often than flat ones.
+    pub(super) fn moved_on(&mut self) {
+        let (start, end) = self.leaf;
+        let labels = self.labels.take_if(|_| start < end);
+        self.reject();
+        if matches!(self.outcome, Outcome::Changed(..)) {
+            (self.outcome, self.labels) = (Outcome::Changed(start, end), labels);
+        }
     }
 
     pub(super) fn sought(&mut self) -> Sought<'_> {
@@ -133,7 +149,7 @@ impl Job {
                 Outcome::Whole(start, end) => Stack::Whole(frames(start, end)),
                 Outcome::Cut(start, end) => Stack::Cut(frames(start, end)),
                 Outcome::OnThread => Stack::OnThread,
-                Outcome::Changed => Stack::Changed,
+                Outcome::Changed(start, end) => Stack::Changed(frames(start, end)),
                 Outcome::Unmapped => Stack::Unmapped,
                 Outcome::Broken | Outcome::Wanted(_) => Stack::Broken,
             },

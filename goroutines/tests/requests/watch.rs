@@ -105,7 +105,7 @@ fn kept(observation: &Observation<'_>, before: i64) -> Seen {
             other => format!("{other:?}"),
         },
         request,
-        rejected: matches!(observation.stack, Stack::Changed | Stack::Unmapped | Stack::Broken),
+        rejected: matches!(observation.stack, Stack::Changed(_) | Stack::Unmapped | Stack::Broken),
     }
 }
 
