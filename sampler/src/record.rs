@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fastrand::Rng;
 use fgspy_goroutines::Runtime;
 use fgspy_goroutines::request::RequestOptions;
 use fgspy_kernel::{OnCpu, Prompt, monotonic_ns};
@@ -45,7 +46,7 @@ pub struct Options {
     pub max_memory: usize,
     /// What to read of the requests that goroutines serve; without it, none is looked for.
     pub requests: Option<RequestOptions>,
-    /// Makes the choice of goroutines repeatable; without it, it is different each time.
+    /// Makes repeatable which goroutines are chosen, and when; without it, that is different each time.
     pub seed: Option<u64>,
 }
 
@@ -76,6 +77,13 @@ impl Default for Options {
             requests: Some(RequestOptions::default()),
             seed: None,
         }
+    }
+}
+
+impl Options {
+    /// What decides where chance has to.
+    pub(crate) fn rng(&self) -> Rng {
+        self.seed.map_or_else(Rng::new, Rng::with_seed)
     }
 }
 
@@ -119,8 +127,9 @@ pub fn record(
     let own_cpu_before = own_cpu_time();
     let start_ns = monotonic_ns();
     let period = Duration::from_secs_f64(1.0 / options.rate_hz);
-    let mut ticker = Ticker::new(start_ns, period, options.duration);
-    let mut round = Round::new(&session.runtime, options, session.on_cpu.as_ref());
+    let mut rng = options.rng();
+    let mut ticker = Ticker::new(start_ns, period, options.duration, rng.fork());
+    let mut round = Round::new(&session.runtime, options, rng, session.on_cpu.as_ref());
     let mut covered_ns = 0;
     let mut prompt = None;
     let ended = loop {

@@ -15,7 +15,7 @@ use crate::watch::Now;
 /// When the memory cannot be read.
 pub fn replay(runtime: &Runtime, memory: &dyn Memory, ticks: u32, options: Options) -> Result<Accounting, ReadError> {
     const PERIOD_NS: u64 = 10_000_000;
-    let mut round = Round::new(runtime, options, None);
+    let mut round = Round::new(runtime, options, options.rng(), None);
     for tick in 1..=ticks {
         let now_ns = round.now_ns + PERIOD_NS;
         let now = Now { tick, previous_ns: round.now_ns, now_ns, due_ns: now_ns };

@@ -39,9 +39,8 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    pub(crate) fn new(runtime: &Runtime, options: Options, on_cpu: Option<&OnCpu>) -> Round {
+    pub(crate) fn new(runtime: &Runtime, options: Options, mut rng: Rng, on_cpu: Option<&OnCpu>) -> Round {
         let reader = options.requests.map_or_else(Reader::new, |wanted| Reader::with_requests(runtime, wanted));
-        let mut rng = options.seed.map_or_else(Rng::new, Rng::with_seed);
         let interval = Interval::new(on_cpu, rng.fork());
         let chooser = Chooser::new(options.reading, rng);
         let max_cpu = match options.reading {

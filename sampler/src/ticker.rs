@@ -1,7 +1,9 @@
-//! When to read: absolute deadlines, and an honest account of the ones that were missed.
+//! When to read: at random moments, one in each period, with an honest account of the ones that were missed.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use fastrand::Rng;
 
 /// Asks a recording to end. Clones share the request.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,8 @@ pub struct Tick {
     pub due_ns: u64,
     /// When it came.
     pub now_ns: u64,
-    /// Measured time since the previous tick came: the wall time that an observation at this tick stands for.
+    /// The wall time that an observation at this tick stands for: a period, or as many as have passed without a tick of
+    /// their own.
     pub interval_ns: u64,
     /// The period that was asked for.
     pub period_ns: u64,
@@ -50,25 +53,41 @@ pub struct Tick {
     pub last: bool,
 }
 
-/// Makes ticks at a steady rate.
+/// Makes ticks at a steady rate, but not at regular times: one in each period, at a random moment of it.
+///
+/// What a program does at regular times, or nearly, regular ticks would meet in the same place again and again, and would
+/// take for all that it does. Random moments within equal periods see everything with the chance that its share of the
+/// time gives it, and what is told of the error, that looks are independent of each other, is true (stratified sampling;
+/// Cochran, Sampling Techniques, 3rd ed. 1977, 5.2).
+///
+/// A tick counts for the period *before* the one in which it comes: that has passed, whatever becomes of the target.
 #[derive(Debug)]
 pub struct Ticker {
     period_ns: u64,
-    due_ns: u64,
-    previous_ns: u64,
+    start_ns: u64,
     end_ns: Option<u64>,
+    /// Periods before the one in which the next tick is due; never 0.
+    periods: u64,
+    due_ns: u64,
+    /// Up to when ticks stand for the time.
+    covered_ns: u64,
+    rng: Rng,
 }
 
 impl Ticker {
-    /// Ticks every `period`, from now on, until `duration` is over (for ever without one).
-    pub fn new(now_ns: u64, period: Duration, duration: Option<Duration>) -> Ticker {
-        let period_ns = nanoseconds(period).max(1);
-        Ticker {
-            period_ns,
-            due_ns: now_ns.saturating_add(period_ns),
-            previous_ns: now_ns,
+    /// One tick every `period`, from now on, until `duration` is over (for ever without one). `rng` draws the moments.
+    pub fn new(now_ns: u64, period: Duration, duration: Option<Duration>, rng: Rng) -> Ticker {
+        let mut ticker = Ticker {
+            period_ns: nanoseconds(period).max(1),
+            start_ns: now_ns,
             end_ns: duration.map(|duration| now_ns.saturating_add(nanoseconds(duration))),
-        }
+            periods: 1,
+            due_ns: now_ns,
+            covered_ns: now_ns,
+            rng,
+        };
+        ticker.draw(1);
+        ticker
     }
 
     /// How long from `now_ns` until the next tick is due. The last one is due at the end of the recording, so that the
@@ -80,22 +99,28 @@ impl Ticker {
     /// The tick that came at `now_ns`. `stopped` when it came early because the recording is to end.
     pub fn tick(&mut self, now_ns: u64, stopped: bool) -> Tick {
         let due_ns = if stopped { now_ns.min(self.next_due()) } else { self.next_due() };
-        let tick = Tick {
-            due_ns,
-            now_ns,
-            interval_ns: now_ns.saturating_sub(self.previous_ns),
-            period_ns: self.period_ns,
-            late: now_ns.saturating_sub(due_ns) > self.period_ns / 2,
-            last: stopped || self.end_ns.is_some_and(|end| now_ns >= end),
-        };
-        self.previous_ns = now_ns;
-        // Deadlines stay on the grid. Those that have already passed are skipped, not made up for in a burst: their time
-        // is in this tick's interval.
-        let behind = now_ns.saturating_sub(self.due_ns) / self.period_ns;
-        if now_ns >= self.due_ns {
-            self.due_ns = self.due_ns.saturating_add((behind + 1).saturating_mul(self.period_ns));
+        let last = stopped || self.end_ns.is_some_and(|end| now_ns >= end);
+        // Moments that have already passed are skipped, not made up for in a burst: their periods are in this tick's
+        // interval.
+        while now_ns >= self.due_ns {
+            let periods = now_ns.saturating_sub(self.start_ns) / self.period_ns;
+            self.draw(periods.max(self.periods + 1));
         }
-        tick
+        let covered_ns = if last { now_ns } else { self.start_of(self.periods - 1) };
+        let interval_ns = covered_ns.saturating_sub(self.covered_ns);
+        self.covered_ns = covered_ns;
+        let late = now_ns.saturating_sub(due_ns) > self.period_ns / 2;
+        Tick { due_ns, now_ns, interval_ns, period_ns: self.period_ns, late, last }
+    }
+
+    /// Makes the next tick due in the period that comes after `periods` others.
+    fn draw(&mut self, periods: u64) {
+        self.periods = periods;
+        self.due_ns = self.start_of(periods).saturating_add(self.rng.u64(..self.period_ns));
+    }
+
+    fn start_of(&self, period: u64) -> u64 {
+        self.start_ns.saturating_add(period.saturating_mul(self.period_ns))
     }
 
     fn next_due(&self) -> u64 {
@@ -109,35 +134,78 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use fastrand::Rng;
+    use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+
     use super::*;
 
     const PERIOD: Duration = Duration::from_nanos(100);
 
-    #[test]
-    fn intervals_add_up_to_the_time_that_passed() {
-        let mut ticker = Ticker::new(1000, PERIOD, Some(Duration::from_nanos(450)));
-        let times = [1100, 1203, 1390, 1420, 1450];
-        let ticks: Vec<Tick> = times.iter().map(|&now| ticker.tick(now, false)).collect();
-        assert_eq!(ticks.iter().map(|tick| tick.interval_ns).sum::<u64>(), 450);
-        assert_eq!(ticks.iter().map(|tick| tick.due_ns).collect::<Vec<_>>(), [1100, 1200, 1300, 1400, 1450]);
-        assert_eq!(ticks.iter().map(|tick| tick.late).collect::<Vec<_>>(), [false, false, true, false, false]);
-        assert_eq!(ticks.iter().map(|tick| tick.last).collect::<Vec<_>>(), [false, false, false, false, true]);
+    fn ticker(start_ns: u64, duration: Option<u64>) -> Ticker {
+        Ticker::new(start_ns, PERIOD, duration.map(Duration::from_nanos), Rng::with_seed(1))
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_add_up_to_the_time_that_passed(
+            delays in prop::collection::vec(prop_oneof![3 => 0u64..30, 1 => 0u64..500], 1..50),
+            seed in any::<u64>(),
+        ) {
+            let duration = Duration::from_nanos(2050);
+            let mut ticker = Ticker::new(1000, PERIOD, Some(duration), Rng::with_seed(seed));
+            let (mut now, mut covered) = (1000, 1000);
+            for delay in delays {
+                now += ticker.until_due(now).as_nanos() as u64 + delay;
+                let tick = ticker.tick(now, false);
+                covered += tick.interval_ns;
+                prop_assert_eq!((tick.now_ns, tick.due_ns), (now, now - delay));
+                prop_assert_eq!(tick.late, delay > 50);
+                prop_assert_eq!(tick.last, now >= 3050);
+                if tick.last {
+                    prop_assert_eq!(covered, now);
+                    break;
+                }
+                // Whole periods, all of them over; who is in time leaves none out.
+                prop_assert_eq!(tick.interval_ns % 100, 0);
+                prop_assert!(tick.interval_ns >= 100 && covered <= now);
+                prop_assert!(delay >= 100 || now - covered < 300);
+            }
+        }
     }
 
     #[test]
-    fn missed_deadlines_are_skipped_and_their_time_is_kept() {
-        let mut ticker = Ticker::new(0, PERIOD, None);
-        let tick = ticker.tick(1234, false);
-        assert_eq!((tick.interval_ns, tick.late), (1234, true));
-        assert_eq!(ticker.until_due(1234), Duration::from_nanos(66));
+    fn there_is_a_tick_in_each_period_at_any_moment_of_it() {
+        let mut ticker = ticker(0, None);
+        let mut phases = [0; 10];
+        for period in 1..=10_000 {
+            let now = ticker.until_due(0).as_nanos() as u64;
+            let tick = ticker.tick(now, false);
+            assert_eq!((now / 100, tick.interval_ns), (period, 100));
+            phases[(now % 100 / 10) as usize] += 1;
+        }
+        // 1000 each, with a standard deviation of 30.
+        assert!(phases.iter().all(|count| (850..1150).contains(count)), "{phases:?}");
+    }
+
+    #[test]
+    fn missed_moments_are_skipped_and_their_time_is_kept() {
+        let mut ticker = ticker(0, None);
+        let tick = ticker.tick(1200, false);
+        // The moment in the period that begins just now may have passed too.
+        assert!([1100, 1200].contains(&tick.interval_ns) && tick.late, "{tick:?}");
+        let next = ticker.until_due(0).as_nanos() as u64;
+        assert_eq!(next / 100, tick.interval_ns / 100 + 1);
     }
 
     #[test]
     fn a_stop_ends_with_a_tick_of_its_own() {
-        let mut ticker = Ticker::new(0, PERIOD, None);
-        ticker.tick(100, false);
-        let tick = ticker.tick(130, true);
-        assert_eq!((tick.due_ns, tick.interval_ns, tick.late, tick.last), (130, 30, false, true));
+        for now in [99, 130, 250, 1000] {
+            let mut ticker = ticker(0, None);
+            let due = ticker.until_due(0).as_nanos() as u64;
+            let before = if due <= now { ticker.tick(due, false).interval_ns } else { 0 };
+            let tick = ticker.tick(now, true);
+            assert_eq!((before + tick.interval_ns, tick.last), (now, true));
+        }
     }
 
     #[test]
