@@ -8,7 +8,7 @@ use crate::sys;
 /// kernel/sched/syscalls.c). A thread that asks for little is served sooner (EEVDF).
 const SLICE_NS: u64 = 100_000;
 
-/// The calling thread runs soon after it wakes, also on a machine whose CPUs are all busy, until this is dropped.
+/// The calling thread runs soon after it wakes, until this is dropped.
 ///
 /// Whoever looks only when a CPU has become free looks at the target when it has just run out of work: states are then seen
 /// in wrong proportions.

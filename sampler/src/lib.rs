@@ -13,6 +13,7 @@ mod corrections;
 mod live;
 mod on_cpu;
 mod profile;
+mod punctual;
 mod record;
 mod replay;
 mod requests;

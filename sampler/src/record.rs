@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use fgspy_goroutines::Runtime;
 use fgspy_goroutines::request::RequestOptions;
-use fgspy_kernel::{OnCpu, Prompt, monotonic_ns};
+use fgspy_kernel::{OnCpu, monotonic_ns};
 use fgspy_memory::{Live, Process, own_cpu_time};
 use fgspy_profile::Accounting;
 
 use crate::choose::Reading;
 use crate::live;
+use crate::punctual::Punctual;
 use crate::round::Round;
 use crate::samples::Samples;
 use crate::ticker::{Stop, Ticker};
@@ -131,7 +132,7 @@ pub fn record(
     let mut ticker = Ticker::new(start_ns, period, options.duration, rng.fork());
     let mut round = Round::new(&session.runtime, options, rng, session.on_cpu.as_ref());
     let mut covered_ns = 0;
-    let mut prompt = None;
+    let mut punctual = Punctual::default();
     let ended = loop {
         let stopped = stop.sleep(ticker.until_due(monotonic_ns()));
         // The last moment at which the target was seen alive bounds what an aborted tick may count.
@@ -145,12 +146,12 @@ pub fn record(
             live::Live { runtime: &session.runtime, watch: &round.watch, now_ns: round.now_ns, ticks: round.ticks };
         progress(&round.progress(Duration::from_nanos(covered_ns)), &live);
         // Not before the first tick, which may have had very many goroutines to look at.
-        stay_prompt(&mut prompt, monotonic_ns().saturating_sub(tick.now_ns) <= tick.period_ns / 2);
+        punctual.after(tick, monotonic_ns());
         if tick.last {
             break if stopped { Ended::Stopped } else { Ended::Duration };
         }
     };
-    drop(prompt);
+    drop(punctual);
     let cpu_samples = round.interval.sample_count;
     // What follows is no cost of watching.
     let own_cpu = own_cpu_time().saturating_sub(own_cpu_before);
@@ -161,12 +162,4 @@ pub fn record(
     accounting.cpu_samples = cpu_samples;
     accounting.cpu_samples_lost = session.on_cpu.as_ref().map_or(0, |on_cpu| on_cpu.counts().lost);
     Recording { samples, accounting, start_unix_ns, duration: Duration::from_nanos(covered_ns), ended }
-}
-
-/// Asks to be served promptly. Who goes first must not stay: once a tick was not brief, it is done in turn for good.
-fn stay_prompt(prompt: &mut Option<Prompt>, brief: bool) {
-    if prompt.as_ref().is_none_or(|prompt| prompt.is_first() && !brief) {
-        drop(prompt.take());
-        *prompt = Some(Prompt::ask(brief));
-    }
 }
