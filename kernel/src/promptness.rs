@@ -8,27 +8,31 @@ use crate::sys;
 /// kernel/sched/syscalls.c). A thread that asks for little is served sooner (EEVDF).
 const SLICE_NS: u64 = 100_000;
 
-/// The calling thread runs soon after it wakes, until this is dropped.
+/// The calling thread runs as soon as it is to wake, until this is dropped.
 ///
 /// Whoever looks only when a CPU has become free looks at the target when it has just run out of work: states are then seen
-/// in wrong proportions.
+/// in wrong proportions. And by default the kernel may delay a timer by up to 50 µs, to the next interrupt that comes anyway (timer
+/// slack): which may be the target's timer, and then who looks always finds somebody who has just woken.
 #[must_use = "dropping it ends it"]
 pub struct Prompt {
     /// How the thread was scheduled before; `None` where nothing was changed.
     before: Option<libc::sched_attr>,
+    /// Its timer slack before, in nanoseconds; likewise.
+    slack_ns: Option<u64>,
     first: bool,
 }
 
 impl Prompt {
-    /// Asks for it. `brief` promises that the thread computes only briefly at a time: then it asks to go before all that are
-    /// scheduled like most (`SCHED_FIFO`, of the lowest priority), which takes the privilege of CAP_SYS_NICE. Otherwise, and
-    /// without that privilege, it asks for a short slice, and nobody is worse off by more than what the thread computes.
+    /// Asks for it. With `first` it asks to go before all that are scheduled like most (`SCHED_FIFO`, of the lowest priority),
+    /// which takes the privilege of CAP_SYS_NICE; only for who computes briefly at a time. Otherwise, and without that
+    /// privilege, it asks for a short slice, and nobody is worse off by more than what the thread computes.
     ///
     /// A thread that somebody scheduled in a way of its own is left alone.
-    pub fn ask(brief: bool) -> Prompt {
+    pub fn ask(first: bool) -> Prompt {
         let before = sys::scheduling().ok().filter(|attr| i32::try_from(attr.sched_policy) == Ok(libc::SCHED_OTHER));
-        let Some(before) = before else { return Prompt { before: None, first: false } };
-        let first = libc::sched_attr {
+        let Some(before) = before else { return Prompt { before: None, slack_ns: None, first: false } };
+        let slack_ns = sys::timer_slack().ok().filter(|_| sys::set_timer_slack(1).is_ok());
+        let fifo = libc::sched_attr {
             sched_policy: libc::SCHED_FIFO as u32,
             sched_priority: 1,
             // Not for what it starts.
@@ -37,12 +41,12 @@ impl Prompt {
             sched_runtime: 0,
             ..before
         };
-        if brief && sys::set_scheduling(&first).is_ok() {
-            return Prompt { before: Some(before), first: true };
+        if first && sys::set_scheduling(&fifo).is_ok() {
+            return Prompt { before: Some(before), slack_ns, first: true };
         }
         // Where the kernel does not know slices, ticks come a little later.
         let changed = sys::set_scheduling(&libc::sched_attr { sched_runtime: SLICE_NS, ..before }).is_ok();
-        Prompt { before: changed.then_some(before), first: false }
+        Prompt { before: changed.then_some(before), slack_ns, first: false }
     }
 
     /// Whether it goes first.
@@ -55,6 +59,9 @@ impl Drop for Prompt {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             let _ = sys::set_scheduling(before);
+        }
+        if let Some(slack_ns) = self.slack_ns {
+            let _ = sys::set_timer_slack(slack_ns);
         }
     }
 }
@@ -75,13 +82,16 @@ mod tests {
 
     #[test]
     fn it_lasts_until_it_is_dropped() {
-        let slice = sys::scheduling().unwrap().sched_runtime;
-        for brief in [false, true] {
-            let prompt = Prompt::ask(brief);
+        let (slice, slack) = (sys::scheduling().unwrap().sched_runtime, sys::timer_slack().unwrap());
+        for first in [false, true] {
+            let prompt = Prompt::ask(first);
             assert_eq!(policy(), if prompt.is_first() { libc::SCHED_FIFO } else { libc::SCHED_OTHER });
-            assert!(brief || !prompt.is_first());
+            assert!(first || !prompt.is_first());
+            // Who goes first has no slack, whatever is asked for.
+            assert!(prompt.is_first() || sys::timer_slack().unwrap() == 1);
             drop(prompt);
             assert_eq!((policy(), sys::scheduling().unwrap().sched_runtime), (libc::SCHED_OTHER, slice));
+            assert_eq!(sys::timer_slack().unwrap(), slack);
         }
     }
 

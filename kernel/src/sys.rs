@@ -105,6 +105,22 @@ pub(crate) fn set_scheduling(attr: &libc::sched_attr) -> io::Result<()> {
     }
 }
 
+/// By how many nanoseconds the kernel may delay the calling thread's timers (prctl(2), `PR_GET_TIMERSLACK`).
+pub(crate) fn timer_slack() -> io::Result<u64> {
+    // SAFETY: this reads and writes no memory of ours.
+    let slack = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
+    u64::try_from(slack).map_err(|_| io::Error::last_os_error())
+}
+
+/// Changes that; 0 is the default.
+pub(crate) fn set_timer_slack(slack_ns: u64) -> io::Result<()> {
+    // SAFETY: this reads and writes no memory of ours.
+    match unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The soft and the hard limit on open descriptors.
 pub(crate) fn descriptor_limits() -> io::Result<(u64, u64)> {
     limits(libc::RLIMIT_NOFILE)
