@@ -86,6 +86,10 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 		}
 		since = known->since;
 		waited = from == G_WAITING && known->status == from;
+		/* Nobody woke it: the runtime calls one waiting while the collector, or who stops the world, is at work on its
+		 * thread (casGToWaitingForSuspendG). Go's own trace calls that running. */
+		if (waited && to == G_RUNNING)
+			known->class = RUNNING;
 		credit(known, now);
 		if (waited && to == G_RUNNABLE) {
 			u8 long_enough = cfg.blocked && now - since >= cfg.threshold;

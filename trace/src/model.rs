@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use fgspy_kernel::trace::{CLASSES, End, Event, Headers, SiteKind, Times};
+use fgspy_kernel::trace::{CLASSES, End, Event, Headers, RUNNING, SiteKind, Times};
 use fgspy_profile::{Protocol, route};
 
 use crate::Distribution;
@@ -168,7 +168,9 @@ impl Trace {
             Event::Transition { time_ns, goid, class, request, .. } => {
                 let number = request.filter(|number| self.serving.get(&goid) == Some(number))?;
                 let open = self.open.get_mut(&number)?;
-                if open.steps.len() < self.limits.steps {
+                if let (true, Some(last)) = (event.was_at_work(), open.steps.last_mut()) {
+                    last.class = RUNNING;
+                } else if open.steps.len() < self.limits.steps {
                     open.steps.push(Step { time_ns, class });
                 } else {
                     self.dropped += 1;
@@ -234,7 +236,7 @@ impl Trace {
             own_ns: [0; CLASSES],
             children_ns: [0; CLASSES],
             children: 0,
-            steps: vec![Step { time_ns: begin_ns, class: fgspy_kernel::trace::RUNNING }],
+            steps: vec![Step { time_ns: begin_ns, class: RUNNING }],
         };
         self.serving.insert(goid, number);
         self.open.insert(number, opened);

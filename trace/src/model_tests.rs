@@ -107,6 +107,32 @@ fn steps_are_those_of_the_goroutine_that_serves() {
 }
 
 #[test]
+fn who_waits_and_is_not_woken_was_at_work() {
+    let mut trace = Trace::new(Limits::default());
+    trace.take(begin(1, 7, 0, "/a"));
+    let step = |time_ns, from, to, class| Event::Transition {
+        time_ns,
+        g: 0,
+        goid: 7,
+        from,
+        to,
+        class,
+        reason: 0,
+        by: None,
+        request: Some(1),
+        start_pc: 0,
+        tid: 0,
+    };
+    trace.take(step(5, 2, 4, 10)); // for the collector
+    trace.take(step(9, 4, 2, RUNNING));
+    trace.take(step(20, 2, 4, 7));
+    trace.take(step(30, 4, 1, 1));
+    let one = trace.take(end(1, 7, 0, 50, "")).expect("it ends");
+    let steps: Vec<_> = one.steps.iter().map(|step| (step.time_ns, step.class)).collect();
+    assert_eq!(steps, [(0, RUNNING), (5, RUNNING), (20, 7), (30, 1)]);
+}
+
+#[test]
 fn what_is_too_much_is_counted() {
     let limits = Limits { routes: 2, slowest: 1, open: 3, places: 1, ..Limits::default() };
     let mut trace = Trace::new(limits);

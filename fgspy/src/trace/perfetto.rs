@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use fgspy_kernel::trace::Event;
+use fgspy_kernel::trace::{Event, RUNNING};
 use fgspy_sampler::GoProcess;
 use serde_json::{Value, json};
 
@@ -50,7 +50,10 @@ pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> i
             let name = format!("goroutine {goid} {function}");
             event(json!({"ph": "M", "name": "thread_name", "pid": pid, "tid": goid, "args": {"name": name}}))?;
         }
-        if let Some(before) = unnumbered.remove(&g).or_else(|| open.remove(&goid)) {
+        if let Some(mut before) = unnumbered.remove(&g).or_else(|| open.remove(&goid)) {
+            if transition.was_at_work() {
+                before.class = RUNNING;
+            }
             event(slice(target, taken, pid, goid, &before, time_ns))?;
         }
         if let (Some(waker), WAITING, RUNNABLE) = (by, from, to) {

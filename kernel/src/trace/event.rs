@@ -3,6 +3,11 @@
 use super::wire::{self, Cursor};
 use super::{CLASSES, HEADERS, SiteKind, Times};
 
+/// The runtime's values for a goroutine that runs, and for one that waits (`_Grunning` and `_Gwaiting`,
+/// `runtime/runtime2.go`).
+const GRUNNING: u8 = 2;
+const GWAITING: u8 = 4;
+
 /// Something that happened. Times are nanoseconds of `CLOCK_MONOTONIC`; `g` is the address of a goroutine's g, which is used
 /// again by others, `goid` its number, 0 where it had none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,6 +129,13 @@ const BEGIN: u32 = 3;
 const END: u32 = 4;
 
 impl Event {
+    /// Whether a goroutine is said to wait no longer that was at work all the time: nobody woke it. The runtime calls one
+    /// waiting while the collector, or who stops the world, is at work on its thread (`runtime/proc.go`,
+    /// `casGToWaitingForSuspendG`); Go's execution trace calls that running, and so do the times of [`Event::RequestEnd`].
+    pub const fn was_at_work(&self) -> bool {
+        matches!(self, Event::Transition { from: GWAITING, to: GRUNNING, .. })
+    }
+
     /// Reads one, as the program wrote it.
     pub(super) fn decode(bytes: &[u8]) -> Option<Event> {
         let mut at = Cursor(bytes);

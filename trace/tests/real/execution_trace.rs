@@ -1,23 +1,42 @@
 //! Go's own execution trace of the same run tells the same.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Toolchain, Variant, toolchains, wait_until};
 use fgspy_kernel::trace::Options;
 
 use crate::target::Target;
-use crate::transitions::{Book, COPYSTACK, Done, RUNNABLE, RUNNING, SYSCALL, WAITING, count};
+use crate::transitions::{Book, COPYSTACK, Change, Done, RUNNABLE, RUNNING, SYSCALL, WAITING, count};
 
 /// Between the two clocks of a change are some hundred instructions, and ours is read in the kernel.
-const CLOCKS_NS: u64 = 2_000;
+pub(crate) const CLOCKS_NS: u64 = 2_000;
 
 /// What Go's trace says of one goroutine.
 #[derive(Debug, Default)]
-struct Told {
+pub(crate) struct Told {
     state: Option<(String, u64)>,
     times: HashMap<String, u64>,
     changes: HashMap<(String, String), usize>,
+}
+
+impl Told {
+    /// Nanoseconds in a state.
+    pub(crate) fn time(&self, state: &str) -> u64 {
+        self.times.get(state).copied().unwrap_or(0)
+    }
+
+    /// How often it went from one state into another.
+    pub(crate) fn count(&self, from: &str, to: &str) -> usize {
+        self.changes.get(&(from.to_owned(), to.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Whether the trace has all of its life.
+    pub(crate) fn is_whole(&self) -> bool {
+        let is_born = self.changes.iter().any(|((from, _), count)| from == "NotExist" && *count == 1);
+        is_born && self.state.as_ref().is_some_and(|(state, _)| state == "NotExist")
+    }
 }
 
 pub(crate) fn agrees(toolchain: &Toolchain, variant: Variant) -> Result<()> {
@@ -37,26 +56,18 @@ pub(crate) fn agrees(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let lost = waited_for_cpus(target.fixture.pid())?.saturating_sub(before);
     let counts = target.tracer.counts()?;
     ensure!(counts.lost == 0, "{counts:?}");
-    // The newest one reads the traces of all.
-    let output = toolchains::newest()?.command()?.args(["tool", "trace", "-d=parsed"]).arg(&file).output()?;
-    ensure!(output.status.success(), "go tool trace: {}", String::from_utf8_lossy(&output.stderr));
-    let told = told(&String::from_utf8_lossy(&output.stdout))?;
+    let told = read(&file)?;
     let (mut compared, mut changes) = (0, 0);
     for goid in [done.ping, done.pong, done.sleeper, done.caller, done.mother, done.locker, done.spinner] {
         let of = told.get(&goid).with_context(|| format!("goroutine {goid} is not in Go's trace"))?;
         let seen = book.of(goid)?;
         // Whoever waits is woken once, and both tell of it.
-        let waits = of.changes.get(&("Running".into(), "Waiting".into())).copied().unwrap_or(0);
-        ensure!(count(seen, RUNNING, WAITING) == waits, "goroutine {goid} waited {waits} times: {of:?}");
-        let woken = of.changes.get(&("Waiting".into(), "Runnable".into())).copied().unwrap_or(0);
-        ensure!(count(seen, WAITING, RUNNABLE) == woken, "goroutine {goid} was woken {woken} times: {of:?}");
-        let calls = of.changes.get(&("Running".into(), "Syscall".into())).copied().unwrap_or(0);
-        ensure!(count(seen, RUNNING, SYSCALL) == calls, "goroutine {goid} made {calls} calls: {of:?}");
+        same_changes(goid, seen, of)?;
         changes += seen.len();
         for (name, states) in
             [("Running", &[RUNNING, COPYSTACK][..]), ("Runnable", &[RUNNABLE]), ("Waiting", &[WAITING])]
         {
-            let theirs = of.times.get(name).copied().unwrap_or(0);
+            let theirs = of.time(name);
             let ours = states.iter().map(|state| book.time(goid, *state)).sum::<Result<u64>>()?;
             let (off, slack) = (ours.abs_diff(theirs), CLOCKS_NS * seen.len() as u64);
             ensure!(
@@ -74,8 +85,28 @@ pub(crate) fn agrees(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     Ok(())
 }
 
+/// Fails unless both tell that it waited, was woken and made system calls as often.
+pub(crate) fn same_changes(goid: u64, seen: &[Change], told: &Told) -> Result<()> {
+    for (ours, theirs, what) in [
+        ((RUNNING, WAITING), ("Running", "Waiting"), "waited"),
+        ((WAITING, RUNNABLE), ("Waiting", "Runnable"), "was woken"),
+        ((RUNNING, SYSCALL), ("Running", "Syscall"), "made a system call"),
+    ] {
+        let (ours, theirs) = (count(seen, ours.0, ours.1), told.count(theirs.0, theirs.1));
+        ensure!(ours == theirs, "goroutine {goid} {what} {ours} times, Go says {theirs}: {told:?}, {seen:?}");
+    }
+    Ok(())
+}
+
+/// What `go tool trace` of the newest Go, which reads the traces of all, tells of each goroutine in `file`.
+pub(crate) fn read(file: &Path) -> Result<HashMap<u64, Told>> {
+    let output = toolchains::newest()?.command()?.args(["tool", "trace", "-d=parsed"]).arg(file).output()?;
+    ensure!(output.status.success(), "go tool trace: {}", String::from_utf8_lossy(&output.stderr));
+    told(&String::from_utf8_lossy(&output.stdout))
+}
+
 /// Nanoseconds for which the threads of a process wanted a CPU and had none (Documentation/scheduler/sched-stats.rst).
-fn waited_for_cpus(pid: u32) -> Result<u64> {
+pub(crate) fn waited_for_cpus(pid: u32) -> Result<u64> {
     let mut sum = 0;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = std::fs::read_to_string(task?.path().join("schedstat"))?;

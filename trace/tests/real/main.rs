@@ -5,10 +5,11 @@
 
 mod execution_trace;
 mod requests;
+mod services;
 mod target;
 mod transitions;
 
-use fgspy_fixtures::{Toolchain, Variant, skip, toolchains};
+use fgspy_fixtures::{Program, Toolchain, Variant, skip, toolchains};
 use fgspy_kernel::trace::traps;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -43,5 +44,10 @@ fn main() {
         }
     }
     add("grpc".to_owned(), Box::new(requests::calls_are_seen));
+    // Those that offer Go's own execution trace.
+    for program in [Program::Prometheus, Program::Caddy, Program::CaddyBin] {
+        let name = format!("services::{}", program.name());
+        add(name.clone(), Box::new(move || services::agree_with_their_own_trace(program, &name)));
+    }
     libtest_mimic::run(&arguments, trials).exit();
 }

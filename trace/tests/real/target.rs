@@ -38,7 +38,11 @@ impl Target {
         arguments: &[&str],
         options: Options,
     ) -> Result<Target> {
-        let fixture = Fixture::spawn(&build(program, toolchain, variant)?, arguments)?;
+        Target::of(Fixture::spawn(&build(program, toolchain, variant)?, arguments)?, options)
+    }
+
+    /// Traces a program that runs.
+    pub(crate) fn of(fixture: Fixture, options: Options) -> Result<Target> {
         let runtime = runtime(fixture.pid())?;
         let tracer = Tracer::start(&plan(fixture.pid(), &runtime, &probes::sites(&runtime.binary), options))?;
         Ok(Target { fixture, runtime, tracer, events: Vec::new() })

@@ -43,13 +43,13 @@ pub(crate) struct Change {
     pub(crate) time_ns: u64,
     pub(crate) from: u8,
     pub(crate) to: u8,
-    reason: u8,
-    by: Option<u64>,
+    pub(crate) reason: u8,
+    pub(crate) by: Option<u64>,
 }
 
 /// What each goroutine did, from its birth to its end.
 pub(crate) struct Book {
-    by_goid: HashMap<u64, Vec<Change>>,
+    pub(crate) by_goid: HashMap<u64, Vec<Change>>,
 }
 
 impl Book {
@@ -65,6 +65,11 @@ impl Book {
                 continue;
             }
             let changes = by_goid.entry(goid).or_default();
+            if event.was_at_work() {
+                // So it never waited.
+                changes.pop();
+                continue;
+            }
             changes.extend(births.remove(&g));
             changes.push(change);
         }
