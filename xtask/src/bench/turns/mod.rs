@@ -43,9 +43,19 @@ pub(super) struct Data {
     levels: Vec<Level>,
 }
 
+/// What the target does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Work {
+    /// It encodes and decodes values.
+    Values,
+    /// It serves requests that it sends to itself.
+    Requests,
+}
+
 /// With one number of parked goroutines.
 #[derive(Debug, Serialize, Deserialize)]
 struct Level {
+    work: Work,
     parked: usize,
     rounds: Vec<Round>,
     /// For how long fgspy was not stopped, in seconds.
@@ -56,8 +66,12 @@ struct Level {
 /// Two turns of each arm.
 type Round = [[Turn; 2]; ARMS];
 
-/// What the target did in a turn: values, nanoseconds by the clock, nanoseconds of CPU time of all its threads.
-type Turn = [u64; 3];
+/// What the target did in a turn: values or requests, nanoseconds by the clock, nanoseconds of CPU time of all its threads;
+/// and of the nanoseconds that single ones took the median and the 99th percentile.
+type Turn = [u64; 5];
+
+/// So many numbers of the target's answers go on rising.
+const SUMS: usize = 3;
 
 /// Measures each number of parked goroutines in turn.
 ///
@@ -66,9 +80,10 @@ type Turn = [u64; 3];
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let target = go::program(&bench.newest, "turns")?;
     let rounds = bench.rounds(if bench.quick { 10 } else { 1000 });
-    let levels = [10, 10_000].into_iter().map(|parked| {
-        eprintln!("turns: {parked} goroutines parked, {rounds} rounds");
-        level(bench, &target, parked, rounds).with_context(|| format!("{parked} goroutines parked"))
+    let levels = [(Work::Values, 10), (Work::Values, 10_000), (Work::Requests, 10_000)];
+    let levels = levels.into_iter().map(|(work, parked)| {
+        eprintln!("turns: {work:?}, {parked} goroutines parked, {rounds} rounds");
+        level(bench, &target, (work, parked), rounds).with_context(|| format!("{work:?}, {parked} goroutines parked"))
     });
     Ok(Data {
         go: bench.newest.version.clone(),
@@ -78,9 +93,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
     })
 }
 
-fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<Level> {
+fn level(bench: &Bench, target: &Path, (work, parked): (Work, usize), rounds: usize) -> Result<Level> {
     let mut command = go::command(target);
     command.args(["-parked", &parked.to_string(), "-cpu", &last_cpu()?.to_string()]);
+    if work == Work::Requests {
+        command.arg("-requests");
+    }
     let mut target = Fixture::start(&mut command, |line| line == "ready")?;
     let idle = [Idle::start()?, Idle::start()?];
     let fgspy = Attached::attach(&bench.fgspy, target.pid(), &["--max-cpu", MAX_CPU])?;
@@ -102,7 +120,8 @@ fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<L
             if arm == idle.len() {
                 running += began.elapsed();
             }
-            let turn = std::array::from_fn(|of| after[of].saturating_sub(before[of]));
+            let since = |of: usize| if of < SUMS { after[of].saturating_sub(before[of]) } else { after[of] };
+            let turn = std::array::from_fn(since);
             ensure!(turn.iter().all(|count| *count > 0), "the target did nothing for {} ms", TURN.as_millis());
             turns[arm][which] = turn;
         }
@@ -110,7 +129,7 @@ fn level(bench: &Bench, target: &Path, parked: usize, rounds: usize) -> Result<L
     }
     fgspy.run(true)?;
     let recorded = fgspy.finish()?;
-    Ok(Level { parked, rounds: measured, running_s: running.as_secs_f64(), recorded })
+    Ok(Level { work, parked, rounds: measured, running_s: running.as_secs_f64(), recorded })
 }
 
 /// The last of the CPUs that we may use: the first ones are where machines handle most interrupts.
