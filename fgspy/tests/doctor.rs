@@ -202,6 +202,29 @@ fn this_machine_is_examined_without_a_target() {
 }
 
 #[test]
+fn who_is_root_in_a_user_namespace_only_is_told_that_this_does_not_count() {
+    let mut apart = Command::new("unshare");
+    apart.args(["--user", "--map-root-user"]);
+    if !Command::new("unshare")
+        .args(["--user", "--map-root-user", "true"])
+        .status()
+        .is_ok_and(|status| status.success())
+    {
+        return skip("who_is_root_in_a_user_namespace_only", "there are no user namespaces here");
+    }
+    let report = Report::of(apart.arg(binary()).arg("doctor"));
+    let finding = report.finding("tracing");
+    assert!(finding.starts_with("warn the kernel does not let this process load eBPF programs ("), "{finding}");
+    assert!(
+        finding.ends_with(
+            "; this is a user namespace (a rootless container?), whose capabilities do not count for that: \
+                               run fgspy outside of it"
+        ),
+        "{finding}"
+    );
+}
+
+#[test]
 fn whoever_has_no_rights_is_told_which_and_how_to_get_them() {
     let Some(unprivileged) = Unprivileged::new("whoever_has_no_rights_is_told_which_and_how_to_get_them") else {
         return;

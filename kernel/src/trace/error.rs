@@ -19,15 +19,15 @@ pub enum TraceError {
     Plan(&'static str),
     /// The kernel forbids it.
     #[error(
-        "the kernel does not let this process load eBPF programs ({what}: {source}){locked}. Tracing needs CAP_BPF and CAP_PERFMON: run it with \
+        "the kernel does not let this process load eBPF programs ({what}: {source}){apart}. Tracing needs CAP_BPF and CAP_PERFMON: run it with \
          sudo; or `sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy)`; Docker: `--cap-add BPF --cap-add PERFMON \
          --cap-add SYS_PTRACE`; Kubernetes: securityContext.capabilities.add: [BPF, PERFMON, SYS_PTRACE]"
     )]
     Denied {
         /// What was refused.
         what: &'static str,
-        /// Says so if the kernel is locked down.
-        locked: &'static str,
+        /// Says so if capabilities do not count where this process is.
+        apart: &'static str,
         /// The kernel's answer.
         source: io::Error,
     },
@@ -79,19 +79,21 @@ impl TraceError {
     /// Tells a missing permission from other failures of a command.
     pub(super) fn of(what: &'static str, source: io::Error) -> TraceError {
         match source.raw_os_error() {
-            Some(libc::EPERM | libc::EACCES) => TraceError::Denied { what, locked: lockdown(), source },
+            Some(libc::EPERM | libc::EACCES) => TraceError::Denied { what, apart: apart(), source },
             _ => TraceError::Kernel { what, source },
         }
     }
 }
 
-/// Whether the kernel is locked down so that no program may read memory (kernel_lockdown(7)).
-fn lockdown() -> &'static str {
-    let state = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-    if state.contains("[confidentiality]") {
-        "; it is locked down for confidentiality, so that nobody may: boot with lockdown=integrity or without"
-    } else {
-        ""
+/// Whether this process is in a user namespace of its own, as in a rootless container: the capabilities that it has there are
+/// none for eBPF (user_namespaces(7)).
+fn apart() -> &'static str {
+    // The number of the first user namespace never changes (`PROC_USER_INIT_INO`, the kernel's include/linux/proc_ns.h).
+    match std::fs::read_link("/proc/self/ns/user") {
+        Ok(name) if name.as_os_str() != "user:[4026531837]" => {
+            "; this is a user namespace (a rootless container?), whose capabilities do not count for that: run fgspy outside of it"
+        }
+        _ => "",
     }
 }
 

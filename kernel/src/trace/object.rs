@@ -117,6 +117,8 @@ impl Program {
 
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -126,6 +128,26 @@ mod tests {
         assert_eq!(names, ["ring", "goroutines", "by_start", "by_request", "counts", "numbers", "dfa"]);
         assert!(program.instructions.len().is_multiple_of(8) && !program.references.is_empty());
         assert!(program.references.iter().all(|reference| reference.at + 16 <= program.instructions.len()));
+    }
+
+    #[test]
+    fn it_calls_nothing_that_reads_the_kernel_s_memory_or_writes_the_target_s() {
+        // Helpers by their numbers (include/uapi/linux/bpf.h): of maps, the clock, the process's number, what to read the
+        // target's memory with, of the ring, the cookie. A kernel locked down for confidentiality refuses none of them
+        // (`bpf_base_func_proto`; kernel_lockdown(7)).
+        const CALLED: [i32; 10] = [1, 2, 3, 5, 14, 112, 131, 132, 133, 174];
+        const CALL: u8 = 0x85;
+        let program = parse(OBJECT.unwrap()).unwrap();
+        let called: BTreeSet<i32> = program
+            .instructions
+            .chunks_exact(8)
+            .filter(|instruction| instruction[0] == CALL)
+            .map(|instruction| {
+                assert_eq!(instruction[1] >> 4, 0, "a call of something that is no helper");
+                i32::from_le_bytes(instruction[4..].try_into().unwrap())
+            })
+            .collect();
+        assert!(called.iter().all(|helper| CALLED.contains(helper)) && called.contains(&112), "{called:?}");
     }
 
     #[test]
