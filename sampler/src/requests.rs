@@ -256,8 +256,9 @@ impl Requests {
     /// when a g was last looked at.
     ///
     /// One that was started by somebody who works for a request works for that too. Who takes requests himself may have
-    /// started it for an earlier one, even for one that came and went between two ticks. So it is only said where he served
-    /// this one already when it was not there yet. A goroutine of HTTP/2 serves only one request in all its life; while it is
+    /// started it for an earlier one, even for one that came and went between two ticks. So it is only said where he was seen to
+    /// serve this one at a tick *before* that at which it was not there yet: within one tick it may be looked for first, and
+    /// be started, and the next request begin, before its parent is read. A goroutine of HTTP/2 serves only one request in all its life; while it is
     /// not known which, those that it starts wait.
     pub(crate) fn adopt(
         &mut self,
@@ -268,7 +269,7 @@ impl Requests {
         let Newcomer { goid, parent, absent_ns } = newcomer;
         let of_server = || {
             let Server { index, request, since_ns, serves_one } = *self.servers.get(&parent)?;
-            let served_this = absent_ns.is_some_and(|absent_ns| absent_ns >= since_ns);
+            let served_this = absent_ns.is_some_and(|absent_ns| absent_ns > since_ns);
             Some(request).filter(|_| serves_one || (looked_ns(index) == now_ns && served_this))
         };
         let root = self.waiting.get(&parent).copied().unwrap_or(parent);

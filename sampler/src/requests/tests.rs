@@ -27,10 +27,11 @@ fn what_a_request_starts_works_for_it_and_so_do_those_it_starts() {
     let mut requests = Requests::default();
     let first = requests.serves((CONNECTION, 0), &request(1), false, 1..2);
     assert_eq!(requests.serves((CONNECTION, 0), &request(1), false, 2..3), first);
-    assert_eq!(requests.adopt(newcomer(20, CONNECTION, 2), 3, |_| 3), first);
-    assert_eq!(requests.adopt(newcomer(21, 20, 2), 3, |_| 3), first, "a grandchild");
+    assert_eq!(requests.serves((CONNECTION, 0), &request(1), false, 3..4), first);
+    assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), first);
+    assert_eq!(requests.adopt(newcomer(21, 20, 3), 4, |_| 4), first, "a grandchild");
     requests.ended(20);
-    let second = requests.serves((CONNECTION, 0), &request(2), false, 3..4);
+    let second = requests.serves((CONNECTION, 0), &request(2), false, 4..5);
     assert_ne!(first, second);
     assert_eq!(requests.adopt(newcomer(22, 20, 5), 6, |_| 6), first, "the child of one that has ended");
     assert_eq!((requests.of_heir(21), requests.of_heir(CONNECTION)), (first, None));
@@ -43,7 +44,9 @@ fn who_may_have_been_started_for_another_request_is_nobody_s() {
     requests.serves((CONNECTION, 0), &request(1), false, 1..2);
     let second = requests.serves((CONNECTION, 0), &request(2), false, 3..4);
     assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), None, "started between ticks 3 and 4");
-    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 5, |_| 5), second);
+    let looked_for_first = "it may be looked for, be started, and request 2 begin, all within tick 4";
+    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 5, |_| 5), None, "{looked_for_first}");
+    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 5), 6, |_| 6), second);
     assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 6, |_| 5), None, "who started it was not looked at");
     let unknown = Newcomer { goid: 22, parent: CONNECTION, absent_ns: None };
     assert_eq!(requests.adopt(unknown, 6, |_| 6), None);
