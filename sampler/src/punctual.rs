@@ -4,7 +4,8 @@ use fgspy_kernel::Prompt;
 
 use crate::ticker::Tick;
 
-/// Who waits longer than this for a CPU, after a tick was due, is not served in time: the machine is busy.
+/// Who waits longer than this for a CPU after a tick was due, or takes longer than this for a tick, whether by its own
+/// work or because others had the CPU meanwhile, is not served in time.
 const IN_TIME_NS: u64 = 1_000_000;
 /// For so many ticks the sampling thread goes first then, before it is tried without.
 const TICKS_FIRST: u32 = 500;
@@ -28,8 +29,9 @@ impl Punctual {
     /// To be called after each tick, at `now_ns`.
     pub(crate) fn after(&mut self, tick: Tick, now_ns: u64) {
         let was_first = self.goes_first();
-        self.was_long |= now_ns.saturating_sub(tick.now_ns) > tick.period_ns / 2;
-        let in_time = tick.now_ns.saturating_sub(tick.due_ns) <= IN_TIME_NS;
+        let (waited, took) = (tick.now_ns.saturating_sub(tick.due_ns), now_ns.saturating_sub(tick.now_ns));
+        self.was_long |= took > tick.period_ns / 2;
+        let in_time = waited.max(took) <= IN_TIME_NS;
         self.first = if in_time { self.first.saturating_sub(1) } else { TICKS_FIRST };
         if self.prompt.is_none() || self.goes_first() != was_first {
             drop(self.prompt.take());
@@ -65,6 +67,7 @@ mod tests {
             assert!(after(&mut punctual, 0, 0), "{tick}");
         }
         assert!(!after(&mut punctual, 0, 0));
+        assert!(after(&mut punctual, 0, IN_TIME_NS + 1), "what is read at a tick is to be of one moment");
     }
 
     #[test]
