@@ -203,16 +203,16 @@ fn this_machine_is_examined_without_a_target() {
 
 #[test]
 fn who_is_root_in_a_user_namespace_only_is_told_that_this_does_not_count() {
-    let mut apart = Command::new("unshare");
-    apart.args(["--user", "--map-root-user"]);
-    if !Command::new("unshare")
-        .args(["--user", "--map-root-user", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        return skip("who_is_root_in_a_user_namespace_only", "there are no user namespaces here");
+    let name = "who_is_root_in_a_user_namespace_only_is_told_that_this_does_not_count";
+    let apart = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user"]);
+        command
+    };
+    if !apart().arg("true").output().is_ok_and(|output| output.status.success()) {
+        return skip(name, "there are no user namespaces here");
     }
-    let report = Report::of(apart.arg(binary()).arg("doctor"));
+    let report = Report::of(apart().arg(binary()).arg("doctor"));
     let finding = report.finding("tracing");
     assert!(finding.starts_with("warn the kernel does not let this process load eBPF programs ("), "{finding}");
     assert!(

@@ -106,14 +106,13 @@ impl Interval {
             let thread = thread_sample(sample)?;
             let index = all.find(thread.g)?;
             let (doing, user) = mend(runtime, thread);
-            let cut = match doing {
-                Doing::Goroutine => false,
+            let reach = match doing {
+                Doing::Goroutine => Reach::Whole,
                 // Deeper than the kernel follows. In C code it may be anything.
-                Doing::Partial => runtime.function_at(thread.pc).map(|_| true)?,
+                Doing::Partial => runtime.function_at(thread.pc).map(|_| Reach::Cut)?,
                 Doing::OnSystemStack | Doing::Scheduler | Doing::Signal => return None,
             };
-            let start = runtime.starts_at(&user).filter(|_| !cut);
-            let reach = if cut { Reach::Cut } else { Reach::Whole };
+            let start = runtime.starts_at(&user).filter(|_| reach == Reach::Whole);
             Some((index, start, RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach }))
         })
     }
@@ -187,11 +186,11 @@ fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample
         Stack::Whole(saved) | Stack::Cut(saved) => Some(saved),
         _ => None,
     };
-    let mut cut = matches!(observation.stack, Stack::Cut(_));
+    let mut reach = if matches!(observation.stack, Stack::Cut(_)) { Reach::Cut } else { Reach::Whole };
     let on_its_stack = observation.g.bounds.holds(thread.sp, 8);
     match (doing, saved) {
         (Doing::Goroutine, _) if on_its_stack || runtime.starts_at(&user) == Some(observation.g.start_pc) => {
-            cut = false
+            reach = Reach::Whole
         }
         // The goroutine's own frames are those it left behind when its thread switched stacks.
         (Doing::OnSystemStack, Some(saved)) => user.extend_from_slice(saved),
@@ -201,10 +200,9 @@ fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample
             user.extend_from_slice(saved);
         }
         // On its own stack, but deeper than the kernel follows.
-        (Doing::Partial, _) if on_its_stack => cut = true,
+        (Doing::Partial, _) if on_its_stack => reach = Reach::Cut,
         _ => return None,
     }
-    let reach = if cut { Reach::Cut } else { Reach::Whole };
     Some(RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach })
 }
 

@@ -69,8 +69,6 @@ pub struct Ticker {
     /// Periods before the one in which the next tick is due; never 0.
     periods: u64,
     due_ns: u64,
-    /// Up to when ticks stand for the time.
-    covered_ns: u64,
     rng: Rng,
 }
 
@@ -83,7 +81,6 @@ impl Ticker {
             end_ns: duration.map(|duration| now_ns.saturating_add(nanoseconds(duration))),
             periods: 1,
             due_ns: now_ns,
-            covered_ns: now_ns,
             rng,
         };
         ticker.draw(1);
@@ -100,15 +97,15 @@ impl Ticker {
     pub fn tick(&mut self, now_ns: u64, stopped: bool) -> Tick {
         let due_ns = if stopped { now_ns.min(self.next_due()) } else { self.next_due() };
         let last = stopped || self.end_ns.is_some_and(|end| now_ns >= end);
+        let covered_ns = self.covered_ns();
         // Moments that have already passed are skipped, not made up for in a burst: their periods are in this tick's
         // interval.
         while now_ns >= self.due_ns {
             let periods = now_ns.saturating_sub(self.start_ns) / self.period_ns;
             self.draw(periods.max(self.periods + 1));
         }
-        let covered_ns = if last { now_ns } else { self.start_of(self.periods - 1) };
-        let interval_ns = covered_ns.saturating_sub(self.covered_ns);
-        self.covered_ns = covered_ns;
+        let until_ns = if last { now_ns } else { self.covered_ns() };
+        let interval_ns = until_ns.saturating_sub(covered_ns);
         let late = now_ns.saturating_sub(due_ns) > self.period_ns / 2;
         Tick { due_ns, now_ns, interval_ns, period_ns: self.period_ns, late, last }
     }
@@ -117,6 +114,11 @@ impl Ticker {
     fn draw(&mut self, periods: u64) {
         self.periods = periods;
         self.due_ns = self.start_of(periods).saturating_add(self.rng.u64(..self.period_ns));
+    }
+
+    /// Up to when the ticks that have been stand for the time.
+    fn covered_ns(&self) -> u64 {
+        self.start_of(self.periods - 1)
     }
 
     fn start_of(&self, period: u64) -> u64 {

@@ -81,23 +81,28 @@ fn waits_belong_to_the_route_of_their_request() {
     assert_eq!((places[1].longest_ns, places[1].woken), (20, 2));
 }
 
-#[test]
-fn steps_are_those_of_the_goroutine_that_serves() {
-    let mut trace = Trace::new(Limits { steps: 2, ..Limits::default() });
-    trace.take(begin(1, 7, 0, "/a"));
-    let step = |goid, time_ns, class| Event::Transition {
+/// A goroutine that works for request 1 changes its state.
+fn transition(goid: u64, time_ns: u64, (from, to): (u8, u8), class: u8) -> Event {
+    Event::Transition {
         time_ns,
         g: 0,
         goid,
-        from: 2,
-        to: 4,
+        from,
+        to,
         class,
         reason: 0,
         by: None,
         request: Some(1),
         start_pc: 0,
         tid: 0,
-    };
+    }
+}
+
+#[test]
+fn steps_are_those_of_the_goroutine_that_serves() {
+    let mut trace = Trace::new(Limits { steps: 2, ..Limits::default() });
+    trace.take(begin(1, 7, 0, "/a"));
+    let step = |goid, time_ns, class| transition(goid, time_ns, (2, 4), class);
     trace.take(step(7, 5, 4));
     trace.take(step(8, 6, 5)); // started for it
     trace.take(step(7, 7, 0)); // one too many
@@ -110,19 +115,7 @@ fn steps_are_those_of_the_goroutine_that_serves() {
 fn who_waits_and_is_not_woken_was_at_work() {
     let mut trace = Trace::new(Limits::default());
     trace.take(begin(1, 7, 0, "/a"));
-    let step = |time_ns, from, to, class| Event::Transition {
-        time_ns,
-        g: 0,
-        goid: 7,
-        from,
-        to,
-        class,
-        reason: 0,
-        by: None,
-        request: Some(1),
-        start_pc: 0,
-        tid: 0,
-    };
+    let step = |time_ns, from, to, class| transition(7, time_ns, (from, to), class);
     trace.take(step(5, 2, 4, 10)); // for the collector
     trace.take(step(9, 4, 2, RUNNING));
     trace.take(step(20, 2, 4, 7));
