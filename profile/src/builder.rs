@@ -10,7 +10,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use indexmap::{Equivalent, IndexSet};
+use serde::{Deserialize, Serialize};
 
+use crate::replicates::{ByReplicate, Part, Parts, REPLICATES, Replicates, add};
 use crate::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, NewRequest, Profile, Request, RequestId,
     Sample, Serving, StackId, State, StringId, Target, Weight, route,
@@ -20,7 +22,7 @@ use crate::{
 type Table<T> = IndexSet<T, RandomState>;
 
 /// Everything about a sample but its count and its time: what agrees here is one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SampleKey {
     /// Where.
     pub stack: StackId,
@@ -53,6 +55,8 @@ pub struct Builder {
     label_sets: Table<Vec<(StringId, StringId)>>,
     requests: Vec<Request>,
     samples: Vec<Sample>,
+    replicate_ns: ByReplicate,
+    parts: Parts,
     /// Indices of `samples`, by the hash of their keys: a million samples are not held twice.
     by_key: HashTable<u32>,
     hasher: RandomState,
@@ -74,6 +78,8 @@ impl Builder {
             label_sets: Table::default(),
             requests: Vec::new(),
             samples: Vec::new(),
+            replicate_ns: [0; REPLICATES],
+            parts: Parts::default(),
             by_key: HashTable::new(),
             hasher: RandomState::default(),
         };
@@ -199,6 +205,16 @@ impl Builder {
         }
     }
 
+    /// Adds time of goroutines to which all of `key` but the goroutine applies, by replicate.
+    pub fn add_part(&mut self, key: SampleKey, time_ns: &ByReplicate) {
+        add(self.parts.entry(SampleKey { goid: 0, ..key }).or_insert([0; REPLICATES]), time_ns);
+    }
+
+    /// Adds what the ticks of each replicate stand for.
+    pub fn add_replicates(&mut self, duration_ns: &ByReplicate) {
+        add(&mut self.replicate_ns, duration_ns);
+    }
+
     /// The number of samples so far: what memory the profile takes grows with.
     pub fn sample_count(&self) -> usize {
         self.samples.len()
@@ -218,6 +234,10 @@ impl Builder {
             label_sets: self.label_sets.into_iter().collect(),
             requests: self.requests,
             samples: self.samples,
+            replicates: Replicates {
+                duration_ns: self.replicate_ns,
+                parts: self.parts.into_iter().map(|(key, time_ns)| Part { key, time_ns }).collect(),
+            },
         }
     }
 }

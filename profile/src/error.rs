@@ -8,10 +8,9 @@ impl Profile {
     /// [`Class::ALL`].
     ///
     /// Each goroutine's observations are taken for independent draws of what it does: of n observations, of which a share
-    /// p was in a class, the standard error is √(p(1 − p)/n). Ticks are in truth evenly spaced, and goroutines stay in a
-    /// state for longer than a tick as often as not, both of which make the estimate better than that; a goroutine that
-    /// was always seen doing the same adds nothing. Goroutines are taken for independent of each other, so that many of
-    /// them doing the same at the same moment (waiting for one lock) may make it worse.
+    /// p was in a class, the standard error is √(p(1 − p)/n). There is in truth one tick in each period, and goroutines
+    /// stay in a state for longer than that as often as not, both of which make the estimate better; a goroutine that was
+    /// always seen doing the same adds nothing.
     ///
     /// n counts for less where ticks came late: if their intervals are I, it is n (ΣI)²/(ticks ΣI²), as one that stands for
     /// ten times as much is no surer than another (Kish's effective sample size).
@@ -22,6 +21,9 @@ impl Profile {
     ///
     /// To this comes what a sampler that does not read every goroutine at every tick says of itself:
     /// [`crate::Sample::variance_us2`].
+    ///
+    /// All that takes goroutines for independent of each other. Where many do the same at the same moment (wait for one
+    /// lock, wake with one timer) it is too little, and what the [`crate::replicates`] say is more: the greater counts.
     pub fn class_errors(&self) -> [(Class, f64); Class::COUNT] {
         let mut variances = [0.0; Class::COUNT];
         for goroutine in self.by_goroutine().chunk_by(|a, b| self.goid(*a) == self.goid(*b)) {
@@ -43,7 +45,10 @@ impl Profile {
             }
         }
         let mut variances = variances.into_iter();
-        Class::ALL.map(|class| (class, Z_95 * variances.next().unwrap_or(0.0).sqrt()))
+        Class::ALL.map(|class| {
+            let of_replicates = self.replicates.variance(|sample| sample.class(self) == class);
+            (class, Z_95 * variances.next().unwrap_or(0.0).max(of_replicates).sqrt())
+        })
     }
 
     /// The standard error, in nanoseconds, of the total time of the samples that `belongs` picks, reckoned as
@@ -62,7 +67,7 @@ impl Profile {
             }
             variance += self.of_ticks(observations, total, time);
         }
-        variance.sqrt()
+        variance.max(self.replicates.variance(belongs)).sqrt()
     }
 
     /// The variance, in square nanoseconds, of the `time` in a class of a goroutine that was seen `observations` times,
@@ -100,6 +105,7 @@ fn of_choice(sample: &Sample) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use crate::replicates::{Part, REPLICATES, Replicates};
     use crate::{Builder, Class, Profile, SampleKey, Serving, State, Target};
 
     /// A profile of (goroutine, state, observations, nanoseconds).
@@ -158,6 +164,26 @@ mod tests {
         // Nine of 1 µs and one of 91 µs.
         profile.accounting.squared_intervals_us2 = 9 + 91 * 91;
         assert!((error(&profile, Class::Running) / even - (10.0 * 8290.0f64 / 10_000.0).sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn goroutines_in_step_are_as_sure_as_one() {
+        // 50 goroutines, each seen 64 times, one time of four at work: always all of them.
+        let rows: Vec<_> =
+            (1..=50).flat_map(|id| [(id, State::Running, 16, 160), (id, State::Runnable, 48, 480)]).collect();
+        let mut profile = profile(&rows);
+        let independent = error(&profile, Class::Running);
+        assert!((independent - 1.96 * 640.0 * (50.0 * 0.25 * 0.75 / 64.0f64).sqrt()).abs() < 1e-9);
+        // 4 ticks of each replicate; half of them saw the goroutines work at no tick, the others at 2 of 4.
+        let at_work: [i64; REPLICATES] = std::array::from_fn(|index| if index % 2 == 0 { 0 } else { 50 * 20 });
+        let part = |sample: usize, time_ns| Part { key: profile.samples[sample].key(), time_ns };
+        let parts = vec![part(0, at_work), part(1, at_work.map(|time| 50 * 40 - time))];
+        profile.replicates = Replicates { duration_ns: [40; REPLICATES], parts };
+        let together = 1.96 * (16.0 * 500.0f64.powi(2) * 16.0 / 15.0).sqrt() * 2.1314 / 1.96;
+        assert!((error(&profile, Class::Running) / together - 1.0).abs() < 1e-3);
+        assert!((error(&profile, Class::Runnable) / together - 1.0).abs() < 1e-3);
+        let all = profile.standard_error_ns(&|_| true);
+        assert_eq!(all, 0.0, "there were always 50 of them");
     }
 
     #[test]

@@ -60,15 +60,17 @@ pub fn group(profile: &Profile, by: GroupBy) -> Profile {
     let mut roots = Roots::new(profile, by);
     let mut stacks: Vec<Vec<LocationId>> = Vec::new();
     let mut known: HashMap<(StackId, Key), StackId, RandomState> = HashMap::default();
-    for sample in &mut grouped.samples {
+    let mut regroup = |sample: &Sample| {
         let key = Key::of(sample, by);
-        sample.stack = *known.entry((sample.stack, key)).or_insert_with(|| {
+        *known.entry((sample.stack, key)).or_insert_with(|| {
             let mut stack = profile.stacks.get(sample.stack.index()).cloned().unwrap_or_default();
             stack.extend(roots.get(sample, key));
             stacks.push(stack);
             StackId(stacks.len() as u32 - 1)
-        });
-    }
+        })
+    };
+    grouped.samples.iter_mut().for_each(|sample| sample.stack = regroup(sample));
+    grouped.replicates.parts.iter_mut().for_each(|part| part.key.stack = regroup(&part.sample()));
     let Roots { strings, functions, locations, .. } = roots;
     grouped.strings.extend(strings);
     grouped.functions.extend(functions);

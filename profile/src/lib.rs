@@ -13,6 +13,7 @@ mod merge;
 mod model;
 pub mod quantiles;
 pub mod recording;
+pub mod replicates;
 mod request;
 mod request_totals;
 mod route;

@@ -64,6 +64,9 @@ fn mean_rate(a: &Profile, b: &Profile) -> f64 {
 impl Builder {
     /// Adds the samples of `profile` that `keep` accepts, and of its tables only what they use. Requests stay apart from
     /// those that are here already; their times count from the start of this profile.
+    ///
+    /// How sure the times are goes along with samples of which `keep` says the same whatever the goroutine (it is asked
+    /// about goroutine 0).
     pub fn import(&mut self, profile: &Profile, mut keep: impl FnMut(&Sample) -> bool) {
         let mut ids = Ids {
             from: profile,
@@ -75,16 +78,13 @@ impl Builder {
             later_ns: profile.start_unix_ns.saturating_sub(self.start_unix_ns()),
         };
         for sample in profile.samples.iter().filter(|sample| keep(sample)) {
-            let key = SampleKey {
-                stack: ids.stack(self, sample.stack),
-                goid: sample.goid,
-                state: sample.state,
-                wait_reason: sample.wait_reason.map(|id| ids.string(self, id)),
-                labels: ids.label_set(self, sample.labels),
-                creator: sample.creator.map(|id| ids.location(self, id)),
-                serving: ids.serving(self, sample.serving),
-            };
+            let key = ids.key(self, sample.key());
             self.add_weight(key, sample.weight());
+        }
+        self.add_replicates(&profile.replicates.duration_ns);
+        for part in profile.replicates.parts.iter().filter(|part| keep(&part.sample())) {
+            let key = ids.key(self, part.key);
+            self.add_part(key, &part.time_ns);
         }
     }
 }
@@ -102,6 +102,18 @@ struct Ids<'a> {
 }
 
 impl Ids<'_> {
+    fn key(&mut self, to: &mut Builder, key: SampleKey) -> SampleKey {
+        SampleKey {
+            stack: self.stack(to, key.stack),
+            goid: key.goid,
+            state: key.state,
+            wait_reason: key.wait_reason.map(|id| self.string(to, id)),
+            labels: self.label_set(to, key.labels),
+            creator: key.creator.map(|id| self.location(to, id)),
+            serving: self.serving(to, key.serving),
+        }
+    }
+
     fn string(&mut self, to: &mut Builder, id: StringId) -> StringId {
         once(&mut self.strings, id.index(), || to.string(self.from.string(id)))
     }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::replicates::Replicates;
 use crate::{Request, Serving, State};
 
 macro_rules! ids {
@@ -223,4 +224,6 @@ pub struct Profile {
     pub requests: Vec<Request>,
     /// The samples; no two agree in everything but count and time.
     pub samples: Vec<Sample>,
+    /// Their time once more, so that it can be told how sure it is.
+    pub replicates: Replicates,
 }

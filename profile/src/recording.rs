@@ -9,9 +9,9 @@
 //! | rest | gzip of the body |
 //!
 //! The body is in [postcard](https://postcard.jamesmunns.com/wire-format)'s wire format: target, start, duration and
-//! accounting, then the tables strings, functions, locations, stacks, label sets, samples, requests and spans (each with
-//! the index of its request), each its length followed by its entries. Version 1 had no requests: nothing is known of those
-//! of its samples, and its last table are the samples.
+//! accounting, then the tables strings, functions, locations, stacks, label sets, samples, requests, spans (each with the
+//! index of its request) and times by replicate (after the durations of the replicates), each its length followed by its
+//! entries. Version 2 ended with the spans; version 1 with the samples, of whose requests nothing is known.
 //!
 //! A recording may come from anybody. Reading checks every length before it allocates and every index before it is used,
 //! so that nothing that takes a [`crate::Profile`] has to.
@@ -28,7 +28,7 @@ pub use writer::write;
 pub const MAGIC: [u8; 6] = *b"fgspy\0";
 
 /// The format version that [`write()`] writes. [`read()`] reads it and all before it.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use fgspy_profile::recording::{Error, Limits, read, read_limited, write};
+use fgspy_profile::replicates::{Part, REPLICATES};
 use fgspy_profile::{
     Accounting, Builder, Filter, Idle, LabelSetId, LocationId, NewRequest, Profile, Protocol, Request, RequestId,
     SampleKey, Serving, Span, StackId, State, StringId, Target, Tree, Weight, apply, merge,
@@ -65,7 +66,9 @@ fn profile() -> Profile {
             serving: serving[goid as usize % serving.len()],
         };
         b.add(key, goid, goid * 10_101_010);
+        b.add_part(key, &std::array::from_fn(|index| goid as i64 * 10_101_010 * (index as i64 - 1)));
     }
+    b.add_replicates(&[625_000_000; REPLICATES]);
     let accounting = Accounting {
         rate_hz: 99.0,
         ticks: 990,
@@ -98,7 +101,7 @@ fn written(profile: &Profile) -> Vec<u8> {
 
 /// A file with this body.
 fn with_body(body: &[u8]) -> Vec<u8> {
-    with_body_of(2, body)
+    with_body_of(3, body)
 }
 
 fn with_body_of(version: u8, body: &[u8]) -> Vec<u8> {
@@ -123,13 +126,14 @@ fn use_all(profile: &Profile) {
     merge(profile, profile);
     apply(profile, &Filter { wait: vec!["chan".into()], ..Filter::default() });
     profile.without_goroutines();
+    profile.class_errors();
 }
 
 #[test]
 fn what_is_written_is_read() {
     let profile = profile();
     let file = written(&profile);
-    assert!(file.starts_with(b"fgspy\0\x02\0\x1f\x8b"));
+    assert!(file.starts_with(b"fgspy\0\x03\0\x1f\x8b"));
     assert_eq!(read(file.as_slice()).unwrap(), profile);
     let empty = Builder::new(Target::default(), 0).finish(0, Accounting::default());
     assert_eq!(read(written(&empty).as_slice()).unwrap(), empty);
@@ -167,10 +171,10 @@ fn small() -> (Profile, Vec<u8>) {
     (profile, bytes)
 }
 
-/// The layout of version 2, byte for byte: if this fails, recordings people have kept can no longer be read. Give the new
-/// layout a new version, and go on reading this one.
+/// The layouts of versions 2 and 3, byte for byte: if this fails, recordings people have kept can no longer be read. Give
+/// the new layout a new version, and go on reading these.
 #[test]
-fn the_layout_is_that_of_version_2() {
+fn the_layout_is_that_of_version_3_and_version_2_is_still_read() {
     let (mut profile, mut expected) = small();
     let s = StringId;
     let span = Span { from_ns: 3, to_ns: 4, goid: 6, state: State::Waiting, wait_reason: Some(s(3)) };
@@ -200,6 +204,17 @@ fn the_layout_is_that_of_version_2() {
         2, 2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8, // requests
         2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8,
         1, 1, 3, 4, 6, 4, 1, 3, // spans: request, from, to, goroutine, state, reason
+    ]);
+    assert_eq!(read(with_body_of(2, &expected).as_slice()).unwrap(), profile);
+    let mut time_ns = [0; REPLICATES];
+    (time_ns[0], time_ns[15]) = (-1, 300);
+    profile.replicates.duration_ns[1] = 2;
+    profile.replicates.parts = vec![Part { key: SampleKey { goid: 0, ..profile.samples[0].key() }, time_ns }];
+    expected.extend([0, 4].into_iter().chain([0; 14])); // durations
+    #[rustfmt::skip]
+    expected.extend([
+        1, 0, 0, 4, 1, 3, 1, 1, 0, 3, 1, // times by replicate: what they have in common,
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xd8, 4, // and each
     ]);
     assert_eq!(body(&written(&profile)), expected);
     assert_eq!(read(with_body(&expected).as_slice()).unwrap(), profile);
@@ -234,8 +249,8 @@ fn other_files_are_told_apart() {
     assert!(matches!(read(&b"\x1f\x8b\x08\0\0\0\0\0\0\0"[..]), Err(Error::NotARecording)));
     assert!(matches!(read(&b"{}"[..]), Err(Error::NotARecording)));
     let mut newer = written(&profile());
-    newer[6] = 3;
-    assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 3 })));
+    newer[6] = 4;
+    assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 4 })));
     newer[6] = 0;
     assert!(matches!(read(newer.as_slice()), Err(Error::Version { found: 0 })));
     let mut damaged = written(&profile());
@@ -294,10 +309,11 @@ fn limits_hold() {
     assert!(matches!(read_limited(file.as_slice(), less), Err(Error::TooLarge { limit }) if limit == bytes - 1));
     let p = profile();
     let entries = (p.strings.len() + p.functions.len() + p.locations.len() + p.stacks.len()) as u64
-        + (p.label_sets.len() + p.samples.len() + p.requests.len() + 2) as u64;
+        + (p.label_sets.len() + p.samples.len() + p.requests.len() + 2 + p.replicates.parts.len()) as u64;
     read_limited(file.as_slice(), Limits { entries, ..limits }).unwrap();
     let error = read_limited(file.as_slice(), Limits { entries: entries - 1, ..limits }).unwrap_err();
-    assert!(matches!(error, Error::TooManyEntries { table: "span", found: 2, .. }), "{error:?}");
+    let parts = p.replicates.parts.len() as u64;
+    assert!(matches!(error, Error::TooManyEntries { table: "replicate", found, .. } if found == parts), "{error:?}");
     read_limited(file.as_slice(), Limits { depth: 3, ..limits }).unwrap();
     let error = read_limited(file.as_slice(), Limits { depth: 2, ..limits }).unwrap_err();
     assert_eq!(error.to_string(), "the recording contradicts itself: stack 1 is 3 frames deep, more than 2");
@@ -349,6 +365,7 @@ fn every_index_is_checked() {
         &|p| p.samples[9].serving = Serving::Request(RequestId(2)),
         "sample 9 points to request 2, but there are 2",
     );
+    refused(&|p| p.replicates.parts[9].key.stack = StackId(3), "replicate 9 points to stack 3, but there are 3");
     refused(&|p| p.requests[1].route.0 = beyond, "request 1 points to string 1000000, but there are 15");
     refused(&|p| p.requests[0].trace_id.0 = 15, "request 0 points to string 15, but there are 15");
     refused(
@@ -388,7 +405,7 @@ proptest! {
     #[test]
     fn random_files_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..400), magic in any::<bool>()) {
         if magic {
-            bytes.splice(..0, *b"fgspy\0\x02\0");
+            bytes.splice(..0, *b"fgspy\0\x03\0");
         }
         prop_assert!(read(bytes.as_slice()).is_err());
     }

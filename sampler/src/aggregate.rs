@@ -3,6 +3,7 @@
 use std::hash::{BuildHasherDefault, Hash};
 
 use fgspy_profile::quantiles::{Z_95, student};
+use fgspy_profile::replicates::ByReplicate;
 use fgspy_profile::{Serving, State, Weight};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxHasher;
@@ -116,6 +117,8 @@ pub(crate) struct Estimate {
     pub(crate) variance: f64,
     /// Sum of the squares of what `variance` is the sum of.
     pub(crate) squares: f64,
+    /// What was credited, and the correction, by the replicates of the ticks at which it was seen.
+    pub(crate) by_replicate: ByReplicate,
 }
 
 impl Estimate {
@@ -189,16 +192,26 @@ impl Aggregate {
         *self.times.entry((goid, cell)).or_default() += weight;
     }
 
+    /// A cell's time by replicate, to be added to.
+    pub(crate) fn by_replicate(&mut self, cell: CellId) -> Option<&mut ByReplicate> {
+        self.cells.get_index_mut(cell.index()).map(|(_, estimate)| &mut estimate.by_replicate)
+    }
+
     /// Counts a sample of a goroutine on a CPU.
     pub(crate) fn saw_on_cpu(&mut self, goid: u64, start_pc: u64, stack: RawStack) {
         let stack = self.stack_id(stack);
         *self.on_cpu.entry(OnCpuPlace { goid, start_pc, stack }).or_default() += 1;
     }
 
-    /// Changes a cell's time by an estimate.
-    pub(crate) fn correct(&mut self, cell: CellId, ns: f64) {
+    /// Changes a cell's time by an estimate, made at a tick of `replicate`.
+    pub(crate) fn correct(&mut self, cell: CellId, ns: f64, replicate: usize) {
         if let Some((_, estimate)) = self.cells.get_index_mut(cell.index()) {
             estimate.correction_ns += ns;
+            estimate
+                .by_replicate
+                .get_mut(replicate)
+                .into_iter()
+                .for_each(|time| *time = time.saturating_add(ns as i64));
         }
     }
 
@@ -262,6 +275,7 @@ impl Aggregate {
     pub(crate) fn finish(
         self,
         standing: impl Iterator<Item = (u64, CellId, Weight)>,
+        replicate_ns: ByReplicate,
         route: impl Fn(&Cell) -> Option<RouteId>,
     ) -> (Samples, i64) {
         let Aggregate { stacks, labels, cells, times, on_cpu, .. } = self;
@@ -274,6 +288,8 @@ impl Aggregate {
                 stacks,
                 labels,
                 cells: cells.into_iter().collect(),
+                replicates: estimates.iter().map(|estimate| estimate.by_replicate).collect(),
+                replicate_ns,
                 all: samples,
                 on_cpu: on_cpu.into_iter().collect(),
                 requests: Vec::new(),
@@ -291,7 +307,7 @@ mod tests {
     fn a_variance_of_few_lots_is_itself_unsure() {
         let of = |lots: &[f64]| {
             let (variance, squares) = (lots.iter().sum(), lots.iter().map(|lot| lot * lot).sum());
-            Estimate { correction_ns: 0.0, variance, squares }.safe_variance()
+            Estimate { variance, squares, ..Estimate::default() }.safe_variance()
         };
         assert_eq!(of(&[]), 0.0);
         assert!((4.5..4.9).contains(&of(&[1.0])), "{}", of(&[1.0]));

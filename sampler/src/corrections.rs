@@ -34,12 +34,12 @@ impl Corrections {
     /// Adds the tick to what was observed.
     ///
     /// How sure a time is, is known of what profiles add up: all requests of a route that do the same are one in this, so
-    /// that who goes from one to the next has changed nothing.
-    pub(crate) fn apply(&mut self, aggregate: &mut Aggregate, requests: &mut Requests) {
+    /// that who goes from one to the next has changed nothing. The tick belongs to `replicate`.
+    pub(crate) fn apply(&mut self, aggregate: &mut Aggregate, requests: &mut Requests, replicate: usize) {
         let mut kinds: IndexMap<Kind, CellId, Hasher> = IndexMap::default();
         let mut found: Vec<(u32, usize, f64, f64)> = Vec::with_capacity(self.found.len());
         for (lot, cell, ns, odds) in self.found.drain(..) {
-            aggregate.correct(cell, ns * (1.0 / odds - 1.0));
+            aggregate.correct(cell, ns * (1.0 / odds - 1.0), replicate);
             let kind = kind(aggregate, requests, cell);
             found.push((lot, kinds.insert_full(kind, cell).0, ns, odds));
         }

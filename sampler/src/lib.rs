@@ -16,6 +16,7 @@ mod profile;
 mod punctual;
 mod record;
 mod replay;
+mod replicates;
 mod requests;
 mod round;
 mod run;

@@ -61,6 +61,11 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
         let key = *key.get_or_insert_with(|| lookup.key(cell));
         lookup.builder.add_weight(SampleKey { goid, ..key }, weight);
     }
+    // What has no sample has no time, and so no error.
+    for (key, time_ns) in keys.iter().zip(&samples.replicates) {
+        key.iter().for_each(|&key| lookup.builder.add_part(key, time_ns));
+    }
+    lookup.builder.add_replicates(&samples.replicate_ns);
     lookup.builder.finish(duration.as_nanos() as u64, accounting)
 }
 

@@ -12,6 +12,7 @@ use crate::budget::Spent;
 use crate::choose::{CERTAIN, Choice, Chooser, Reading};
 use crate::on_cpu::Interval;
 use crate::record::{Ended, Options, Progress, Session};
+use crate::replicates::Replicates;
 use crate::slots::Slot;
 use crate::ticker::Tick;
 use crate::watch::{Now, Watch};
@@ -42,6 +43,7 @@ impl Round {
     pub(crate) fn new(runtime: &Runtime, options: Options, mut rng: Rng, on_cpu: Option<&OnCpu>) -> Round {
         let reader = options.requests.map_or_else(Reader::new, |wanted| Reader::with_requests(runtime, wanted));
         let interval = Interval::new(on_cpu, rng.fork());
+        let replicates = Replicates::new(rng.fork());
         let chooser = Chooser::new(options.reading, rng);
         let max_cpu = match options.reading {
             Reading::Budget { max_cpu } => Some(max_cpu),
@@ -57,7 +59,12 @@ impl Round {
             choice: Choice::default(),
             active: Vec::new(),
             interval,
-            watch: Watch::new(accounting, options.system, options.requests.is_some_and(|requests| requests.data)),
+            watch: Watch::new(
+                accounting,
+                options.system,
+                options.requests.is_some_and(|requests| requests.data),
+                replicates,
+            ),
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use fgspy_profile::replicates::{self, ByReplicate};
 use fgspy_profile::{RequestId, Serving, Weight};
-use indexmap::IndexSet;
+use indexmap::{IndexMap, IndexSet};
 
 use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId};
 use crate::balance::{Balance, RouteId, balance};
@@ -15,6 +16,10 @@ pub struct Samples {
     pub(crate) stacks: IndexSet<RawStack, Hasher>,
     pub(crate) labels: IndexSet<Labels, Hasher>,
     pub(crate) cells: IndexSet<Cell, Hasher>,
+    /// The time in each cell by replicate; cells that came later may be missing.
+    pub(crate) replicates: Vec<ByReplicate>,
+    /// What the ticks of each replicate stand for.
+    pub(crate) replicate_ns: ByReplicate,
     /// Goroutine, cell and weight; the same goroutine and cell may be there several times.
     pub(crate) all: Vec<(u64, CellId, Weight)>,
     /// Where the kernel saw goroutines compute, and how often.
@@ -45,12 +50,38 @@ impl Samples {
     /// This comes after [`correct`]: what was estimated for those that were not read has been spread over those that were,
     /// and goes along with their time.
     pub(crate) fn give_to(&mut self, of_lives: &HashMap<u64, RequestId>) {
+        let mut moves = Moves::default();
         for place in 0..self.all.len() {
             let Some(&(goid, id, weight)) = self.all.get(place) else { continue };
             let Some(cell) = self.at(id) else { continue };
-            if let (Serving::Unknown | Serving::Nothing, Some(&request)) = (cell.serving, of_lives.get(&goid)) {
-                let id = self.cell(Cell { serving: Serving::Request(request), ..cell });
-                self.all[place] = (goid, id, weight);
+            if !matches!(cell.serving, Serving::Unknown | Serving::Nothing) {
+                continue;
+            }
+            let mut to = id;
+            if let Some(&request) = of_lives.get(&goid) {
+                to = self.cell(Cell { serving: Serving::Request(request), ..cell });
+                self.all[place] = (goid, to, weight);
+            }
+            moves.note(id, to, weight.time_ns);
+        }
+        self.follow(moves);
+    }
+
+    /// Moves times by replicate along with what they are of: of a cell that is left in part, a part.
+    pub(crate) fn follow(&mut self, moves: Moves) {
+        for (from, to) in moves.by_cell {
+            let Some(&left) = self.replicates.get(from.index()) else { continue };
+            let all: i128 = to.values().map(|time| i128::from(*time)).sum();
+            self.replicates.resize(self.cells.len(), ByReplicate::default());
+            let (mut so_far, mut given) = (0, ByReplicate::default());
+            for (cell, time_ns) in to.into_iter().filter(|&(_, time_ns)| time_ns > 0) {
+                so_far += i128::from(time_ns);
+                // Rounding the running sum, not each part, leaves nothing over.
+                let up_to = left.map(|time| (i128::from(time) * so_far / all) as i64);
+                let part: ByReplicate = std::array::from_fn(|index| up_to[index] - given[index]);
+                given = up_to;
+                self.add_replicates(cell, &part);
+                self.add_replicates(from, &part.map(|time| -time));
             }
         }
     }
@@ -58,6 +89,27 @@ impl Samples {
     /// The id of a cell.
     pub(crate) fn cell(&mut self, cell: Cell) -> CellId {
         CellId::new(self.cells.insert_full(cell).0)
+    }
+
+    fn add_replicates(&mut self, cell: CellId, part: &ByReplicate) {
+        if let Some(time) = self.replicates.get_mut(cell.index()) {
+            replicates::add(time, part);
+        }
+    }
+}
+
+/// Which cells' time became that of others; no cell is left by some time and entered by other time.
+#[derive(Debug, Default)]
+pub(crate) struct Moves {
+    /// For each cell what became of all its time, in nanoseconds by cell.
+    by_cell: IndexMap<CellId, IndexMap<CellId, u64, Hasher>, Hasher>,
+}
+
+impl Moves {
+    /// Notes that time of the cell `from` is now that of `to`, which may be the same.
+    pub(crate) fn note(&mut self, from: CellId, to: CellId, time_ns: u64) {
+        let time = self.by_cell.entry(from).or_default().entry(to).or_default();
+        *time = time.saturating_add(time_ns);
     }
 }
 
@@ -139,7 +191,7 @@ mod tests {
     }
 
     fn estimate(correction_ns: f64, variance: f64) -> Estimate {
-        Estimate { correction_ns, variance, squares: 0.0 }
+        Estimate { correction_ns, variance, ..Estimate::default() }
     }
 
     fn correct_all(samples: &mut [(u64, CellId, Weight)], estimates: &[Estimate]) -> i64 {
@@ -180,6 +232,27 @@ mod tests {
             samples.all.iter().map(|(goid, id, weight)| (*goid, samples.at(*id).unwrap().serving, weight.time_ns));
         let of_request = Serving::Request(RequestId(7));
         assert!(whose.eq([(1, of_request, 10), (2, Serving::Unknown, 20), (1, Serving::Idle(Idle::Worker), 30)]));
+    }
+
+    #[test]
+    fn times_by_replicate_go_where_the_time_goes() {
+        let times = |time| std::array::from_fn(|index| if index == 0 { time } else { 0 });
+        let mut samples = Samples::default();
+        let labels = RawLabelsId::default();
+        let mut cell = |state| {
+            let serving = Serving::Unknown;
+            samples.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack: None })
+        };
+        let [a, b, c] = [State::Running, State::Runnable, State::Syscall].map(&mut cell);
+        samples.replicates = vec![times(100), times(7)];
+        let mut moves = Moves::default();
+        [(a, 10), (b, 30), (c, 40), (b, 20)].into_iter().for_each(|(to, time_ns)| moves.note(a, to, time_ns));
+        samples.follow(moves);
+        assert_eq!(samples.replicates, [times(10), times(57), times(40)]);
+        let mut whole = Moves::default();
+        whole.note(b, c, 50);
+        samples.follow(whole);
+        assert_eq!(samples.replicates, [times(10), times(0), times(97)]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::hash::Hash;
 use fgspy_profile::{State, Weight};
 
 use crate::aggregate::{Cell, CellId, OnCpuPlace, RawStack, RawStackId, Reach};
-use crate::samples::Samples;
+use crate::samples::{Moves, Samples};
 
 /// What became of time without a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,6 +51,7 @@ pub fn settle(samples: &mut Samples) -> Settled {
     }
     let places = sorted(places);
     let on_cpu = on_cpu(samples, &wanted);
+    let mut moves = Moves::default();
     for (goid, id, weight) in unplaced {
         let Some(cell) = samples.at(id) else { continue };
         let peers = peers_of(goid, cell);
@@ -67,18 +68,21 @@ pub fn settle(samples: &mut Samples) -> Settled {
                 // Where the kernel saw the very goroutine compute is no guess.
                 let is_seen = beginning.is_none() && on_cpu.contains_key(&peers[0]);
                 for (stack, part) in spread(weight, &seen) {
-                    let id = samples.cell(Cell { stack: Some(stack), ..cell });
-                    samples.all.push((goid, id, part));
+                    let to = samples.cell(Cell { stack: Some(stack), ..cell });
+                    moves.note(id, to, part.time_ns);
+                    samples.all.push((goid, to, part));
                 }
                 let inferred = if is_seen { 0 } else { weight.time_ns };
                 settled.spread_ns = settled.spread_ns.saturating_add(inferred);
             }
             None => {
+                moves.note(id, id, weight.time_ns);
                 samples.all.push((goid, id, weight));
                 settled.lost_ns = settled.lost_ns.saturating_add(weight.time_ns);
             }
         }
     }
+    samples.follow(moves);
     settled
 }
 

@@ -16,6 +16,7 @@ use crate::aggregate::{Aggregate, Cell, RawStack, Reach};
 use crate::choose::Odds;
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
+use crate::replicates::Replicates;
 use crate::requests::{Newcomer, Requests};
 use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
@@ -46,6 +47,7 @@ pub(crate) struct Watch {
     pub(crate) aggregate: Aggregate,
     pub(crate) accounting: Accounting,
     corrections: Corrections,
+    replicates: Replicates,
     pub(crate) requests: Requests,
     /// What goroutines work on that serve no request; `None` if that is not to be told.
     jobs: Option<Jobs>,
@@ -68,12 +70,13 @@ const MAX_OWNERS: usize = 1 << 16;
 
 impl Watch {
     /// `system`: the runtime's own goroutines count while they wait. `jobs`: labels say what goroutines work on.
-    pub(crate) fn new(accounting: Accounting, system: bool, jobs: bool) -> Watch {
+    pub(crate) fn new(accounting: Accounting, system: bool, jobs: bool, replicates: Replicates) -> Watch {
         Watch {
             slots: Slots::default(),
             aggregate: Aggregate::new(),
             accounting,
             corrections: Corrections::default(),
+            replicates,
             requests: Requests::default(),
             jobs: jobs.then(Jobs::default),
             newcomers: Vec::new(),
@@ -212,7 +215,15 @@ impl Watch {
     fn credit(&mut self, slot: Slot, until_ns: u64, until_tick: u32) {
         if let Some((goid, cell, weight)) = slot.due(until_ns, until_tick) {
             self.draw(slot, until_ns);
+            self.replicate(slot, until_tick);
             self.aggregate.credit(self.shown(goid), cell, weight);
+        }
+    }
+
+    /// Says at the ticks of which replicates a goroutine was where it was until then.
+    fn replicate(&mut self, slot: Slot, until_tick: u32) {
+        if let Some(time_ns) = slot.cell.and_then(|cell| self.aggregate.by_replicate(cell)) {
+            self.replicates.add(time_ns, slot.since_tick, until_tick);
         }
     }
 
@@ -224,7 +235,8 @@ impl Watch {
     /// The tick is over, and the target was there until its end.
     pub(crate) fn commit(&mut self, now: Now) {
         self.adopt(now.now_ns);
-        self.corrections.apply(&mut self.aggregate, &mut self.requests);
+        let replicate = self.replicates.tick(now.interval_ns());
+        self.corrections.apply(&mut self.aggregate, &mut self.requests, replicate);
         self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
         self.accounting.goroutine_ticks = self.accounting.goroutine_ticks.saturating_add(self.live);
     }
@@ -253,13 +265,16 @@ impl Watch {
     /// Credits everything up to the end of the recording.
     pub(crate) fn finish(mut self, end_ns: u64, ticks: u32) -> (Samples, Accounting) {
         let slots = std::mem::take(&mut self.slots.all);
-        slots.iter().filter(|slot| slot.due(end_ns, ticks).is_some()).for_each(|slot| self.draw(*slot, end_ns));
+        for &slot in slots.iter().filter(|slot| slot.due(end_ns, ticks).is_some()) {
+            self.draw(slot, end_ns);
+            self.replicate(slot, ticks);
+        }
         let aggregate = std::mem::take(&mut self.aggregate);
         let due = slots.into_iter().filter_map(|slot| slot.due(end_ns, ticks));
         self.requests.find_routes();
         let due = due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight));
         let route = |cell: &Cell| self.requests.get(cell.serving.request()?)?.route;
-        let (mut samples, added_ns) = aggregate.finish(due, route);
+        let (mut samples, added_ns) = aggregate.finish(due, self.replicates.until(ticks), route);
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
         samples.give_to(&self.requests.of_lives());
         samples.requests = self.requests.into_seen();

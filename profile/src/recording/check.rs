@@ -1,7 +1,7 @@
 //! Whether the tables of a profile fit together.
 
 use super::Error;
-use crate::{Accounting, Location, Profile, Request, StringId};
+use crate::{Accounting, Location, Profile, Request, Sample, StringId};
 
 /// Checks what [`super::read_limited`] promises.
 pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
@@ -48,17 +48,19 @@ pub(super) fn check(profile: &Profile, depth: u64) -> Result<(), Error> {
 }
 
 fn samples(profile: &Profile) -> Result<(), Error> {
-    for (index, sample) in profile.samples.iter().enumerate() {
-        within("sample", index, "stack", sample.stack.index(), profile.stacks.len())?;
-        within("sample", index, "label set", sample.labels.index(), profile.label_sets.len())?;
-        if let Some(reason) = sample.wait_reason {
-            string(profile, "sample", index, reason)?;
+    let samples = profile.samples.iter().map(Sample::key).enumerate();
+    let parts = profile.replicates.parts.iter().map(|part| part.key).enumerate();
+    for (table, (index, key)) in samples.map(|key| ("sample", key)).chain(parts.map(|key| ("replicate", key))) {
+        within(table, index, "stack", key.stack.index(), profile.stacks.len())?;
+        within(table, index, "label set", key.labels.index(), profile.label_sets.len())?;
+        if let Some(reason) = key.wait_reason {
+            string(profile, table, index, reason)?;
         }
-        if let Some(creator) = sample.creator {
-            within("sample", index, "location", creator.index(), profile.locations.len())?;
+        if let Some(creator) = key.creator {
+            within(table, index, "location", creator.index(), profile.locations.len())?;
         }
-        if let Some(request) = sample.serving.request() {
-            within("sample", index, "request", request.index(), profile.requests.len())?;
+        if let Some(request) = key.serving.request() {
+            within(table, index, "request", request.index(), profile.requests.len())?;
         }
     }
     Ok(())

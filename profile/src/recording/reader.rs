@@ -7,12 +7,13 @@ use serde::de::DeserializeOwned;
 
 use super::entries::{AccountingV1, RequestEntry, SampleV1, SpanEntry};
 use super::{Error, MAGIC, VERSION, check};
+use crate::replicates::Replicates;
 use crate::{Profile, Request, Sample};
 
 /// How much of a recording to put up with.
 ///
-/// An entry takes at most 130 bytes in memory and an element of an entry at most four times its bytes in the file, so the
-/// default bounds the memory by about 4.5 GB; a recording that is not hostile takes a small part of that.
+/// An entry takes at most 170 bytes in memory and an element of an entry at most four times its bytes in the file, so the
+/// default bounds the memory by about 5 GB; a recording that is not hostile takes a small part of that.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of the unpacked body.
@@ -72,6 +73,7 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
         label_sets: body.table("label set")?,
         samples: Vec::new(),
         requests: Vec::new(),
+        replicates: Replicates::default(),
     };
     if found == 1 {
         profile.samples = body.table_of::<SampleV1, Sample>("sample")?;
@@ -79,6 +81,9 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
         profile.samples = body.table("sample")?;
         profile.requests = body.table_of::<RequestEntry, Request>("request")?;
         spans(&mut profile.requests, body.table("span")?)?;
+    }
+    if found >= 3 {
+        profile.replicates = Replicates { duration_ns: body.take("replicate")?, parts: body.table("replicate")? };
     }
     if !body.rest.is_empty() {
         return Err(Error::TrailingBytes(body.rest.len()));

@@ -30,6 +30,8 @@ pub fn write(profile: &Profile, mut out: impl Write) -> io::Result<()> {
     for (index, request) in profile.requests.iter().enumerate() {
         request.spans.iter().try_for_each(|&span| put(&mut body, &SpanEntry::from((index as u32, span))))?;
     }
+    put(&mut body, &profile.replicates.duration_ns)?;
+    table(&mut body, &profile.replicates.parts)?;
     let gzip = body.into_inner().map_err(io::IntoInnerError::into_error)?;
     gzip.finish()?.flush()
 }

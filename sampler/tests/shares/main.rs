@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
-use fgspy_profile::{Class, Filter, Profile, Sample, State, apply};
+use fgspy_profile::{Class, Filter, Profile, Sample, SampleKey, State, apply};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 fn main() {
@@ -45,6 +45,25 @@ fn record(fixture: &Fixture, duration: Duration) -> Result<Profile> {
 fn adds_up(profile: &Profile) -> Result<()> {
     let (total, expected) = (profile.total_time(), profile.accounting.expected_ns);
     ensure!(total == expected, "the samples stand for {total} ns of {expected} ns");
+    replicates_add_up(profile)
+}
+
+/// The ticks of all replicates together saw what the samples say, of each place and state.
+fn replicates_add_up(profile: &Profile) -> Result<()> {
+    let replicates = &profile.replicates;
+    let duration: i64 = replicates.duration_ns.iter().sum();
+    ensure!(duration as u64 == profile.duration_ns, "replicates of {duration} ns of {} ns", profile.duration_ns);
+    let mut left: HashMap<SampleKey, i64> = HashMap::new();
+    for sample in &profile.samples {
+        *left.entry(SampleKey { goid: 0, ..sample.key() }).or_default() += sample.time_ns as i64;
+    }
+    for part in &replicates.parts {
+        *left.entry(part.key).or_default() -= part.time_ns.iter().sum::<i64>();
+    }
+    ensure!(left.values().sum::<i64>() == 0, "replicates and samples differ by {} ns", left.values().sum::<i64>());
+    // Time that was spread over places is rounded for each.
+    let most = left.values().map(|left| left.abs()).max();
+    ensure!(most < Some(100_000), "replicates and samples differ by up to {most:?} ns in one place");
     Ok(())
 }
 
