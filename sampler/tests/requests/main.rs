@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
 use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
 use fgspy_kernel::monotonic_ns;
-use fgspy_profile::{Phase, Profile, Request, Serving};
+use fgspy_profile::{Phase, Profile, Request, Sample, Serving};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -286,9 +286,15 @@ fn routes_take_their_time(
     for (route, (time, count)) in truth {
         let (seen, of_lots) = seen.get(route).copied().unwrap_or_default();
         // Each end of a request falls anywhere between two ticks: the error of each has the standard deviation of a
-        // triangle over two ticks. To this comes what the profile says of the lots. Four of them. And up to 5 % stay
-        // without a request: while its goroutine is in the server, and the handler has not begun or has ended.
-        let error = 4.0 * (interval.powi(2) * count / 6.0 + of_lots).sqrt();
+        // triangle over two ticks. To this comes what the profile says of the lots. Requests may be in step: then it is the
+        // profile's own error. Four of them. And up to 5 % stay without a request: while its goroutine is in the server,
+        // and the handler has not begun or has ended.
+        let is_of_route = |sample: &Sample| {
+            let logged = sample.serving.request().and_then(|id| served.get(id.index()));
+            logged.is_some_and(|logged| logged.route == route)
+        };
+        let in_step = profile.standard_error_ns(&is_of_route);
+        let error = 4.0 * (interval.powi(2) * count / 6.0 + of_lots).sqrt().max(in_step);
         let line = format!("{route}: {:.3} s, in truth {:.3} ± {:.3} s", seen / 1e9, time / 1e9, error / 1e9);
         eprintln!("{line}");
         (all, all_in_truth) = (all + seen, all_in_truth + time);
