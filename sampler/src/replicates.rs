@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use fastrand::Rng;
-use fgspy_profile::replicates::{ByReplicate, REPLICATES};
+use fgspy_profile::replicates::{self, ByReplicate, REPLICATES};
 
 /// Blocks that are remembered: eleven minutes at 99 Hz.
 const REMEMBERED: usize = 4096;
@@ -59,19 +59,24 @@ impl Replicates {
 
     /// Adds to `time_ns` the time from tick `since` to tick `until`.
     pub(crate) fn add(&self, time_ns: &mut ByReplicate, since: u32, until: u32) {
-        if until == since.saturating_add(1) {
-            // Most often.
-            if let Some((replicate, interval_ns)) = self.at(since as usize)
+        if until.saturating_sub(since) as usize > REPLICATES {
+            return replicates::add(time_ns, &self.between(since, until));
+        }
+        // Most are short: tick by tick is less work.
+        for tick in since..until {
+            if let Some((replicate, interval_ns)) = self.at(tick as usize)
                 && let Some(time) = time_ns.get_mut(replicate)
             {
                 *time = time.saturating_add(interval_ns);
-                return;
             }
         }
-        let (since, until) = (self.until(since), self.until(until));
-        for ((time, since), until) in time_ns.iter_mut().zip(since).zip(until) {
-            *time = time.saturating_add(until.saturating_sub(since));
-        }
+    }
+
+    /// The time from tick `since` to tick `until`.
+    pub(crate) fn between(&self, since: u32, until: u32) -> ByReplicate {
+        let (mut time_ns, since) = (self.until(until), self.until(since));
+        time_ns.iter_mut().zip(since).for_each(|(time, since)| *time = time.saturating_sub(since));
+        time_ns
     }
 
     /// What the ticks before number `tick` (from 0 on) stand for.

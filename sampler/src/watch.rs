@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use fgspy_goroutines::{AllGs, Observation, Owner, Runtime, Sight, Stack, Status};
 use fgspy_kernel::State as ThreadState;
-use fgspy_profile::{Accounting, State};
+use fgspy_profile::{Accounting, State, replicates};
 
 use crate::aggregate::{Aggregate, Cell, RawStack, Reach};
 use crate::choose::Odds;
@@ -265,9 +265,15 @@ impl Watch {
     /// Credits everything up to the end of the recording.
     pub(crate) fn finish(mut self, end_ns: u64, ticks: u32) -> (Samples, Accounting) {
         let slots = std::mem::take(&mut self.slots.all);
+        // Most have stood since the same tick: the first.
+        let mut since = (0, self.replicates.until(ticks));
         for &slot in slots.iter().filter(|slot| slot.due(end_ns, ticks).is_some()) {
             self.draw(slot, end_ns);
-            self.replicate(slot, ticks);
+            if slot.since_tick != since.0 {
+                since = (slot.since_tick, self.replicates.between(slot.since_tick, ticks));
+            }
+            let time_ns = slot.cell.and_then(|cell| self.aggregate.by_replicate(cell));
+            time_ns.into_iter().for_each(|time_ns| replicates::add(time_ns, &since.1));
         }
         let aggregate = std::mem::take(&mut self.aggregate);
         let due = slots.into_iter().filter_map(|slot| slot.due(end_ns, ticks));
