@@ -68,7 +68,8 @@ pub(crate) fn variance(time_ns: &ByReplicate, duration_ns: &ByReplicate) -> f64 
     let sum = |times: &ByReplicate| times.iter().map(|time| i128::from(*time)).sum::<i128>();
     let (total, duration) = (sum(time_ns), sum(duration_ns));
     let ticking = duration_ns.iter().filter(|duration| **duration > 0).count() as f64;
-    if ticking < 2.0 {
+    // A recording may say anything.
+    if ticking < 2.0 || duration <= 0 {
         return 0.0;
     }
     // As whole numbers, so that what never changes has no error at all.
@@ -123,6 +124,8 @@ mod tests {
     #[test]
     fn nothing_overflows() {
         assert!(variance(&[i64::MIN; REPLICATES], &[i64::MAX; REPLICATES]).is_finite());
+        let cancelled = by_replicate(|index| if index % 2 == 0 { 7 } else { -7 });
+        assert_eq!(variance(&[1; REPLICATES], &cancelled), 0.0);
         let mut sum = [i64::MAX; REPLICATES];
         add(&mut sum, &[1; REPLICATES]);
         assert_eq!(sum, [i64::MAX; REPLICATES]);
