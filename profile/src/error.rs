@@ -1,6 +1,7 @@
 //! How sure a profile is of its shares.
 
 use crate::quantiles::Z_95;
+use crate::replicates::{self, REPLICATES, add};
 use crate::{Accounting, Class, Profile, Sample};
 
 impl Profile {
@@ -44,11 +45,15 @@ impl Profile {
                 *variance += of_choice(sample);
             }
         }
-        let mut variances = variances.into_iter();
-        Class::ALL.map(|class| {
-            let of_replicates = self.replicates.variance(|sample| sample.class(self) == class);
-            (class, Z_95 * variances.next().unwrap_or(0.0).max(of_replicates).sqrt())
-        })
+        let mut by_class = [[0; REPLICATES]; Class::COUNT];
+        for part in &self.replicates.parts {
+            if let Some(sum) = by_class.get_mut(part.sample().class(self).index()) {
+                add(sum, &part.time_ns);
+            }
+        }
+        let of_replicates = by_class.iter().map(|time_ns| replicates::variance(time_ns, &self.replicates.duration_ns));
+        let mut variances = variances.into_iter().zip(of_replicates).map(|(independent, any)| independent.max(any));
+        Class::ALL.map(|class| (class, Z_95 * variances.next().unwrap_or(0.0).sqrt()))
     }
 
     /// The standard error, in nanoseconds, of the total time of the samples that `belongs` picks, reckoned as

@@ -207,11 +207,9 @@ impl Aggregate {
     pub(crate) fn correct(&mut self, cell: CellId, ns: f64, replicate: usize) {
         if let Some((_, estimate)) = self.cells.get_index_mut(cell.index()) {
             estimate.correction_ns += ns;
-            estimate
-                .by_replicate
-                .get_mut(replicate)
-                .into_iter()
-                .for_each(|time| *time = time.saturating_add(ns as i64));
+            if let Some(time) = estimate.by_replicate.get_mut(replicate) {
+                *time = time.saturating_add(ns as i64);
+            }
         }
     }
 
@@ -275,7 +273,6 @@ impl Aggregate {
     pub(crate) fn finish(
         self,
         standing: impl Iterator<Item = (u64, CellId, Weight)>,
-        replicate_ns: ByReplicate,
         route: impl Fn(&Cell) -> Option<RouteId>,
     ) -> (Samples, i64) {
         let Aggregate { stacks, labels, cells, times, on_cpu, .. } = self;
@@ -289,7 +286,7 @@ impl Aggregate {
                 labels,
                 cells: cells.into_iter().collect(),
                 replicates: estimates.iter().map(|estimate| estimate.by_replicate).collect(),
-                replicate_ns,
+                replicate_ns: ByReplicate::default(),
                 all: samples,
                 on_cpu: on_cpu.into_iter().collect(),
                 requests: Vec::new(),

@@ -69,10 +69,10 @@ impl Samples {
 
     /// Moves times by replicate along with what they are of: of a cell that is left in part, a part.
     pub(crate) fn follow(&mut self, moves: Moves) {
+        self.replicates.resize(self.cells.len(), ByReplicate::default());
         for (from, to) in moves.by_cell {
             let Some(&left) = self.replicates.get(from.index()) else { continue };
             let all: i128 = to.values().map(|time| i128::from(*time)).sum();
-            self.replicates.resize(self.cells.len(), ByReplicate::default());
             let (mut so_far, mut given) = (0, ByReplicate::default());
             for (cell, time_ns) in to.into_iter().filter(|&(_, time_ns)| time_ns > 0) {
                 so_far += i128::from(time_ns);

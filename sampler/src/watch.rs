@@ -280,9 +280,10 @@ impl Watch {
         self.requests.find_routes();
         let due = due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight));
         let route = |cell: &Cell| self.requests.get(cell.serving.request()?)?.route;
-        let (mut samples, added_ns) = aggregate.finish(due, self.replicates.until(ticks), route);
+        let (mut samples, added_ns) = aggregate.finish(due, route);
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
         samples.give_to(&self.requests.of_lives());
+        samples.replicate_ns = self.replicates.until(ticks);
         samples.requests = self.requests.into_seen();
         (samples, self.accounting)
     }
