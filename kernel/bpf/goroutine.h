@@ -23,7 +23,7 @@ INLINE u8 class_of(u32 status, u64 g, u8 *reason)
 	case G_SYSCALL:
 		return SYSCALL;
 	case G_WAITING:
-		read_user(&why, 1, (void *)(g + cfg.g_reason));
+		read(&why, 1, g + cfg.g_reason);
 		*reason = why;
 		return cfg.class[why] & (CLASSES - 1);
 	}
@@ -32,9 +32,9 @@ INLINE u8 class_of(u32 status, u64 g, u8 *reason)
 
 INLINE void add_to_children(u64 request, u8 class, u64 time)
 {
-	struct children *sums = map_lookup(&by_request, &request);
-	if (sums)
-		__sync_fetch_and_add(&sums->total[class & (CLASSES - 1)], time);
+	struct request *known = map_lookup(&by_request, &request);
+	if (known)
+		__sync_fetch_and_add(&known->total[class & (CLASSES - 1)], time);
 }
 
 /* Credits the time since the last transition. */
@@ -83,7 +83,7 @@ INLINE void send_blocked(struct goroutine *known, u64 g, u64 since, u64 now, u64
 	event_->pad = 0;
 	event_->stack[0] = word(g + cfg.g_pc);
 	for (u32 i = 1; i < FRAMES; i++) {
-		if (bp < lo || hi < 16 || bp > hi - 16 || read_user(frame, 16, (void *)bp) || !frame[1])
+		if (bp < lo || hi < 16 || bp > hi - 16 || read(frame, 16, bp) || !frame[1])
 			break;
 		event_->stack[i] = frame[1];
 		n = i + 1;

@@ -13,7 +13,7 @@ INLINE struct groups groups_of(u64 map, u64 *block)
 {
 	struct groups groups = {};
 	u64 len, table;
-	if (fill(block, MAP_HEAD, map))
+	if (read(block, MAP_HEAD, map))
 		return groups;
 	if (cfg.maps == MAPS_BUCKETS) {
 		u8 b = ((u8 *)block)[cfg.buckets_b];
@@ -47,8 +47,8 @@ INLINE void header(struct begin *begin, struct text key, u64 first, u64 values)
 		if ((key.len ^ cfg.names[k].len) | (name[0] ^ cfg.names[k].text[0]) | (name[1] ^ cfg.names[k].text[1]))
 			continue;
 		if (cfg.maps == MAPS_BUCKETS)
-			read_user(&first, 8, (void *)values);
-		read_user(&value, 16, (void *)first);
+			read(&first, 8, values);
+		read(&value, 16, first);
 		begin->value_len[k] = copy(begin->value[k], VALUE, value);
 		return;
 	}
@@ -73,7 +73,7 @@ INLINE void headers(struct begin *begin, u64 map, u64 *block)
 		if (second && cfg.maps == MAPS_TABLES && (controls & 0x80808080) == 0x80808080)
 			continue;
 		/* What is in front of the second half is of the first one: it is read as well, and not looked at. */
-		if (fill(block, cfg.maps == MAPS_BUCKETS ? HALF_BUCKET : HALF_GROUP, keys))
+		if (read(block, cfg.maps == MAPS_BUCKETS ? HALF_BUCKET : HALF_GROUP, keys))
 			return;
 		if (!second)
 			controls = block[0];

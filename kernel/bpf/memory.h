@@ -6,12 +6,12 @@
 const volatile struct config cfg SEC(".rodata") = {};
 const struct goroutine no_goroutine SEC(".rodata") = {};
 const struct ended none_ended SEC(".rodata") = {};
-const struct children no_children SEC(".rodata") = {};
+const struct request no_request SEC(".rodata") = {};
 
 struct map ring SEC("maps") = {MAP_RINGBUF, 0, 0, 1 << 24, 0};
 struct map goroutines SEC("maps") = {MAP_HASH, 8, sizeof(struct goroutine), 1 << 17, NO_PREALLOC};
 struct map by_start SEC("maps") = {MAP_HASH, 8, sizeof(struct ended), 1 << 12, NO_PREALLOC};
-struct map by_request SEC("maps") = {MAP_HASH, 8, sizeof(struct children), 1 << 16, NO_PREALLOC};
+struct map by_request SEC("maps") = {MAP_HASH, 8, sizeof(struct request), 1 << 16, NO_PREALLOC};
 struct map counts SEC("maps") = {MAP_PERCPU_ARRAY, 4, 8, COUNTS, 0};
 struct map numbers SEC("maps") = {MAP_ARRAY, 4, 8, NUMBERS, 0};
 struct map dfa SEC("maps") = {MAP_ARRAY, 4, 2 * DFA_CELLS, 1, 0};
@@ -33,23 +33,23 @@ INLINE u64 *number(u32 which)
 	return map_lookup(&numbers, &which);
 }
 
-INLINE u64 word(u64 address)
+/* Reads the target's memory, and gives whether that failed: a probe cannot wait for a page that is not there. */
+INLINE int read(void *to, u32 size, u64 address)
 {
-	u64 value = 0;
-	if (read_user(&value, 8, (void *)address))
-		count(UNREADABLE);
-	return value;
-}
-
-/* Reads a block of memory, of which `field` gives the words. */
-INLINE int fill(u64 *block, u32 size, u64 address)
-{
-	if (!read_user(block, size, (void *)address))
+	if (!read_user(to, size, (void *)address))
 		return 0;
 	count(UNREADABLE);
 	return 1;
 }
 
+INLINE u64 word(u64 address)
+{
+	u64 value = 0;
+	read(&value, 8, address);
+	return value;
+}
+
+/* A word of a block that was read. */
 INLINE u64 field(u64 *block, u32 at)
 {
 	return *(u64 *)((u8 *)block + at);
@@ -64,7 +64,7 @@ struct text {
 INLINE u64 copy(void *to, u64 most, struct text from)
 {
 	u64 len = from.len < most ? from.len : most;
-	return read_user(to, len, (void *)from.at) ? 0 : len;
+	return read(to, len, from.at) ? 0 : len;
 }
 
 INLINE void *event(u64 size, u32 kind, u64 now, u64 g, u64 goid)

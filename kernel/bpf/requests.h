@@ -5,28 +5,80 @@
 #include "goroutine.h"
 #include "headers.h"
 
+/* How often it is looked at while the request is served. */
+enum { LOOKS = 8 };
+
+/* Whether the request is still in memory: as long as it has its URL. (From Go 1.27 on, HTTP/2 keeps the URL to the end, but
+ * the request only as long as the handler wants it.) What was read of it before is its own then. */
+INLINE int is_there(struct goroutine *known)
+{
+	return word(known->serving + cfg.req_url) == known->url;
+}
+
+/* Keeps the pattern, for when the request is no longer there at its end. */
+INLINE void keep_pattern(struct goroutine *known)
+{
+	u64 request = known->request, len;
+	struct text pattern;
+	struct request *kept;
+	if (cfg.req_pattern == ABSENT || known->site != HTTP_BEGIN || known->looks >= LOOKS)
+		return;
+	known->looks++;
+	if (read(&pattern, 16, known->serving + cfg.req_pattern) || !pattern.len)
+		return;
+	if (pattern.at == known->pattern[0] && pattern.len == known->pattern[1])
+		return;
+	kept = map_lookup(&by_request, &request);
+	if (!kept || !is_there(known))
+		return;
+	kept->route_len = 0;
+	len = copy(kept->route, ROUTE, pattern);
+	if (!is_there(known))
+		return;
+	kept->route_len = len;
+	known->pattern[0] = pattern.at;
+	known->pattern[1] = pattern.len;
+}
+
+/* The pattern of a request that is over: as it is now, or else as it was kept. */
+INLINE void end_pattern(struct end *end, struct goroutine *known, struct request *kept)
+{
+	struct text pattern;
+	end->route_len = 0;
+	if (cfg.req_pattern == ABSENT || known->site != HTTP_BEGIN)
+		return;
+	/* Where the handler's return was not seen, its memory may be anybody's by now. */
+	if (end->how == MARKED && !read(&pattern, 16, known->serving + cfg.req_pattern)) {
+		end->route_len = copy(end->route, ROUTE, pattern);
+		if (is_there(known))
+			return;
+		end->route_len = 0;
+	}
+	if (kept && kept->route_len) {
+		__builtin_memcpy(end->route, kept->route, ROUTE);
+		end->route_len = kept->route_len;
+	} else {
+		count(PATTERN_GONE);
+	}
+}
+
 INLINE void send_end(struct goroutine *known, u64 g, u64 now, u32 how)
 {
 	u64 request = known->request;
-	struct text pattern;
-	struct children *sums;
+	struct request *kept;
 	struct end *end = event(cfg.states ? sizeof(*end) : (u64) & ((struct end *)0)->own, END, now, g, known->goid);
 	if (end) {
 		end->request = request;
 		end->begin = known->begin;
 		end->transitions = known->transitions - known->transitions_before;
 		end->how = how;
-		end->route_len = 0;
-		if (known->site == HTTP_BEGIN && cfg.req_pattern != ABSENT &&
-		    !read_user(&pattern, 16, (void *)(known->serving + cfg.req_pattern)))
-			end->route_len = copy(end->route, ROUTE, pattern);
-		end->started = 0;
+		kept = cfg.states ? map_lookup(&by_request, &request) : 0;
+		end_pattern(end, known, kept);
+		end->started = kept ? kept->children : 0;
 		if (cfg.states) {
-			sums = map_lookup(&by_request, &request);
-			end->started = sums ? sums->count : 0;
 			for (u32 i = 0; i < CLASSES; i++) {
 				end->own[i] = known->total[i] - known->before[i];
-				end->children[i] = sums ? sums->total[i] : 0;
+				end->children[i] = kept ? kept->total[i] : 0;
 			}
 		}
 		ring_submit(end, NO_WAKEUP);
@@ -44,7 +96,7 @@ INLINE void read_line(struct begin *begin, struct text method, struct text path)
 	if (path.at != method.at + before + 1) {
 		before = copy(begin->line, METHOD, method);
 		after = copy(begin->line + before + 1, PATH, path);
-	} else if (read_user(begin->line, before + 1 + after, (void *)method.at)) {
+	} else if (read(begin->line, before + 1 + after, method.at)) {
 		before = after = 0;
 	}
 	begin->line[before] = ' ';
@@ -52,20 +104,22 @@ INLINE void read_line(struct begin *begin, struct text method, struct text path)
 	begin->path_len = after;
 }
 
-/* What a request of net/http's is. */
-INLINE void read_http(struct begin *begin, u64 object)
+/* What a request of net/http's is. Gives the address of its URL. */
+INLINE u64 read_http(struct begin *begin, u64 object)
 {
-	u64 block[HALF_GROUP / 8] = {}, map;
+	u64 block[HALF_GROUP / 8] = {}, map, url;
 	struct text method, path = {};
-	if (fill(block, REQUEST, object))
-		return;
+	if (read(block, REQUEST, object))
+		return 0;
 	method.at = field(block, cfg.req_method);
 	method.len = field(block, cfg.req_method + 8);
 	map = field(block, cfg.req_header);
-	read_user(&path, 16, (void *)(field(block, cfg.req_url) + cfg.url_path));
+	url = field(block, cfg.req_url);
+	read(&path, 16, url + cfg.url_path);
 	read_line(begin, method, path);
 	if (map)
 		headers(begin, map, block);
+	return url;
 }
 
 /* What a call of gRPC's is. */
@@ -112,10 +166,10 @@ INLINE void leave_server(u64 g)
 
 INLINE void begins(u64 g, u64 object, u32 site)
 {
-	u64 now = ktime(), goid, request, *last;
+	u64 now = ktime(), goid = word(g + cfg.g_goid), request, url = 0, *last;
 	struct goroutine *known = map_lookup(&goroutines, &g);
 	struct begin *begin;
-	if (known && known->request && known->serving == object) {
+	if (known && known->request && known->serving == object && known->goid == goid) {
 		count(REPEATED); /* its stack grew, and the function begins once more */
 		return;
 	}
@@ -123,7 +177,6 @@ INLINE void begins(u64 g, u64 object, u32 site)
 		credit(known, now);
 	if (known && known->request && known->serving)
 		send_end(known, g, now, NEXT_REQUEST);
-	goid = word(g + cfg.g_goid);
 	begin = event(sizeof(*begin), BEGIN, now, g, goid);
 	if (!begin)
 		return;
@@ -133,7 +186,7 @@ INLINE void begins(u64 g, u64 object, u32 site)
 	for (u32 k = 0; k < HEADERS; k++)
 		begin->value_len[k] = 0;
 	if (site == HTTP_BEGIN)
-		read_http(begin, object);
+		url = read_http(begin, object);
 	else
 		read_grpc(begin, object);
 	if (!matches(begin) || !is_of_trace(begin)) {
@@ -153,8 +206,11 @@ INLINE void begins(u64 g, u64 object, u32 site)
 	known->serving = object;
 	known->begin = now;
 	known->site = site;
+	known->url = url;
+	known->looks = 0;
+	known->pattern[0] = known->pattern[1] = 0;
 	if (cfg.states) {
-		if (map_update(&by_request, &request, &no_children, ANY))
+		if (map_update(&by_request, &request, &no_request, ANY))
 			count(FULL);
 		known->transitions_before = known->transitions;
 		for (u32 i = 0; i < CLASSES; i++)

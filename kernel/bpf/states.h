@@ -34,7 +34,7 @@ INLINE void born(u64 g, u64 here, u32 to, u64 now)
 	u64 m = word(here + cfg.g_m), creator = m ? word(m + cfg.m_curg) : 0;
 	struct goroutine *parent = creator ? map_lookup(&goroutines, &creator) : 0;
 	struct goroutine *known;
-	struct children *sums;
+	struct request *of;
 	u64 request = parent ? parent->request : 0;
 	if (cfg.scoped && !request)
 		return;
@@ -46,11 +46,11 @@ INLINE void born(u64 g, u64 here, u32 to, u64 now)
 	if (!request)
 		return;
 	/* None is there if that request is over, or there are too many. */
-	sums = map_lookup(&by_request, &request);
-	if (!sums)
+	of = map_lookup(&by_request, &request);
+	if (!of)
 		return;
 	known->request = request;
-	__sync_fetch_and_add(&sums->count, 1);
+	__sync_fetch_and_add(&of->children, 1);
 }
 
 INLINE void changed(u64 g, u64 here, u32 from, u32 to)
@@ -71,7 +71,7 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 			if (cfg.scoped)
 				return;
 			start = number(START);
-			known = meet(g, from, start && *start ? *start : now);
+			known = meet(g, from, start ? *start : now);
 			if (!known)
 				return;
 		}
@@ -84,6 +84,8 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 				return;
 			count(CONTRADICTED);
 		}
+		if (from == G_RUNNING && known->serving)
+			keep_pattern(known);
 		since = known->since;
 		waited = from == G_WAITING && known->status == from;
 		/* Nobody woke it: the runtime calls one waiting while the collector, or who stops the world, is at work on its

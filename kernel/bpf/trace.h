@@ -16,9 +16,9 @@ enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, 
 /* Classes that are no wait reason's. */
 enum { RUNNING = 0, RUNNABLE = 1, SYSCALL = 2, OTHER = 3, NO_CLASS = 255 };
 
-enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, TIMED, TIMED_NS = TIMED + SITES, COUNTS = TIMED_NS + SITES };
+enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, PATTERN_GONE, TIMED, TIMED_NS = TIMED + SITES, COUNTS = TIMED_NS + SITES };
 
-/* The number of the last request; when tracing began, by CLOCK_MONOTONIC; goroutines that are kept between requests. */
+/* The number of the last request; when all probes were set, by CLOCK_MONOTONIC, 0 before; goroutines that are kept between requests. */
 enum number { REQUESTS, START, KEPT, NUMBERS };
 
 enum kind { TRANSITION = 1, BLOCKED, BEGIN, END };
@@ -96,9 +96,12 @@ struct goroutine {
 	u64 begin;    /* of that request */
 	u64 transitions, transitions_before;
 	u32 status;
-	u8 class, reason, site, pad;
+	u8 class, reason, site;
+	u8 looks; /* at its request's pattern */
 	u64 total[CLASSES]; /* nanoseconds by class */
 	u64 before[CLASSES]; /* the same when its request began */
+	u64 url; /* of its request: an address */
+	u64 pattern[2]; /* where the text was that is kept, and how long */
 };
 
 /* Sums over goroutines that have ended, by their start function. */
@@ -107,8 +110,10 @@ struct ended {
 	u64 total[CLASSES];
 };
 
-/* What goroutines did that were started for a request. */
-struct children {
-	u64 count;
-	u64 total[CLASSES];
+/* What is kept of a request while it is served. */
+struct request {
+	u64 children;
+	u64 total[CLASSES]; /* of these */
+	u64 route_len;
+	char route[ROUTE]; /* the pattern that it matched, when that was last looked at */
 };

@@ -149,6 +149,7 @@ pub struct Trace {
     places: HashMap<(Option<String>, Wait), Place>,
     dropped: u64,
     unknown: u64,
+    unended: u64,
 }
 
 impl Trace {
@@ -265,6 +266,11 @@ impl Trace {
         if self.serving.get(&goid) == Some(&request) {
             self.serving.remove(&goid);
         }
+        // When it ended is not known; its waits are nobody's, as those of one that is not over.
+        if how == End::NextRequest {
+            self.unended += 1;
+            return None;
+        }
         (one.end_ns, one.how, one.own_ns, one.children_ns, one.children) =
             (time_ns, how, own_ns, children_ns, children);
         one.route = match text(pattern) {
@@ -338,6 +344,11 @@ impl Trace {
     /// How much was left out because there was too much of it.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// Requests that ended at some time that nobody saw ([`End::NextRequest`]). They are in no list.
+    pub fn unended(&self) -> u64 {
+        self.unended
     }
 
     /// Requests that ended and had not been seen to begin.

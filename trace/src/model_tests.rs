@@ -126,6 +126,21 @@ fn who_waits_and_is_not_woken_was_at_work() {
 }
 
 #[test]
+fn whose_end_nobody_saw_has_no_duration() {
+    let mut trace = Trace::new(Limits::default());
+    trace.take(begin(1, 7, 0, "/a"));
+    trace.take(blocked(Some(1), 10, 30));
+    let mut unseen = end(1, 7, 0, 5_000_000, "/a");
+    if let Event::RequestEnd { how, .. } = &mut unseen {
+        *how = End::NextRequest;
+    }
+    assert!(trace.take(unseen).is_none());
+    assert_eq!((trace.unended(), trace.unknown(), trace.open().count()), (1, 0, 0));
+    assert!(trace.routes().is_empty() && trace.slowest().is_empty());
+    assert_eq!((trace.places()[0].route.as_deref(), trace.places()[0].total_ns), (None, 20));
+}
+
+#[test]
 fn what_is_too_much_is_counted() {
     let limits = Limits { routes: 2, slowest: 1, open: 3, places: 1, ..Limits::default() };
     let mut trace = Trace::new(limits);

@@ -1,7 +1,9 @@
 //! A trace as lines of JSON, each an object with a `kind`. Times are nanoseconds; moments are of `CLOCK_MONOTONIC`.
 //!
 //! - `trace`, first: `pid`, `go_version`, `start_ns`, `end_ns`, `hits`, `hit_ns` (on average, of which
-//!   `trap_ns` is not the program's), `lost`, `contradicted`, `overhead` (parts of one core).
+//!   `trap_ns` is not the program's), `lost`, `contradicted`, `unreadable` (times that memory could not be read),
+//!   `pattern_gone` (requests whose route is by path because they had left memory), `unended` (requests left out because
+//!   their end was not seen), `overhead` (parts of one core).
 //! - `request`, one for each that ended: `route`, `method`, `path`, `id` (of its trace, or its own), `goroutine`, `end` (how that is known), `begin_ns`, `end_ns`, `by_state_ns`,
 //!   `children`, `children_by_state_ns`.
 //! - `route`: `route`, `count`, `p50_ns`, `p90_ns`, `p99_ns`, `longest_ns`, `by_state`: for each `total_ns`, `p50_ns`, `p99_ns`.
@@ -20,13 +22,13 @@ use super::waits::{Placed, totals};
 
 /// Writes all of it.
 pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut dyn Write) -> io::Result<()> {
-    let counts = &taken.counts;
+    let (counts, trace) = (&taken.counts, &taken.trace);
     let mut line = |value: Value| writeln!(out, "{value}");
     line(json!({
         "kind": "trace", "pid": profile.target.pid, "go_version": profile.target.go_version,
         "start_ns": taken.start_ns, "end_ns": taken.end_ns, "hits": counts.all_hits(), "hit_ns": taken.hit_ns(),
         "trap_ns": taken.traps.emulated_ns, "lost": counts.lost, "contradicted": counts.contradicted,
-        "overhead": taken.overhead(),
+        "unreadable": counts.unreadable, "pattern_gone": counts.pattern_gone, "unended": trace.unended(), "overhead": taken.overhead(),
     }))?;
     for one in &taken.requests {
         line(json!({
@@ -36,7 +38,7 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
             "children_by_state_ns": by_state(&one.children_ns),
         }))?;
     }
-    for (name, route) in taken.trace.routes() {
+    for (name, route) in trace.routes() {
         let states = (0u8..).zip(&route.by_class).filter(|(_, all)| all.count() > 0).map(|(number, all)| {
             let times = json!({"total_ns": all.sum(), "p50_ns": all.quantile(0.5), "p99_ns": all.quantile(0.99)});
             (word(number).to_owned(), times)

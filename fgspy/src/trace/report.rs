@@ -300,8 +300,19 @@ pub(super) fn closing(taken: &Taken) -> Vec<String> {
     }
     for (number, what) in [
         (counts.full, "goroutines or requests beyond what is kept at a time were not followed"),
-        (counts.unreadable, "words of the program's memory could not be read"),
+        (
+            counts.unreadable,
+            "times the program's memory could not be read: a probe cannot wait for a page that is not there",
+        ),
         (counts.headers_unread, "requests had so many headers that none was read"),
+        (
+            counts.pattern_gone,
+            "requests had left memory at their end, with the pattern that they had matched, if they had: their route is by path",
+        ),
+        (
+            taken.trace.unended(),
+            "requests ended unseen, and are left out: the handler panicked or took the connection over",
+        ),
         (counts.malformed, "records made no sense"),
         (taken.trace.unknown(), "requests ended that had begun before, or whose beginning was lost"),
         (taken.dropped + taken.trace.dropped(), "entries were left out because there were too many"),

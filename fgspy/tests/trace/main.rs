@@ -31,9 +31,14 @@ fn may_trace(test: &str) -> Option<MutexGuard<'static, ()>> {
 
 /// A service under load, by all protocols.
 fn service() -> (Service, Load) {
+    service_asked(|way| way != "upstream", &["-clients=8"])
+}
+
+/// A service under load, by these ways.
+fn service_asked(is_way: impl Fn(&str) -> bool, load: &[&str]) -> (Service, Load) {
     let binary: PathBuf = program("requests", &newest());
     let service = Service::start(&binary, &[], &[]).unwrap();
-    let ways = service.addresses.iter().filter(|(way, _)| way.as_str() != "upstream");
-    let load = Load::start(&binary, ways, &["-clients=8"]).unwrap();
+    let ways = service.addresses.iter().filter(|(way, _)| is_way(way));
+    let load = Load::start(&binary, ways, load).unwrap();
     (service, load)
 }

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use fgspy_fixtures::requests::LoggedRequest;
+use fgspy_profile::{Protocol, route};
 use serde::Deserialize;
 
 use crate::common::{fgspy, run};
-use crate::{may_trace, service};
+use crate::{may_trace, service, service_asked};
 
 #[derive(Debug, Deserialize)]
 struct Request {
@@ -34,6 +36,31 @@ fn lines<T: serde::de::DeserializeOwned>(output: &str, kind: &str) -> Vec<T> {
     output.lines().filter(is_kind).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+/// What the service said, by goroutine.
+struct Log<'a>(HashMap<u64, Vec<&'a LoggedRequest>>);
+
+impl<'a> Log<'a> {
+    fn of(log: &'a [LoggedRequest]) -> Log<'a> {
+        let mut by_goroutine: HashMap<u64, Vec<_>> = HashMap::new();
+        for said in log {
+            by_goroutine.entry(said.goroutine).or_default().push(said);
+        }
+        Log(by_goroutine)
+    }
+
+    /// Compares what is said of a request with what the service said of it.
+    fn compare(&self, request: &Request) -> &'a LoggedRequest {
+        let mut inside = self.0.get(&request.goroutine).into_iter().flatten();
+        let said = inside.find(|said| request.begin_ns <= said.start && said.end <= request.end_ns);
+        let said = said.unwrap_or_else(|| panic!("the service knows nothing of {request:?}"));
+        assert_eq!((&request.method, &request.path), (&said.method, &said.path));
+        // By the pattern that it matched, or, where that was not to be had, by its path.
+        let by = |pattern| route(Protocol::Http1, &said.method, &said.path, pattern);
+        assert!(request.route == by(&said.route) || request.route == by(""), "{request:?}: {said:?}");
+        said
+    }
+}
+
 fn quantile(sorted: &[i64], q: f64) -> i64 {
     sorted[((sorted.len() as f64 * q).ceil() as usize).clamp(1, sorted.len()) - 1]
 }
@@ -55,17 +82,11 @@ fn percentiles_are_those_that_the_service_measured() {
     let output = String::from_utf8(outcome.stdout).unwrap();
     assert!(!output.contains("secret"), "what is no id is nobody's business");
     let (requests, routes) = (lines::<Request>(&output, "request"), lines::<Route>(&output, "route"));
-    let mut by_goroutine: HashMap<u64, Vec<_>> = HashMap::new();
-    for said in &log {
-        by_goroutine.entry(said.goroutine).or_default().push(said);
-    }
+    let log = Log::of(&log);
     let mut handled: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for request in &requests {
         assert!(request.end_ns - request.begin_ns == request.by_state_ns.values().sum::<u64>() as i64, "{request:?}");
-        let mut inside = by_goroutine.get(&request.goroutine).into_iter().flatten();
-        let said = inside.find(|said| request.begin_ns <= said.start && said.end <= request.end_ns);
-        let said = said.unwrap_or_else(|| panic!("the service knows nothing of {request:?}"));
-        assert_eq!((&request.method, &request.path), (&said.method, &said.path));
+        let said = log.compare(request);
         let many_headers = said.path.starts_with("/headers/");
         if let Some((trace, _)) = said.ids.trace().filter(|_| !many_headers) {
             assert_eq!(request.id, trace, "{said:?}");
@@ -123,12 +144,42 @@ struct Goroutines {
 #[test]
 fn without_states_none_is_made_up() {
     let Some(_turn) = may_trace("without_states_none_is_made_up") else { return };
-    let (service, load) = service();
+    let (mut service, load) = service();
     let mut command = fgspy();
     command.args(["trace", "-p", &service.fixture.pid().to_string(), "-d", "1s", "-f", "json", "--states", "off"]);
     let output = String::from_utf8(run(command).succeeded().stdout).unwrap();
     load.end().unwrap();
+    let log = service.log().unwrap();
     let (requests, goroutines) = (lines::<Request>(&output, "request"), lines::<Goroutines>(&output, "goroutines"));
     assert!(requests.len() > 100 && requests.iter().all(|one| one.by_state_ns.is_empty()), "{output}");
     assert!(goroutines.len() == 1 && goroutines[0].by_state_ns.is_empty(), "{goroutines:?}");
+    let log = Log::of(&log);
+    for request in &requests {
+        log.compare(request);
+        assert_eq!(request.end, "handler returned", "{request:?}");
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Whole {
+    pattern_gone: u64,
+    unended: u64,
+}
+
+/// From Go 1.27 on HTTP/2 keeps a request only as long as its handler wants it.
+#[test]
+fn the_pattern_of_a_request_whose_memory_is_anothers_is_its_own() {
+    let Some(_turn) = may_trace("the_pattern_of_a_request_whose_memory_is_anothers_is_its_own") else { return };
+    let (service, load) = service_asked(|way| way == "h2c", &["-clients=2", "-paths=/forgotten"]);
+    for (states, are_gone) in [("on", false), ("off", true)] {
+        let mut command = fgspy();
+        let pid = service.fixture.pid().to_string();
+        command.args(["trace", "-p", &pid, "-d", "1s", "-f", "json", "--states", states]);
+        let output = String::from_utf8(run(command).succeeded().stdout).unwrap();
+        let (requests, whole) = (lines::<Request>(&output, "request"), lines::<Whole>(&output, "trace"));
+        assert!(requests.len() > 10, "{output}");
+        assert!(requests.iter().all(|request| request.route == "GET /forgotten"), "{output}");
+        assert!(whole.iter().all(|whole| (whole.pattern_gone > 0) == are_gone && whole.unended == 0), "{whole:?}");
+    }
+    load.end().unwrap();
 }

@@ -110,7 +110,8 @@ pub enum Event {
 pub enum End {
     /// Its handler returned.
     Marked,
-    /// The goroutine began to serve another one: the handler panicked, or took the connection over.
+    /// Its g began to serve another one, so that it ended at some time before: the handler panicked, or took the connection
+    /// over, and nobody saw.
     NextRequest,
     /// The goroutine ended.
     GoroutineExit,

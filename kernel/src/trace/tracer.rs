@@ -43,7 +43,7 @@ pub struct Counts {
     pub lost: u64,
     /// Goroutines, requests or start functions beyond what is kept.
     pub full: u64,
-    /// Words of the target's memory that could not be read.
+    /// Times that the target's memory could not be read: a probe cannot wait for a page that is not there.
     pub unreadable: u64,
     /// Goroutines that left another state than the one they had entered: transitions were missed, or made elsewhere.
     pub contradicted: u64,
@@ -53,6 +53,8 @@ pub struct Counts {
     pub filtered: u64,
     /// Requests with so many headers that none was read.
     pub headers_unread: u64,
+    /// Requests that were no longer in memory when the pattern was asked for that they had matched, if they had.
+    pub pattern_gone: u64,
     /// Records that made no sense.
     pub malformed: u64,
 }
@@ -128,11 +130,17 @@ impl Tracer {
     /// # Errors
     /// See [`TraceError`].
     pub fn attach(&mut self, plan: &Plan) -> Result<(), TraceError> {
+        self.tell_start(0)?;
         self.link = Some(self.loaded.attach(plan)?);
         // What was there before is known from now on; what changed its state before this is known from then on.
         self.start_ns = monotonic_ns();
+        self.tell_start(self.start_ns)
+    }
+
+    /// Tells the program when all probes were set; 0: they are not yet.
+    fn tell_start(&self, start_ns: u64) -> Result<(), TraceError> {
         let numbers = self.loaded.map("numbers")?;
-        sys::update(&numbers.fd, numbers.spec, &wire::START.to_ne_bytes(), &self.start_ns.to_ne_bytes())
+        sys::update(&numbers.fd, numbers.spec, &wire::START.to_ne_bytes(), &start_ns.to_ne_bytes())
             .map_err(|source| TraceError::of("filling a map", source))
     }
 
@@ -157,6 +165,9 @@ impl Tracer {
 
     /// Takes the probes out of the target. What was sent until then can still be asked for.
     pub fn detach(&mut self) {
+        // They are taken out one after the other, and until all are gone some of what happens is not seen. Should the kernel
+        // refuse, what contradicts is counted.
+        self.tell_start(0).ok();
         self.link = None;
     }
 
@@ -188,6 +199,7 @@ impl Tracer {
             repeated: of(counts::REPEATED),
             filtered: of(counts::FILTERED),
             headers_unread: of(counts::HEADERS_UNREAD),
+            pattern_gone: of(counts::PATTERN_GONE),
             malformed: self.malformed,
         })
     }

@@ -27,10 +27,11 @@ pub(super) mod counts {
     pub(in super::super) const REPEATED: usize = 12;
     pub(in super::super) const FILTERED: usize = 13;
     pub(in super::super) const HEADERS_UNREAD: usize = 14;
+    pub(in super::super) const PATTERN_GONE: usize = 15;
     /// By kind of site: hits that were timed, and how long the program took for them.
-    pub(in super::super) const TIMED: usize = 15;
-    pub(in super::super) const TIMED_NS: usize = 23;
-    pub(in super::super) const ALL: usize = 31;
+    pub(in super::super) const TIMED: usize = 16;
+    pub(in super::super) const TIMED_NS: usize = 24;
+    pub(in super::super) const ALL: usize = 32;
 }
 
 const ABSENT: u32 = u32::MAX;
