@@ -131,8 +131,9 @@ struct Share {
 /// Gives the correction of each cell to the goroutines that were seen in it, in proportion to their time there. Returns
 /// the nanoseconds that this adds to the total.
 ///
-/// A cell cannot have less than no time. What could not be taken away from one is taken from all others, so that the
-/// total stays what it was estimated to be; but one of a request first from those of the same route ([`balance`]).
+/// A cell cannot have less than no time. What could not be taken away from one is taken from the others that were corrected,
+/// so that the total stays what it was estimated to be; but one of a request first from those of the same route
+/// ([`balance`]). What needed no correction is known exactly, and keeps its time as long as the others suffice.
 pub(crate) fn correct(
     samples: &mut [(u64, CellId, Weight)],
     cells: &[Cell],
@@ -151,17 +152,18 @@ pub(crate) fn correct(
     };
     let mut balances: Vec<Balance> = shares.iter().zip(estimates).map(balance_of).collect();
     balance(cells, &mut balances, route);
-    let (mut estimated, mut possible) = (0.0, 0.0);
+    let (mut excess, mut of_corrected, mut of_exact) = (0.0, 0.0, 0.0);
     for ((share, balance), estimate) in shares.iter_mut().zip(balances).zip(estimates) {
         share.is_corrected = balance.target != share.credited as f64;
         (share.target, share.variance) = (balance.target.max(0.0), estimate.safe_variance());
-        estimated += balance.target;
-        possible += balance.target.max(0.0);
+        excess += (-balance.target).max(0.0);
+        *(if share.is_corrected { &mut of_corrected } else { &mut of_exact }) += share.target;
     }
-    let factor = if estimated < possible { (estimated / possible).max(0.0) } else { 1.0 };
+    let [for_corrected, for_exact] = factors(excess, of_corrected, of_exact);
     let mut added = 0i128;
     for (_, cell, weight) in samples {
         let Some(share) = shares.get_mut(cell.index()) else { continue };
+        let factor = if share.is_corrected { for_corrected } else { for_exact };
         if factor == 1.0 && !share.is_corrected || share.credited == 0 {
             continue;
         }
@@ -177,6 +179,13 @@ pub(crate) fn correct(
     added as i64
 }
 
+/// By what the times of corrected cells and of exact ones are to be multiplied, so that `excess` is taken from them, from the
+/// first as long as they have some.
+fn factors(excess: f64, of_corrected: f64, of_exact: f64) -> [f64; 2] {
+    let left = |all: f64, excess: f64| if excess > 0.0 && all > 0.0 { (1.0 - excess / all).max(0.0) } else { 1.0 };
+    [left(of_corrected, excess), left(of_exact, excess - of_corrected)]
+}
+
 #[cfg(test)]
 mod tests {
     use fgspy_profile::{Idle, State};
@@ -185,6 +194,7 @@ mod tests {
 
     const A: CellId = CellId::new(0);
     const B: CellId = CellId::new(1);
+    const C: CellId = CellId::new(2);
 
     fn sample(goid: u64, cell: CellId, time_ns: u64) -> (u64, CellId, Weight) {
         (goid, cell, Weight { count: 1, time_ns, variance_us2: 0 })
@@ -216,6 +226,16 @@ mod tests {
         let mut samples = [sample(1, A, 100), sample(2, B, 1000)];
         assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(300.0, 0.0)]), 0);
         assert_eq!(times(&samples), [(0, 0), (1100, 0)]);
+    }
+
+    #[test]
+    fn what_is_exact_stays_so_while_others_can_give() {
+        let mut samples = [sample(1, A, 100), sample(2, B, 1000), sample(3, C, 500)];
+        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(300.0, 0.0), estimate(0.0, 0.0)]), 0);
+        assert_eq!(times(&samples), [(0, 0), (1100, 0), (500, 0)]);
+        let mut samples = [sample(1, A, 100), sample(2, B, 50), sample(3, C, 500)];
+        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(100.0, 0.0), estimate(0.0, 0.0)]), -200);
+        assert_eq!(times(&samples), [(0, 0), (0, 0), (450, 0)]);
     }
 
     #[test]
