@@ -46,8 +46,17 @@ fn servers_of_all_versions_have_cheap_sites() {
     for (toolchain, variant) in matrix().unwrap() {
         let name = format!("{} {}", toolchain.version, variant.word());
         let (sites, file) = of("requests", &toolchain, variant);
-        let mut expected = vec![SiteKind::CasStatus];
-        let mut missing = vec![(SiteKind::GrpcBegin, Missing::Function), (SiteKind::GrpcEnd, Missing::Function)];
+        // The other one is for who is stopped to be scanned.
+        let mut expected = vec![SiteKind::CasStatus; 2];
+        let absent = [
+            SiteKind::CoroSwitch,
+            SiteKind::CoroExit,
+            SiteKind::Http2Begin,
+            SiteKind::InnerBegin,
+            SiteKind::GrpcBegin,
+            SiteKind::GrpcEnd,
+        ];
+        let mut missing = absent.map(|kind| (kind, Missing::Function)).to_vec();
         if toolchain.minor >= 26 {
             expected.extend([SiteKind::SyscallEnter, SiteKind::SyscallExit]);
         } else {
@@ -62,12 +71,27 @@ fn servers_of_all_versions_have_cheap_sites() {
 }
 
 #[test]
+fn coroutines_have_cheap_sites() {
+    for (toolchain, variant) in matrix().unwrap().into_iter().filter(|(toolchain, _)| toolchain.minor >= 23) {
+        let name = format!("{} {}", toolchain.version, variant.word());
+        let (sites, file) = of("transitions", &toolchain, variant);
+        for kind in [SiteKind::CoroSwitch, SiteKind::CoroExit] {
+            let of_kind: Vec<_> = sites.found.iter().filter(|site| site.kind == kind).collect();
+            assert_eq!(of_kind.len(), 1, "{name}: {kind:?}");
+            check(&name, of_kind[0], &file);
+        }
+    }
+}
+
+#[test]
 fn grpc_has_cheap_sites() {
-    let toolchain = toolchains::newest().unwrap();
-    if let Err(error) = fetch_modules("grpc", &toolchain) {
+    let newest = toolchains::newest().unwrap();
+    if let Err(error) = fetch_modules("grpc", &newest) {
         return skip("grpc_has_cheap_sites", &format!("{error:#}"));
     }
-    for variant in [Variant::Plain, Variant::Stripped, Variant::PieStripped] {
+    let variants = [Variant::Plain, Variant::Stripped, Variant::PieStripped].map(|variant| (newest.clone(), variant));
+    let before = toolchains::required().unwrap().into_iter().find(|toolchain| toolchain.minor == 26).unwrap();
+    for (toolchain, variant) in variants.into_iter().chain([(before, Variant::Plain)]) {
         let (sites, file) = of("grpc", &toolchain, variant);
         let name = format!("grpc {} {}", toolchain.version, variant.word());
         let of_kind = |kind| -> Vec<&str> {
@@ -78,7 +102,17 @@ fn grpc_has_cheap_sites() {
         let ends = ["http2Server", "serverHandlerTransport"]
             .map(|transport| format!("google.golang.org/grpc/internal/transport.(*{transport}).writeStatus"));
         assert_eq!(of_kind(SiteKind::GrpcEnd), ends, "{name}");
-        assert_eq!(sites.missing, [], "{name}");
+        // golang.org/x/net has an HTTP/2 of its own up to Go 1.26, and a shell of that of net/http from 1.27 on.
+        let shell = toolchain.minor >= 27;
+        let (kind, other) = if shell {
+            (SiteKind::InnerBegin, SiteKind::Http2Begin)
+        } else {
+            (SiteKind::Http2Begin, SiteKind::InnerBegin)
+        };
+        let package = if shell { "net/http/internal/http2" } else { "golang.org/x/net/http2" };
+        assert_eq!(of_kind(kind), [format!("{package}.(*serverConn).runHandler")], "{name}");
+        let absent = [SiteKind::CoroSwitch, SiteKind::CoroExit, other].map(|kind| (kind, Missing::Function));
+        assert_eq!(sites.missing, absent, "{name}");
         sites.found.iter().for_each(|site| check(&name, site, &file));
     }
 }

@@ -11,9 +11,10 @@ INLINE u64 actor(u64 g)
 	return current ? word(current + cfg.g_goid) : 0;
 }
 
+/* The class of a status, and for what it waits if `reason` does not say. */
 INLINE u8 class_of(u32 status, u64 g, u8 *reason)
 {
-	u8 why = 0;
+	u8 why = *reason;
 	switch (status) {
 	case G_RUNNING:
 	case G_COPYSTACK: /* at work on its own stack */
@@ -23,7 +24,8 @@ INLINE u8 class_of(u32 status, u64 g, u8 *reason)
 	case G_SYSCALL:
 		return SYSCALL;
 	case G_WAITING:
-		read(&why, 1, g + cfg.g_reason);
+		if (!why)
+			read(&why, 1, g + cfg.g_reason);
 		*reason = why;
 		return cfg.class[why] & (CLASSES - 1);
 	}
@@ -83,7 +85,7 @@ INLINE void send_blocked(struct goroutine *known, u64 g, u64 since, u64 now, u64
 	event_->pad = 0;
 	event_->stack[0] = word(g + cfg.g_pc);
 	for (u32 i = 1; i < FRAMES; i++) {
-		if (bp < lo || hi < 16 || bp > hi - 16 || read(frame, 16, bp) || !frame[1])
+		if (bp < lo || hi < 16 || bp > hi - 16 || read_user(frame, 16, (void *)bp) || !frame[1])
 			break;
 		event_->stack[i] = frame[1];
 		n = i + 1;

@@ -104,21 +104,29 @@ INLINE void read_line(struct begin *begin, struct text method, struct text path)
 	begin->path_len = after;
 }
 
-/* What a request of net/http's is. Gives the address of its URL. */
-INLINE u64 read_http(struct begin *begin, u64 object)
+/* What a request of net/http's is, or of its HTTP/2. Gives the address of its URL. */
+INLINE u64 read_http(struct begin *begin, u64 object, u32 site)
 {
 	u64 block[HALF_GROUP / 8] = {}, map, url;
-	struct text method, path = {};
-	if (read(block, REQUEST, object))
-		return 0;
-	method.at = field(block, cfg.req_method);
-	method.len = field(block, cfg.req_method + 8);
-	map = field(block, cfg.req_header);
-	url = field(block, cfg.req_url);
+	struct text method = {}, path = {};
+	if (site == INNER_BEGIN) {
+		read(&method, 16, object + cfg.inner_method);
+		map = word(object + cfg.inner_header);
+		url = word(object + cfg.inner_url);
+	} else {
+		if (read(block, REQUEST, object))
+			return 0;
+		method.at = field(block, cfg.req_method);
+		method.len = field(block, cfg.req_method + 8);
+		map = field(block, cfg.req_header);
+		url = field(block, cfg.req_url);
+	}
 	read(&path, 16, url + cfg.url_path);
 	read_line(begin, method, path);
 	if (map)
 		headers(begin, map, block);
+	if (begin->unread)
+		count(UNREADABLE);
 	return url;
 }
 
@@ -164,13 +172,28 @@ INLINE void leave_server(u64 g)
 		__sync_fetch_and_add(kept, -1);
 }
 
+/* Whether who serves a request begins once more with the same one: its stack grew, and the function begins again; or HTTP/2
+ * calls net/http, with a request of the same URL. */
+INLINE int is_again(struct goroutine *known, u64 object, u64 goid, u32 site)
+{
+	if (!known->request || !known->serving || known->goid != goid)
+		return 0;
+	if (known->serving == object)
+		return 1;
+	if (site != HTTP_BEGIN || known->site != INNER_BEGIN || word(object + cfg.req_url) != known->url)
+		return 0;
+	known->serving = object;
+	known->site = site;
+	return 1;
+}
+
 INLINE void begins(u64 g, u64 object, u32 site)
 {
 	u64 now = ktime(), goid = word(g + cfg.g_goid), request, url = 0, *last;
 	struct goroutine *known = map_lookup(&goroutines, &g);
 	struct begin *begin;
-	if (known && known->request && known->serving == object && known->goid == goid) {
-		count(REPEATED); /* its stack grew, and the function begins once more */
+	if (known && is_again(known, object, goid, site)) {
+		count(REPEATED);
 		return;
 	}
 	if (known && cfg.states)
@@ -181,14 +204,14 @@ INLINE void begins(u64 g, u64 object, u32 site)
 	if (!begin)
 		return;
 	begin->site = site;
-	begin->method_len = begin->path_len = 0;
+	begin->method_len = begin->path_len = begin->unread = 0;
 	begin->started = 0;
 	for (u32 k = 0; k < HEADERS; k++)
 		begin->value_len[k] = 0;
-	if (site == HTTP_BEGIN)
-		url = read_http(begin, object);
-	else
+	if (site == GRPC_BEGIN)
 		read_grpc(begin, object);
+	else
+		url = read_http(begin, object, site);
 	if (!matches(begin) || !is_of_trace(begin)) {
 		count(FILTERED);
 		ring_discard(begin, NO_WAKEUP);

@@ -53,10 +53,12 @@ INLINE void born(u64 g, u64 here, u32 to, u64 now)
 	__sync_fetch_and_add(&of->children, 1);
 }
 
-INLINE void changed(u64 g, u64 here, u32 from, u32 to)
+/* A goroutine is about to change its status. `why` is what it waits for, where the runtime has not written that yet, and what a
+ * coroutine waited for that another one lets run; else 0. */
+INLINE void changed(u64 g, u64 here, u32 from, u32 to, u8 why)
 {
 	u64 now = ktime(), since, by = 0, *start;
-	u8 reason = 0, waited;
+	u8 reason = to == G_WAITING ? why : 0, class = class_of(to, g, &reason), waited;
 	struct goroutine *known;
 	if (is_dead(from)) {
 		if (!is_dead(to))
@@ -90,10 +92,10 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 		waited = from == G_WAITING && known->status == from;
 		/* Nobody woke it: the runtime calls one waiting while the collector, or who stops the world, is at work on its
 		 * thread (casGToWaitingForSuspendG). Go's own trace calls that running. */
-		if (waited && to == G_RUNNING)
+		if (waited && to == G_RUNNING && !why)
 			known->class = RUNNING;
 		credit(known, now);
-		if (waited && to == G_RUNNABLE) {
+		if (waited && (to == G_RUNNABLE || why)) {
 			u8 long_enough = cfg.blocked && now - since >= cfg.threshold;
 			if (long_enough || cfg.transitions)
 				by = actor(here);
@@ -111,7 +113,7 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 			event_->from = from;
 			event_->to = to;
 			event_->pad = 0;
-			event_->class = class_of(to, g, &reason);
+			event_->class = class;
 			event_->reason = reason;
 			ring_submit(event_, NO_WAKEUP);
 		}
@@ -123,6 +125,6 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to)
 		return;
 	}
 	known->status = to;
-	known->class = class_of(to, g, &reason);
+	known->class = class;
 	known->reason = reason;
 }

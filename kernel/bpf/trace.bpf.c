@@ -10,28 +10,65 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* One hit in so many is timed: two looks at the clock are dear beside what a hit takes. */
 enum { SAMPLED = 64, LONGEST_NS = 1 << 16 };
 
-INLINE void hit(struct pt_regs *ctx, u32 site)
+/* A goroutine changes its status; of coroutines two do. */
+INLINE void at_state(struct pt_regs *ctx, u32 site)
 {
-	u64 g = ctx->r14, *start = number(START);
-	/* Probes are set one after the other: until all are there, some of what happens is not seen. */
-	if (!start || !*start)
-		return;
+	u64 here = ctx->r14, g = here, next = 0;
+	u32 from = G_RUNNING, to = G_WAITING;
+	u8 why = 0;
 	switch (site) {
 	case CAS_STATUS:
-		if (cfg.states)
-			changed(ctx->ax, g, ctx->bx, ctx->cx);
+		g = ctx->ax;
+		from = ctx->bx;
+		to = ctx->cx;
+		/* Who is stopped for its stack to be scanned waits until somebody wakes it. */
+		if (to == (G_SCAN | G_PREEMPTED)) {
+			to = G_WAITING;
+			why = cfg.preempted;
+		}
 		break;
 	case SYSCALL_ENTER:
-		if (cfg.states)
-			changed(g, g, G_RUNNING, G_SYSCALL);
+		to = G_SYSCALL;
 		break;
 	case SYSCALL_EXIT:
-		if (cfg.states)
-			changed(g, g, G_SYSCALL, G_RUNNING);
+		from = G_SYSCALL;
+		to = G_RUNNING;
 		break;
+	/* Who waits for its turn is the first that a coro has (runtime/coro.go, Go 1.22 to 1.27). */
+	case CORO_SWITCH:
+		next = word(ctx->ax);
+		why = cfg.coroutine;
+		break;
+	case CORO_EXIT: /* whose end casgstatus sees */
+		g = word(word(ctx->dx + 8));
+		from = G_WAITING;
+		to = G_RUNNING;
+		why = cfg.coroutine;
+		break;
+	}
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < 2 && g; i++) {
+		changed(g, here, from, to, why);
+		g = next;
+		from = G_WAITING;
+		to = G_RUNNING;
+		next = 0;
+	}
+}
+
+INLINE void at_request(struct pt_regs *ctx, u32 site)
+{
+	u64 g = ctx->r14, object = ctx->di, third = ctx->cx;
+	/* The verifier wants each register read at its own place, and not one of two at a place that depends. */
+	asm volatile("" : "+r"(object), "+r"(third));
+	switch (site) {
 	case HTTP_BEGIN:
 	case GRPC_BEGIN:
-		begins(g, ctx->di, site);
+	case HTTP2_BEGIN:
+	case INNER_BEGIN:
+		if (site == HTTP2_BEGIN || site == INNER_BEGIN)
+			object = third;
+		begins(g, object, site == HTTP2_BEGIN ? HTTP_BEGIN : site);
 		break;
 	case HTTP_END:
 	case HTTP2_END:
@@ -39,6 +76,18 @@ INLINE void hit(struct pt_regs *ctx, u32 site)
 		ends(g, site);
 		break;
 	}
+}
+
+INLINE void hit(struct pt_regs *ctx, u32 site)
+{
+	u64 *start = number(START);
+	/* Probes are set one after the other: until all are there, some of what happens is not seen. */
+	if (!start || !*start)
+		return;
+	if (site < HTTP_BEGIN)
+		at_state(ctx, site);
+	else
+		at_request(ctx, site);
 }
 
 SEC("uprobe.multi") int on_hit(struct pt_regs *ctx)

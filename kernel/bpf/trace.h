@@ -8,10 +8,10 @@ enum { CLASSES = 16, FRAMES = 64, METHOD = 16, PATH = 192, LINE = METHOD + 1 + P
 enum { REQUEST = 64, MAP_HEAD = 32, HALF_GROUP = 8 + 4 * 40, HALF_BUCKET = 8 + 4 * 16 };
 
 /* Kinds of sites: the lowest byte of a cookie. */
-enum site { CAS_STATUS, SYSCALL_ENTER, SYSCALL_EXIT, HTTP_BEGIN, HTTP_END, HTTP2_END, GRPC_BEGIN, GRPC_END, SITES, NOTHING = 0xff };
+enum site { CAS_STATUS, SYSCALL_ENTER, SYSCALL_EXIT, CORO_SWITCH, CORO_EXIT, HTTP_BEGIN, HTTP2_BEGIN, INNER_BEGIN, HTTP_END, HTTP2_END, GRPC_BEGIN, GRPC_END, SITES, NOTHING = 0xff };
 
 /* Values of a g's status (runtime/runtime2.go, Go 1.17 to 1.27). */
-enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, G_DEAD = 6, G_COPYSTACK = 8, G_DEADEXTRA = 11 };
+enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, G_DEAD = 6, G_COPYSTACK = 8, G_PREEMPTED = 9, G_DEADEXTRA = 11, G_SCAN = 0x1000 };
 
 /* Classes that are no wait reason's. */
 enum { RUNNING = 0, RUNNABLE = 1, SYSCALL = 2, OTHER = 3, NO_CLASS = 255 };
@@ -41,7 +41,8 @@ struct config {
 	u32 buckets_b, buckets_at, bucket_size, bucket_values, tophash_least;
 	u32 dir_ptr, dir_len, table_groups, table_mask;
 	u32 dfa_classes, dfa_start, dfa_states, trace_len;
-	u32 most_kept, pad;
+	u32 most_kept, coroutine, preempted; /* wait reasons */
+	u32 inner_method, inner_url, inner_header; /* of the request that HTTP/2 makes before it becomes one of net/http */
 	u64 name_lens; /* a bit for each length that a header's name has */
 	u8 trace[32]; /* lower-case hexadecimal, trace_len digits of it */
 	u8 class[256]; /* of a wait reason */
@@ -73,7 +74,8 @@ struct blocked {
 struct begin {
 	struct head head;
 	u64 request, started;
-	u8 site, method_len, path_len, pad;
+	u8 site, method_len, path_len;
+	u8 unread; /* not 0: some header could not be read */
 	u8 value_len[HEADERS];
 	u8 pad2[6];
 	char line[LINE]; /* method, a space, path */

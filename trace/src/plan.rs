@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use fgspy_gobin::layout::{Layout, MapsLayout};
 use fgspy_gobin::probes::{self, Cost};
 use fgspy_goroutines::Runtime;
-use fgspy_kernel::trace::{Maps, OTHER, Offsets, Options, Plan, RUNNING, Site, SiteKind, Traps};
+use fgspy_kernel::trace::{InnerRequest, Maps, OTHER, Offsets, Options, Plan, RUNNING, Reasons, Site, SiteKind, Traps};
 use fgspy_profile::{Class, State};
 
 use crate::number;
@@ -42,6 +42,10 @@ pub fn plan(pid: u32, runtime: &Runtime, sites: &[probes::Site], options: Option
         sites: wanted.filter(|site| options.states || !site.kind.is_of_states()).collect(),
         offsets: offsets(&runtime.layout),
         classes: classes(&runtime.wait_reasons),
+        reasons: Reasons {
+            coroutine: reason(&runtime.wait_reasons, "coroutine"),
+            preempted: reason(&runtime.wait_reasons, "preempted"),
+        },
         options,
     }
 }
@@ -59,7 +63,11 @@ const fn kind(kind: probes::SiteKind) -> SiteKind {
         probes::SiteKind::CasStatus => SiteKind::CasStatus,
         probes::SiteKind::SyscallEnter => SiteKind::SyscallEnter,
         probes::SiteKind::SyscallExit => SiteKind::SyscallExit,
+        probes::SiteKind::CoroSwitch => SiteKind::CoroSwitch,
+        probes::SiteKind::CoroExit => SiteKind::CoroExit,
         probes::SiteKind::HttpBegin => SiteKind::HttpBegin,
+        probes::SiteKind::Http2Begin => SiteKind::Http2Begin,
+        probes::SiteKind::InnerBegin => SiteKind::InnerBegin,
         probes::SiteKind::HttpEnd => SiteKind::HttpEnd,
         probes::SiteKind::Http2End => SiteKind::Http2End,
         probes::SiteKind::GrpcBegin => SiteKind::GrpcBegin,
@@ -101,6 +109,11 @@ pub fn offsets(layout: &Layout) -> Offsets {
         url_path: URL_PATH,
         request_header: http.header,
         request_pattern: http.pattern,
+        inner: layout.http2.map_or(InnerRequest::default(), |inner| InnerRequest {
+            method: inner.method,
+            url: inner.url,
+            header: inner.header,
+        }),
         maps,
     }
 }
@@ -113,6 +126,12 @@ pub fn classes(wait_reasons: &[String]) -> [u8; 256] {
         *class = if runs { RUNNING } else { number(Class::of(State::Waiting, reason)) };
     }
     classes
+}
+
+/// The runtime's number of a wait reason.
+fn reason(wait_reasons: &[String], text: &str) -> u8 {
+    let number = wait_reasons.iter().position(|reason| reason == text).and_then(|number| number.try_into().ok());
+    number.unwrap_or(Reasons::UNKNOWN)
 }
 
 #[cfg(test)]

@@ -20,9 +20,10 @@ struct Open {
 
 /// Values of a g's status that are no life (`runtime/runtime2.go`).
 const DEAD: [u8; 3] = [0, 6, 11];
-/// Waiting, and wanting to run.
+/// Waiting, wanting to run, and running (at once, of a coroutine).
 const WAITING: u8 = 4;
 const RUNNABLE: u8 = 1;
+const RUNNING_STATUS: u8 = 2;
 
 /// Writes all of it.
 pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> io::Result<()> {
@@ -56,7 +57,7 @@ pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> i
             }
             event(slice(target, taken, pid, goid, &before, time_ns))?;
         }
-        if let (Some(waker), WAITING, RUNNABLE) = (by, from, to) {
+        if let (Some(waker), WAITING, RUNNABLE | RUNNING_STATUS) = (by, from, to) {
             arrows += 1;
             let at = micros(taken, time_ns);
             let arrow = |ph: &str, tid: u64| json!({"ph": ph, "bp": "e", "cat": "wake", "name": "wakes", "id": arrows, "pid": pid, "tid": tid, "ts": at});

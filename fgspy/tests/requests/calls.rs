@@ -37,7 +37,7 @@ fn calls_are_those_that_the_service_logged() {
         let found = found.unwrap_or_else(|| panic!("{call:?} is none of {:?}", of_goroutine.collect::<Vec<_>>()));
         *by_listener.entry(&found.listener).or_default() += 1;
     }
-    let ways = ["own", "workers", "http", "net/http"];
+    let ways = ["own", "workers", "http", "net/http", "xnet", "x/net"];
     assert!(ways.iter().all(|way| by_listener.get(way).is_some_and(|calls| *calls > 10)), "{by_listener:?}");
     // A route is the full method.
     assert!(report.routes.iter().all(|route| route.route.starts_with('/')), "{:?}", report.routes);

@@ -82,19 +82,23 @@ fn percentiles_are_those_that_the_service_measured() {
     let output = String::from_utf8(outcome.stdout).unwrap();
     assert!(!output.contains("secret"), "what is no id is nobody's business");
     let (requests, routes) = (lines::<Request>(&output, "request"), lines::<Route>(&output, "route"));
+    let whole = &lines::<Whole>(&output, "trace")[0];
     let log = Log::of(&log);
-    let mut handled: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    let (mut handled, mut without_id) = (BTreeMap::<&str, Vec<i64>>::new(), 0);
     for request in &requests {
         assert!(request.end_ns - request.begin_ns == request.by_state_ns.values().sum::<u64>() as i64, "{request:?}");
         let said = log.compare(request);
         let many_headers = said.path.starts_with("/headers/");
         if let Some((trace, _)) = said.ids.trace().filter(|_| !many_headers) {
-            assert_eq!(request.id, trace, "{said:?}");
+            assert!(request.id == trace || request.id.is_empty(), "{request:?} is {said:?}");
+            without_id += u64::from(request.id.is_empty());
         }
         // Only who took its connection over does not return to net/http.
         assert!(request.end == "handler returned" || said.path.starts_with("/hijack"), "{request:?}");
         handled.entry(&request.route).or_default().push(said.end - said.start);
     }
+    // A probe cannot wait for a page that is not there, and says so.
+    assert!(without_id <= whole.unreadable, "{without_id} have no id: {whole:?}");
     let mut off_at_p99 = Vec::new();
     for route in &routes {
         let times = handled.get_mut(route.route.as_str()).unwrap();
@@ -162,6 +166,7 @@ fn without_states_none_is_made_up() {
 
 #[derive(Debug, Deserialize)]
 struct Whole {
+    unreadable: u64,
     pattern_gone: u64,
     unended: u64,
 }

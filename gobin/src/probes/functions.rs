@@ -15,20 +15,40 @@ pub(super) struct Function {
 }
 
 /// All of them, in the order of the kinds.
-pub(super) const FUNCTIONS: [Function; 8] = [
+pub(super) const FUNCTIONS: [Function; 12] = [
     Function {
         kind: SiteKind::CasStatus,
-        names: &["runtime.casgstatus"],
-        // (gp *g, oldval, newval uint32)
+        // Both (gp *g, oldval, newval uint32).
+        names: &["runtime.casgstatus", "runtime.casGToPreemptScan"],
         registers: &[Register::RAX, Register::RBX, Register::RCX],
     },
     Function { kind: SiteKind::SyscallEnter, names: &["runtime.reentersyscall"], registers: &[] },
     Function { kind: SiteKind::SyscallExit, names: &["runtime.exitsyscall"], registers: &[] },
+    // (c *coro)
+    Function { kind: SiteKind::CoroSwitch, names: &["runtime.coroswitch"], registers: &[Register::RAX] },
+    Function {
+        kind: SiteKind::CoroExit,
+        // What `corostart` defers: `coroexit(c)`, which is inlined there. A closure: RDX has its address, and c comes second.
+        names: &["runtime.corostart.deferwrap1"],
+        registers: &[Register::RDX],
+    },
     Function {
         kind: SiteKind::HttpBegin,
         names: &["net/http.serverHandler.ServeHTTP"],
         // (sh serverHandler, rw ResponseWriter, req *Request): one word, two, one.
         registers: &[Register::RDI],
+    },
+    Function {
+        kind: SiteKind::Http2Begin,
+        names: &["golang.org/x/net/http2.(*serverConn).runHandler"],
+        // (sc *serverConn, rw *responseWriter, req *Request, handler func): one word each.
+        registers: &[Register::RCX],
+    },
+    Function {
+        kind: SiteKind::InnerBegin,
+        names: &["net/http/internal/http2.(*serverConn).runHandler"],
+        // The same, of a *ServerRequest.
+        registers: &[Register::RCX],
     },
     Function { kind: SiteKind::HttpEnd, names: &["net/http.(*response).finishRequest"], registers: &[] },
     Function {

@@ -14,8 +14,8 @@
 //! | since | what | what is seen of it |
 //! |---|---|---|
 //! | 1.17 | the scan bit while a stack is scanned (`castogscanstatus`, `casfrom_Gscanstatus`) | nothing; it is no state of its own |
-//! | 1.17 | preemption for a scan (`casGToPreemptScan`, then `casGFromPreempted`) | nothing until it is made runnable again, from waiting, which it was not seen to begin |
-//! | 1.22 | coroutines, that is `iter.Pull` (`coro.go`, `coroswitch_m`): one goroutine goes from running to waiting, another back | nothing, unless the stack of one is scanned at that moment (or, from 1.24 on, in a `synctest` bubble) |
+//! | 1.17 | preemption for a scan (`casGToPreemptScan`, then `casGFromPreempted`) | the first, which is called as `casgstatus` is; it waits from then on until it is woken, as in Go's own trace |
+//! | 1.22 | coroutines, that is `iter.Pull` (`coro.go`, `coroswitch_m`): one goroutine goes from running to waiting, another back | `coroswitch` and what calls `coroexit`, from which that is called, have sites of their own (from 1.23 on); if the stack of one is scanned at that moment (or, from 1.24 on, in a `synctest` bubble) `casgstatus` sees it besides |
 //! | 1.26 | system calls and calls of C: `reentersyscall` and `exitsyscall` | both functions have sites of their own |
 //! | 1.26 | a goroutine that was found to be leaked waits again (`mgcmark.go`) | nothing; waiting to leaked is seen |
 //!
@@ -27,8 +27,9 @@
 //!
 //! # What is not seen of requests
 //!
-//! A handler that `golang.org/x/net/http2` calls without a `net/http.Server` (`h2c`, or `ServeConn` with a handler) passes no
-//! `serverHandler.ServeHTTP`. A handler that panics passes no function that marks its end.
+//! A handler that panics passes no function that marks its end. (One that `golang.org/x/net/http2` calls without a
+//! `net/http.Server` (`h2c`, or `ServeConn` with a handler) passes no `serverHandler.ServeHTTP`, but `runHandler`. Where that is
+//! the one in `net/http`, the pattern that a mux finds is not known.)
 
 mod choose;
 mod functions;
@@ -45,8 +46,16 @@ pub enum SiteKind {
     SyscallEnter,
     /// It comes back.
     SyscallExit,
+    /// `runtime.coroswitch`: a coroutine waits, and lets another one run.
+    CoroSwitch,
+    /// `runtime.coroexit`, inlined into what `corostart` defers: it ends, and lets another one run.
+    CoroExit,
     /// `net/http` calls a handler.
     HttpBegin,
+    /// The HTTP/2 of `golang.org/x/net` does, with a `net/http.Server` or without.
+    Http2Begin,
+    /// The HTTP/2 in `net/http` does, for `golang.org/x/net`, which is no more than a shell of it from Go 1.27 on.
+    InnerBegin,
     /// A handler of HTTP/1 has returned.
     HttpEnd,
     /// A handler of HTTP/2 has returned.
@@ -59,11 +68,15 @@ pub enum SiteKind {
 
 impl SiteKind {
     /// All of them.
-    pub const ALL: [SiteKind; 8] = [
+    pub const ALL: [SiteKind; 12] = [
         SiteKind::CasStatus,
         SiteKind::SyscallEnter,
         SiteKind::SyscallExit,
+        SiteKind::CoroSwitch,
+        SiteKind::CoroExit,
         SiteKind::HttpBegin,
+        SiteKind::Http2Begin,
+        SiteKind::InnerBegin,
         SiteKind::HttpEnd,
         SiteKind::Http2End,
         SiteKind::GrpcBegin,
@@ -76,7 +89,10 @@ impl SiteKind {
             SiteKind::CasStatus => "status",
             SiteKind::SyscallEnter => "syscall begins",
             SiteKind::SyscallExit => "syscall ends",
+            SiteKind::CoroSwitch => "coroutine waits",
+            SiteKind::CoroExit => "coroutine ends",
             SiteKind::HttpBegin => "HTTP request begins",
+            SiteKind::Http2Begin | SiteKind::InnerBegin => "HTTP/2 request begins",
             SiteKind::HttpEnd => "HTTP/1 request ends",
             SiteKind::Http2End => "HTTP/2 request ends",
             SiteKind::GrpcBegin => "gRPC call begins",
@@ -143,6 +159,9 @@ pub struct Sites {
 /// The first minor version of Go whose system calls `casgstatus` does not see.
 const OWN_SYSCALLS: u16 = 26;
 
+/// What `golang.org/x/net/http2` has in a program if it serves by the HTTP/2 in `net/http`.
+const X_NET_SHELL: [&str; 1] = ["golang.org/x/net/http2.(*Server).serveConn"];
+
 /// The sites of a program, those for states of goroutines first. Kinds that it does not have are missing.
 pub fn sites(binary: &GoBinary) -> Vec<Site> {
     find(binary).found
@@ -167,6 +186,10 @@ fn of_kind(binary: &GoBinary, function: &Function) -> Result<Vec<Site>, Missing>
     let own_syscalls = binary.version().is_none_or(|version| version.at_least(1, OWN_SYSCALLS));
     if matches!(function.kind, SiteKind::SyscallEnter | SiteKind::SyscallExit) && !own_syscalls {
         return Err(Missing::Unneeded);
+    }
+    // Else `serverHandler.ServeHTTP` is enough.
+    if function.kind == SiteKind::InnerBegin && !binary.funcs_named(&X_NET_SHELL).iter().any(Option::is_some) {
+        return Err(Missing::Function);
     }
     let there = function.names.iter().zip(binary.funcs_named(function.names));
     let there: Vec<_> = there.filter_map(|(name, func)| Some((name, func?))).collect();

@@ -108,7 +108,7 @@ fn is_waiting(status: Status) -> bool {
 /// What is not.
 fn agrees(seen: &Request, logged: &LoggedRequest) -> Result<()> {
     let protocol = match logged.listener.as_str() {
-        "own" | "workers" | "http" | "net/http" => Protocol::Grpc,
+        "own" | "workers" | "http" | "net/http" | "xnet" | "x/net" => Protocol::Grpc,
         _ if logged.proto == "HTTP/2.0" => Protocol::Http2,
         _ => Protocol::Http1,
     };

@@ -68,7 +68,7 @@ pub enum Event {
         goid: u64,
         /// A number for the request.
         request: u64,
-        /// Where it was seen: [`SiteKind::HttpBegin`] or [`SiteKind::GrpcBegin`].
+        /// Where it was seen: [`SiteKind::HttpBegin`], [`SiteKind::InnerBegin`] or [`SiteKind::GrpcBegin`].
         site: SiteKind,
         /// Its method.
         method: Vec<u8>,
@@ -134,7 +134,7 @@ impl Event {
     /// waiting while the collector, or who stops the world, is at work on its thread (`runtime/proc.go`,
     /// `casGToWaitingForSuspendG`); Go's execution trace calls that running, and so do the times of [`Event::RequestEnd`].
     pub const fn was_at_work(&self) -> bool {
-        matches!(self, Event::Transition { from: GWAITING, to: GRUNNING, .. })
+        matches!(self, Event::Transition { from: GWAITING, to: GRUNNING, by: None, .. })
     }
 
     /// Reads one, as the program wrote it.
@@ -158,14 +158,15 @@ impl Event {
             }
             BEGIN => {
                 let (request, _) = (at.u64()?, at.u64()?);
-                let [site, method_len, path_len, _] = at.array()?;
+                let [site, method_len, path_len, unread] = at.array()?;
                 let lens: [u8; wire::HEADERS] = at.array()?;
                 at.bytes(6)?;
                 let line = at.bytes(wire::LINE)?;
                 let method = prefix(line, method_len.into());
                 let path = prefix(line.get(method.len() + 1..)?, path_len.into());
                 let mut headers = Headers::default();
-                for (value, len) in headers.values.iter_mut().zip(lens) {
+                // If one could not be read, nobody knows which.
+                for (value, len) in headers.values.iter_mut().zip(lens).filter(|_| unread == 0) {
                     *value = prefix(at.bytes(wire::VALUE)?, len.into());
                 }
                 let site = *SiteKind::ALL.get(usize::from(site))?;

@@ -26,7 +26,7 @@ mod wire;
 
 pub use error::TraceError;
 pub use event::{End, Event, Headers};
-pub use plan::{Dfa, Filter, Maps, Offsets, Options, Plan, Site, SiteKind};
+pub use plan::{Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Reasons, Site, SiteKind};
 pub use tracer::{Counts, Ended, Goroutine, Timed, Tracer};
 pub use traps::{Traps, traps};
 

@@ -17,8 +17,24 @@ pub struct Plan {
     pub offsets: Offsets,
     /// The class of each wait reason of the runtime, by its number; below [`super::CLASSES`].
     pub classes: [u8; 256],
+    /// Wait reasons that the runtime writes late, or not where it can be read.
+    pub reasons: Reasons,
     /// What to tell.
     pub options: Options,
+}
+
+/// The runtime's numbers of some wait reasons; [`Reasons::UNKNOWN`] where it has no such.
+#[derive(Clone, Copy, Debug)]
+pub struct Reasons {
+    /// Of a coroutine that has let another one run: `coroutine`.
+    pub coroutine: u8,
+    /// Of a goroutine that was stopped for its stack to be scanned: `preempted`.
+    pub preempted: u8,
+}
+
+impl Reasons {
+    /// No reason that a runtime has.
+    pub const UNKNOWN: u8 = u8::MAX;
 }
 
 /// An instruction to put a probe at.
@@ -41,25 +57,37 @@ pub enum SiteKind {
     SyscallEnter = 1,
     /// It comes back, where `casgstatus` does not see that.
     SyscallExit = 2,
+    /// `runtime.coroswitch(*coro)`: a coroutine waits, and lets another one run.
+    CoroSwitch = 3,
+    /// `runtime.corostart.deferwrap1`, a closure (in RDX) of a `*coro`: it ends, and lets another one run.
+    CoroExit = 4,
     /// `net/http.serverHandler.ServeHTTP(server, writer, *Request)`.
-    HttpBegin = 3,
+    HttpBegin = 5,
+    /// `golang.org/x/net/http2.(*serverConn).runHandler(writer, *Request, handler)`.
+    Http2Begin = 6,
+    /// `net/http/internal/http2.(*serverConn).runHandler(writer, *ServerRequest, handler)`.
+    InnerBegin = 7,
     /// A handler of HTTP/1 has returned.
-    HttpEnd = 4,
+    HttpEnd = 8,
     /// A handler of HTTP/2 has returned.
-    Http2End = 5,
+    Http2End = 9,
     /// `google.golang.org/grpc.(*Server).handleStream`, its stream in RDI.
-    GrpcBegin = 6,
+    GrpcBegin = 10,
     /// It is done with the stream.
-    GrpcEnd = 7,
+    GrpcEnd = 11,
 }
 
 impl SiteKind {
     /// All of them, by number.
-    pub const ALL: [SiteKind; 8] = [
+    pub const ALL: [SiteKind; 12] = [
         SiteKind::CasStatus,
         SiteKind::SyscallEnter,
         SiteKind::SyscallExit,
+        SiteKind::CoroSwitch,
+        SiteKind::CoroExit,
         SiteKind::HttpBegin,
+        SiteKind::Http2Begin,
+        SiteKind::InnerBegin,
         SiteKind::HttpEnd,
         SiteKind::Http2End,
         SiteKind::GrpcBegin,
@@ -68,7 +96,14 @@ impl SiteKind {
 
     /// Whether it is about states of goroutines, not about requests.
     pub const fn is_of_states(self) -> bool {
-        matches!(self, SiteKind::CasStatus | SiteKind::SyscallEnter | SiteKind::SyscallExit)
+        matches!(
+            self,
+            SiteKind::CasStatus
+                | SiteKind::SyscallEnter
+                | SiteKind::SyscallExit
+                | SiteKind::CoroSwitch
+                | SiteKind::CoroExit
+        )
     }
 }
 
@@ -160,8 +195,19 @@ pub struct Offsets {
     pub url_path: u32,
     pub request_header: u32,
     pub request_pattern: Option<u32>,
+    /// The request that HTTP/2 makes before it becomes one of `net/http`.
+    pub inner: InnerRequest,
     /// How maps are laid out.
     pub maps: Maps,
+}
+
+/// Where things are in a `net/http/internal/http2.ServerRequest`, Go 1.27 on; nothing is looked for where there is none.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "the names are those of its fields")]
+pub struct InnerRequest {
+    pub method: u32,
+    pub url: u32,
+    pub header: u32,
 }
 
 /// How the map of a request's headers is laid out (see `gobin::layout`).

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::attach::{self, Loaded};
-use super::{Maps, Offsets, Options, Plan, Site, SiteKind, TraceError};
+use super::{InnerRequest, Maps, Offsets, Options, Plan, Reasons, Site, SiteKind, TraceError};
 use crate::monotonic_ns;
 
 /// What a hit of a probe takes on the thread that hits it, before and after the program.
@@ -43,6 +43,7 @@ pub fn traps() -> Result<Traps, TraceError> {
         url_path: 56,
         request_header: 56,
         request_pattern: None,
+        inner: InnerRequest::default(),
         maps: Maps::Buckets { b: 9, buckets: 16, bucket_size: 336, values: 136, least_tophash: 5 },
     };
     let plan = Plan {
@@ -51,6 +52,7 @@ pub fn traps() -> Result<Traps, TraceError> {
         sites: vec![Site { kind: SiteKind::CasStatus, file_offset: 0 }],
         offsets,
         classes: [super::OTHER; 256],
+        reasons: Reasons { coroutine: Reasons::UNKNOWN, preempted: Reasons::UNKNOWN },
         options: Options { ring_bytes: 4096, max_goroutines: 1, ..Options::default() },
     };
     measure(&attach::load(&plan)?)

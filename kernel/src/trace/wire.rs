@@ -20,18 +20,20 @@ pub(super) const START: u32 = 1;
 
 /// Numbers of counts that are no site's.
 pub(super) mod counts {
-    pub(in super::super) const LOST: usize = 8;
-    pub(in super::super) const FULL: usize = 9;
-    pub(in super::super) const UNREADABLE: usize = 10;
-    pub(in super::super) const CONTRADICTED: usize = 11;
-    pub(in super::super) const REPEATED: usize = 12;
-    pub(in super::super) const FILTERED: usize = 13;
-    pub(in super::super) const HEADERS_UNREAD: usize = 14;
-    pub(in super::super) const PATTERN_GONE: usize = 15;
+    use super::super::SiteKind;
+
+    pub(in super::super) const LOST: usize = SiteKind::ALL.len();
+    pub(in super::super) const FULL: usize = LOST + 1;
+    pub(in super::super) const UNREADABLE: usize = LOST + 2;
+    pub(in super::super) const CONTRADICTED: usize = LOST + 3;
+    pub(in super::super) const REPEATED: usize = LOST + 4;
+    pub(in super::super) const FILTERED: usize = LOST + 5;
+    pub(in super::super) const HEADERS_UNREAD: usize = LOST + 6;
+    pub(in super::super) const PATTERN_GONE: usize = LOST + 7;
     /// By kind of site: hits that were timed, and how long the program took for them.
-    pub(in super::super) const TIMED: usize = 16;
-    pub(in super::super) const TIMED_NS: usize = 24;
-    pub(in super::super) const ALL: usize = 32;
+    pub(in super::super) const TIMED: usize = LOST + 8;
+    pub(in super::super) const TIMED_NS: usize = TIMED + SiteKind::ALL.len();
+    pub(in super::super) const ALL: usize = TIMED_NS + SiteKind::ALL.len();
 }
 
 const ABSENT: u32 = u32::MAX;
@@ -112,6 +114,11 @@ pub(super) fn config(plan: &Plan) -> Vec<u8> {
         states as u32,
         trace.len().min(32) as u32,
         options.max_goroutines / 2,
+        plan.reasons.coroutine.into(),
+        plan.reasons.preempted.into(),
+        offsets.inner.method,
+        offsets.inner.url,
+        offsets.inner.header,
     ];
     let all = numbers.into_iter().chain(buckets).chain(tables).chain(filter_numbers);
     all.for_each(|number| out.extend(number.to_ne_bytes()));

@@ -43,7 +43,11 @@ fn main() {
             add(name(test), Box::new(move || function(&toolchain, variant)));
         }
     }
-    add("grpc".to_owned(), Box::new(requests::calls_are_seen));
+    // Up to Go 1.26 golang.org/x/net has an HTTP/2 of its own.
+    for minor in [26, 27] {
+        let name = format!("grpc::go1.{minor}");
+        add(name.clone(), Box::new(move || requests::calls_are_seen(minor, &name)));
+    }
     // Those that offer Go's own execution trace.
     for program in [Program::Prometheus, Program::Caddy, Program::CaddyBin] {
         let name = format!("services::{}", program.name());

@@ -25,6 +25,8 @@ struct Compared {
     until_ns: u64,
     trace: Trace,
     filtered: u64,
+    /// Times that memory could not be read.
+    unreadable: u64,
 }
 
 /// Traces a service under load until enough requests of it are over.
@@ -62,19 +64,20 @@ fn compared(
     let counts = tracer.counts()?;
     ensure!((counts.lost, counts.full, counts.malformed) == (0, 0, 0), "{counts:?}");
     ensure!(trace.unknown() == 0 && trace.dropped() == 0, "{} unknown", trace.unknown());
-    Ok(Compared { traced, logged, from_ns, until_ns, trace, filtered: counts.filtered })
+    let (filtered, unreadable) = (counts.filtered, counts.unreadable);
+    Ok(Compared { traced, logged, from_ns, until_ns, trace, filtered, unreadable })
 }
 
 /// Each request that a service logged while it was traced was seen once, as what it was, from before its handler began
 /// until after it had ended.
 pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()> {
-    let Compared { traced, logged, from_ns, until_ns, trace, .. } =
+    let Compared { traced, logged, from_ns, until_ns, trace, unreadable, .. } =
         traced(toolchain, variant, Options::default(), ENOUGH)?;
     let mut by_goroutine: HashMap<u64, Vec<&OneRequest>> = HashMap::new();
     for one in &traced {
         by_goroutine.entry(one.goid).or_default().push(one);
     }
-    let (mut matched, mut with_ids) = (0, 0);
+    let (mut matched, mut with_ids, mut without_some) = (0, 0, 0);
     for said in &logged {
         let (start, end) = (said.start as u64, said.end as u64);
         if start < from_ns || end > until_ns {
@@ -85,7 +88,8 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
         ensure!(around.len() == 1, "{} requests around {said:?}", around.len());
         let one = around[0];
         ensure!(one.method == said.method && one.path == said.path, "{one:?} is {said:?}");
-        with_ids += usize::from(agree(one, said)?);
+        let (any, missing) = agree(one, said)?;
+        (with_ids, without_some) = (with_ids + u64::from(any), without_some + u64::from(missing));
         adds_up(one)?;
         matched += 1;
     }
@@ -96,26 +100,31 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
         traced.len()
     );
     ensure!(matched >= ENOUGH / 2, "only {matched} to compare");
+    // A probe cannot wait for a page that is not there, and says so.
+    ensure!(
+        without_some <= unreadable,
+        "headers of {without_some} requests are missing, {unreadable} could not be read"
+    );
     // Sums are those of the list.
     let count: u64 = trace.routes().values().map(|route| route.durations.count()).sum();
     ensure!(count == traced.len() as u64, "{count} of {}", traced.len());
     Ok(())
 }
 
-/// Checks the ids that were read against those that the handler saw; says whether there were any.
-fn agree(one: &OneRequest, said: &LoggedRequest) -> Result<bool> {
+/// Checks the ids that were read against those that the handler saw; says whether there were any, and whether one was not read.
+fn agree(one: &OneRequest, said: &LoggedRequest) -> Result<(bool, bool)> {
     let ids = &said.ids;
     let truth = [&ids.traceparent, &ids.b3, &ids.x_b3_traceid, &ids.x_b3_spanid, &ids.uber_trace_id, &ids.x_request_id];
-    let mut any = false;
+    let (mut any, mut missing) = (false, false);
     for ((value, truth), name) in one.headers.values.iter().zip(truth).zip(HEADERS) {
         // At most 64 bytes are kept; headers beyond the eighth group of their map are not found.
         let kept = truth.as_bytes().get(..64).unwrap_or(truth.as_bytes());
         ensure!(value.is_empty() || value == kept, "{name}: {:?} is {truth}", String::from_utf8_lossy(value));
         let many = said.path.starts_with("/headers/");
-        ensure!(many || !value.is_empty() || truth.is_empty(), "{name} was not read of {said:?}");
+        missing |= !many && value.is_empty() && !truth.is_empty();
         any |= !value.is_empty();
     }
-    Ok(any)
+    Ok((any, missing))
 }
 
 /// The states of a request's goroutine fill the time that it took.
@@ -155,11 +164,12 @@ pub(crate) fn states_are_those_of_the_handlers(toolchain: &Toolchain, variant: V
     Ok(())
 }
 
-/// Calls of gRPC, in all the ways that they can be served.
-pub(crate) fn calls_are_seen() -> Result<()> {
-    let toolchain = toolchains::newest()?;
+/// Calls of gRPC, in all the ways that they can be served, and requests of whoever serves HTTP for it.
+pub(crate) fn calls_are_seen(minor: u32, name: &str) -> Result<()> {
+    let toolchain = toolchains::required()?.into_iter().find(|toolchain| toolchain.minor == minor);
+    let toolchain = toolchain.with_context(|| format!("Go 1.{minor} is not required any more"))?;
     if let Err(error) = fetch_modules("grpc", &toolchain) {
-        skip("grpc", &format!("{error:#}"));
+        skip(name, &format!("{error:#}"));
         return Ok(());
     }
     let binary = build("grpc", &toolchain, Variant::Stripped)?;
@@ -181,7 +191,7 @@ pub(crate) fn calls_are_seen() -> Result<()> {
     }
     println!("found and missed: {by_listener:?}");
     ensure!(
-        by_listener.len() == 4 && by_listener.values().all(|[found, missed]| *found > 50 && *missed == 0),
+        by_listener.len() == 6 && by_listener.values().all(|[found, missed]| *found > 50 && *missed == 0),
         "{by_listener:?}"
     );
     Ok(())

@@ -28,6 +28,12 @@ pub(crate) struct Done {
     pub(crate) spinner: u64,
     spun_ns: u64,
     spun_outer_ns: u64,
+    /// Before Go 1.23 there is none.
+    pub(crate) puller: u64,
+    pub(crate) pulled: u64,
+    pulls: usize,
+    pub(crate) scanned: u64,
+    scans: usize,
 }
 
 pub(crate) const RUNNABLE: u8 = 1;
@@ -168,6 +174,26 @@ pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()
     let for_lock: Vec<_> = for_lock.map(|pair| (pair[1].by, pair[1].time_ns - pair[0].time_ns)).collect();
     ensure!(for_lock.len() == 1 && for_lock[0].0 == Some(done.holder), "{for_lock:?}, {done:?}");
     between("locked", done.locked_ns, for_lock[0].1, book.all(done.locker)?)?;
+
+    // Whoever pulls and whoever is pulled from let each other run: once for each value, and once to end.
+    if done.puller != 0 {
+        for (goid, other) in [(done.puller, done.pulled), (done.pulled, done.puller)] {
+            let changes = book.of(goid)?;
+            let woken: Vec<_> =
+                changes.iter().filter(|change| (change.from, change.to) == (WAITING, RUNNING)).collect();
+            ensure!(woken.len() == done.pulls + 1, "{} times: {done:?}", woken.len());
+            ensure!(woken.iter().all(|change| change.by == Some(other)), "{done:?}");
+            ensure!(wakers(goid, "coroutine")? == vec![Some(other); done.pulls + 1], "{done:?}");
+        }
+        ensure!(book.all(done.puller)? >= book.all(done.pulled)?, "{done:?}");
+    }
+
+    // Who is stopped to be scanned waits until it is woken. It may have been scanned while it was not running.
+    let stopped = wakers(done.scanned, "preempted")?;
+    println!("{}: stopped {} times in {} collections", toolchain.version, stopped.len(), done.scans);
+    ensure!(!stopped.is_empty() && stopped.len() <= 2 * done.scans, "{stopped:?}, {done:?}");
+    ensure!(stopped.iter().all(Option::is_some), "{stopped:?}, {done:?}");
+    ensure!(counts.contradicted == 0, "{counts:?}");
 
     // Who computes runs, or wants to, or moves its stack, and nothing else.
     let times = [RUNNING, RUNNABLE, COPYSTACK].map(|state| book.time(done.spinner, state));
