@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 
 use super::Phase;
 use crate::quantiles::Z_95;
+use crate::replicates::{self, ByReplicate, REPLICATES};
 use crate::{Sample, StackId};
 
 /// Time in one phase.
@@ -79,6 +80,7 @@ impl Stay {
 pub(super) struct Sums {
     stays: Vec<Stay>,
     stacks: HashMap<(StackId, Phase), u64, RandomState>,
+    by_replicate: [ByReplicate; Phase::COUNT],
 }
 
 impl Sums {
@@ -91,8 +93,13 @@ impl Sums {
         *sum = sum.saturating_add(time_ns);
     }
 
-    /// The sum of all that was added. A goroutine that was seen at all of `ticks` was there throughout.
-    pub(super) fn finish(self, ticks: u64) -> Breakdown {
+    pub(super) fn add_replicates(&mut self, phase: Phase, time_ns: &ByReplicate) {
+        self.by_replicate.get_mut(phase.index()).into_iter().for_each(|sum| replicates::add(sum, time_ns));
+    }
+
+    /// The sum of all that was added. A goroutine that was seen at all of `ticks` was there throughout. Replicates have in
+    /// `duration_ns` what their ticks stand for.
+    pub(super) fn finish(self, ticks: u64, duration_ns: &ByReplicate) -> Breakdown {
         let mut sum = Breakdown { goroutines: self.stays.len() as u64, ..Breakdown::default() };
         for stay in &self.stays {
             sum.observations = sum.observations.saturating_add(stay.observations);
@@ -105,7 +112,8 @@ impl Sums {
             for (index, phase) in sum.phases.iter_mut().enumerate() {
                 phase.share = phase.time_ns as f64 / sum.time_ns as f64;
                 let of_ticks: f64 = self.stays.iter().map(|stay| of_ticks(stay, index, phase.share, ticks)).sum();
-                let variance = of_ticks + of_choice(&self.stays, index, phase.share);
+                let independent = of_ticks + of_choice(&self.stays, index, phase.share);
+                let variance = independent.max(of_replicates(&self.by_replicate, index, phase.share, duration_ns));
                 let draws = draws(phase.share, variance / (sum.time_ns as f64).powi(2), sum.observations);
                 (phase.low, phase.high) = interval(phase.share, draws);
             }
@@ -155,6 +163,22 @@ fn of_choice(stays: &[Stay], phase: usize, share: f64) -> f64 {
     (inside.sqrt() * (1.0 - share) + outside.sqrt() * share).powi(2)
 }
 
+/// The variance of (time in a phase − `share` × all time), in square nanoseconds, by how far replicates of the ticks differ:
+/// requests that do the same at the same moment, for example wait for one lock, are not independent.
+fn of_replicates(
+    by_replicate: &[ByReplicate; Phase::COUNT],
+    phase: usize,
+    share: f64,
+    duration_ns: &ByReplicate,
+) -> f64 {
+    let off: ByReplicate = std::array::from_fn(|replicate| {
+        let of = |times: &ByReplicate| times.get(replicate).copied().unwrap_or(0) as f64;
+        let all: f64 = by_replicate.iter().map(of).sum();
+        (by_replicate.get(phase).map_or(0.0, of) - share * all) as i64
+    });
+    replicates::variance(&off, duration_ns)
+}
+
 /// How many independent draws give a share this variance. Where all was seen in one phase the variance says nothing, and
 /// the number of observations tells how much else could have been missed.
 fn draws(share: f64, variance: f64, observations: u64) -> f64 {
@@ -187,7 +211,7 @@ mod tests {
     }
 
     fn sum(stays: &[Stay], ticks: u64) -> Breakdown {
-        Sums { stays: stays.to_vec(), ..Sums::default() }.finish(ticks)
+        Sums { stays: stays.to_vec(), ..Sums::default() }.finish(ticks, &[0; REPLICATES])
     }
 
     fn assert_near(found: (f64, f64), expected: (f64, f64)) {
@@ -241,6 +265,30 @@ mod tests {
         // 100 µs of 1 ms, half of which is left when all grows too.
         assert_near(ends(&sum, Phase::Lock), interval(0.5, 0.25 / (0.05 * 0.05)));
         assert_eq!(ends(&sum, Phase::Lock), ends(&sum, Phase::Sleep));
+    }
+
+    #[test]
+    fn requests_in_step_are_less_sure_than_independent_ones() {
+        // Of 1600 ticks each replicate has 100; the first two saw all requests in the other's phase, the rest half of them.
+        let mut sums = Sums { stays: vec![stay(1600, &[(Phase::Lock, 800), (Phase::Sleep, 800)])], ..Sums::default() };
+        let part = |first, second| {
+            std::array::from_fn(|index| {
+                if index == 0 {
+                    first
+                } else if index == 1 {
+                    second
+                } else {
+                    50
+                }
+            })
+        };
+        sums.add_replicates(Phase::Lock, &part(100, 0));
+        sums.add_replicates(Phase::Sleep, &part(0, 100));
+        let breakdown = sums.finish(1600, &[100; REPLICATES]);
+        // 50 ns off in two of 16: of 1600 ns, with Student's factor of 15 degrees.
+        let variance = 2.0 * 50.0 * 50.0 * 16.0 / 15.0 * (2.1314f64 / 1.96).powi(2) / (1600.0 * 1600.0);
+        assert_near(ends(&breakdown, Phase::Lock), interval(0.5, 0.25 / variance));
+        assert_near(ends(&breakdown, Phase::Sleep), interval(0.5, 0.25 / variance));
     }
 
     #[test]
