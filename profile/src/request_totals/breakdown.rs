@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 
 use super::Phase;
 use crate::quantiles::Z_95;
-use crate::replicates::{self, ByReplicate, REPLICATES};
+use crate::replicates::{self, ByReplicate};
 use crate::{Sample, StackId};
 
 /// Time in one phase.
@@ -200,6 +200,7 @@ fn interval(share: f64, draws: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replicates::REPLICATES;
 
     fn stay(observations: u64, by_phase: &[(Phase, u64)]) -> Stay {
         let mut stay = Stay { observations, ..Stay::default() };
