@@ -131,9 +131,8 @@ struct Share {
 /// Gives the correction of each cell to the goroutines that were seen in it, in proportion to their time there. Returns
 /// the nanoseconds that this adds to the total.
 ///
-/// A cell cannot have less than no time. What could not be taken away from one is taken from the others that were corrected,
-/// so that the total stays what it was estimated to be; but one of a request first from those of the same route
-/// ([`balance`]). What needed no correction is known exactly, and keeps its time as long as the others suffice.
+/// A cell cannot have less than no time. What could not be taken away from one is taken from others ([`take`]), so that the
+/// total stays what it was estimated to be; but one of a request first from those of the same route ([`balance`]).
 pub(crate) fn correct(
     samples: &mut [(u64, CellId, Weight)],
     cells: &[Cell],
@@ -152,26 +151,24 @@ pub(crate) fn correct(
     };
     let mut balances: Vec<Balance> = shares.iter().zip(estimates).map(balance_of).collect();
     balance(cells, &mut balances, route);
-    let (mut excess, mut of_corrected, mut of_exact) = (0.0, 0.0, 0.0);
+    let mut excess = 0.0;
     for ((share, balance), estimate) in shares.iter_mut().zip(balances).zip(estimates) {
         share.is_corrected = balance.target != share.credited as f64;
         (share.target, share.variance) = (balance.target.max(0.0), estimate.safe_variance());
         excess += (-balance.target).max(0.0);
-        *(if share.is_corrected { &mut of_corrected } else { &mut of_exact }) += share.target;
     }
-    let [for_corrected, for_exact] = factors(excess, of_corrected, of_exact);
+    take(&mut shares, excess);
     let mut added = 0i128;
     for (_, cell, weight) in samples {
         let Some(share) = shares.get_mut(cell.index()) else { continue };
-        let factor = if share.is_corrected { for_corrected } else { for_exact };
-        if factor == 1.0 && !share.is_corrected || share.credited == 0 {
+        if !share.is_corrected || share.credited == 0 {
             continue;
         }
         // Rounding the running sum, not each part, leaves nothing over.
         share.seen += u128::from(weight.time_ns);
         let part = share.seen as f64 / share.credited as f64;
         let up_to = |whole: f64| (whole * part).round() as u64;
-        let (time, variance) = (up_to(share.target * factor), up_to(share.variance / 1e6));
+        let (time, variance) = (up_to(share.target), up_to(share.variance / 1e6));
         added += i128::from(time - share.given) - i128::from(weight.time_ns);
         (weight.time_ns, weight.variance_us2) = (time - share.given, variance - share.given_variance);
         (share.given, share.given_variance) = (time, variance);
@@ -179,11 +176,29 @@ pub(crate) fn correct(
     added as i64
 }
 
-/// By what the times of corrected cells and of exact ones are to be multiplied, so that `excess` is taken from them, from the
-/// first as long as they have some.
-fn factors(excess: f64, of_corrected: f64, of_exact: f64) -> [f64; 2] {
-    let left = |all: f64, excess: f64| if excess > 0.0 && all > 0.0 { (1.0 - excess / all).max(0.0) } else { 1.0 };
-    [left(of_corrected, excess), left(of_exact, excess - of_corrected)]
+/// How often what cells cannot give is asked of the others.
+const ROUNDS: usize = 8;
+
+/// Takes time from cells: from each as much as it is unsure (its part of all variance), as least squares would; what is known
+/// exactly keeps its time as long as the others have some. What is still left is taken from all in proportion.
+fn take(shares: &mut [Share], mut excess: f64) {
+    for _ in 0..ROUNDS {
+        let of_unsure: f64 = shares.iter().filter(|share| share.target > 0.0).map(|share| share.variance).sum();
+        if excess <= 0.0 || of_unsure <= 0.0 {
+            break;
+        }
+        let due = excess / of_unsure;
+        for share in shares.iter_mut().filter(|share| share.target > 0.0 && share.variance > 0.0) {
+            let taken = (due * share.variance).min(share.target);
+            (share.target, share.is_corrected) = (share.target - taken, true);
+            excess -= taken;
+        }
+    }
+    let all: f64 = shares.iter().map(|share| share.target).sum();
+    if excess >= 1.0 && all > 0.0 {
+        let factor = (1.0 - excess / all).max(0.0);
+        shares.iter_mut().for_each(|share| (share.target, share.is_corrected) = (share.target * factor, true));
+    }
 }
 
 #[cfg(test)]
@@ -231,11 +246,15 @@ mod tests {
     #[test]
     fn what_is_exact_stays_so_while_others_can_give() {
         let mut samples = [sample(1, A, 100), sample(2, B, 1000), sample(3, C, 500)];
-        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(300.0, 0.0), estimate(0.0, 0.0)]), 0);
-        assert_eq!(times(&samples), [(0, 0), (1100, 0), (500, 0)]);
+        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(300.0, 1e6), estimate(0.0, 0.0)]), 0);
+        assert_eq!(times(&samples), [(0, 0), (1100, 1), (500, 0)]);
         let mut samples = [sample(1, A, 100), sample(2, B, 50), sample(3, C, 500)];
-        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(100.0, 0.0), estimate(0.0, 0.0)]), -200);
-        assert_eq!(times(&samples), [(0, 0), (0, 0), (450, 0)]);
+        assert_eq!(correct_all(&mut samples, &[estimate(-300.0, 0.0), estimate(100.0, 1e6), estimate(0.0, 0.0)]), -200);
+        assert_eq!(times(&samples), [(0, 0), (0, 1), (450, 0)]);
+        // Of two, the one that is less sure gives more.
+        let mut samples = [sample(1, A, 100), sample(2, B, 500), sample(3, C, 500)];
+        assert_eq!(correct_all(&mut samples, &[estimate(-180.0, 0.0), estimate(0.0, 1e6), estimate(0.0, 3e6)]), -180);
+        assert_eq!(times(&samples), [(0, 0), (480, 1), (440, 3)]);
     }
 
     #[test]

@@ -122,6 +122,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Goroutines that are known at a time.
     pub max_goroutines: u32,
+    /// Set the probes and take no notice of their hits: to measure what the traps alone take from the target.
+    pub traps_only: bool,
 }
 
 impl Default for Options {
@@ -134,6 +136,7 @@ impl Default for Options {
             filter: None,
             ring_bytes: 16 << 20,
             max_goroutines: 1 << 17,
+            traps_only: false,
         }
     }
 }

@@ -134,7 +134,7 @@ impl Tracer {
         self.link = Some(self.loaded.attach(plan)?);
         // What was there before is known from now on; what changed its state before this is known from then on.
         self.start_ns = monotonic_ns();
-        self.tell_start(self.start_ns)
+        if plan.options.traps_only { Ok(()) } else { self.tell_start(self.start_ns) }
     }
 
     /// Tells the program when all probes were set; 0: they are not yet.

@@ -1,10 +1,10 @@
 //! Something to do for a server.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+
+use fgspy_fixtures::ask;
 
 /// Asks a server on this machine for pages, one after the other, until it is dropped.
 pub(crate) struct Load {
@@ -30,13 +30,6 @@ impl Load {
         });
         Load { stop, thread: Some(thread) }
     }
-}
-
-fn ask(port: u16, path: &str) -> std::io::Result<u64> {
-    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    Ok(connection.read_to_end(&mut answer)? as u64)
 }
 
 impl Drop for Load {

@@ -1,13 +1,11 @@
 //! Services that nobody here wrote, by the execution trace that they make of themselves.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use fgspy_fixtures::{Program, skip, wait_until};
+use fgspy_fixtures::{Program, ask, skip, wait_until};
 use fgspy_kernel::trace::Options;
 
 use crate::execution_trace::{CLOCKS_NS, Told, read, same_changes, waited_for_cpus};
@@ -63,10 +61,10 @@ pub(crate) fn agree_with_their_own_trace(program: Program, name: &str) -> Result
     let counts = target.tracer.counts()?;
     ensure!(counts.lost == 0, "{counts:?}");
 
-    let mut lives: Vec<(&Told, Vec<Change>)> = Vec::new();
+    let mut lives: Vec<(&Told, &[Change])> = Vec::new();
     for (goid, told) in whole {
-        let seen = with_stops(book.of(*goid)?);
-        same_changes(*goid, &seen, told)?;
+        let seen = book.of(*goid)?;
+        same_changes(*goid, seen, told)?;
         lives.push((told, seen));
     }
     let changes: usize = lives.iter().map(|(_, seen)| seen.len()).sum();
@@ -107,28 +105,4 @@ pub(crate) fn agree_with_their_own_trace(program: Program, name: &str) -> Result
         lost / 1000
     );
     Ok(())
-}
-
-/// Adds what the runtime does without a call that could be probed: where the collector stops one that runs, to scan its stack,
-/// only that it may go on is seen (`runtime/preempt.go`, `suspendG`). Until then we take it to run.
-fn with_stops(changes: &[Change]) -> Vec<Change> {
-    let mut all: Vec<Change> = Vec::new();
-    for change in changes {
-        if all.last().is_some_and(|last| last.to == RUNNING) && change.from == WAITING {
-            all.push(Change { from: RUNNING, to: WAITING, ..*change });
-        }
-        all.push(*change);
-    }
-    all
-}
-
-/// Asks for a page; what is after the header of the answer.
-fn ask(port: u16, path: &str) -> Result<Vec<u8>> {
-    let mut connection = TcpStream::connect(("127.0.0.1", port))?;
-    // Of HTTP/1.0, so that the answer comes in one piece.
-    write!(connection, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n")?;
-    let mut answer = Vec::new();
-    connection.read_to_end(&mut answer)?;
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").context("an answer without a header")?;
-    Ok(answer.split_off(end + 4))
 }

@@ -1,7 +1,8 @@
 //! What `fgspy trace` costs a server at full speed.
 //!
 //! One server and one load go on throughout; in turns there are no probes, none again, probes at the begin and the end of
-//! requests, probes at all changes of state, and the same at instructions that the kernel has to step through. The turns are
+//! requests at which nothing is done, the same as the command uses them, probes at all changes of state, and these at
+//! instructions that the kernel has to step through. The turns are
 //! short, as a virtual machine is slow for a while and fast for a while: so it is not the command that is started for each, but its
 //! probes are set and taken out here, and what they tell is taken as the command takes it.
 
@@ -36,9 +37,10 @@ const SERVICES: [(&str, &str); 2] = [("nothing", "/nothing"), ("orders", "/")];
 const THRESHOLD_NS: u64 = 1_000_000;
 
 /// The arms.
-const ARMS: [&str; 5] = [
+const ARMS: [&str; 6] = [
     "A: no probes",
     "A\u{2032}: no probes, again",
+    "requests only, the traps alone",
     "requests only (`--states off`)",
     "all states",
     "all states, stepped through",
@@ -124,14 +126,16 @@ fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     // `push rbp` is one byte long, and what follows it has to be stepped through.
     let mut stepped = sites.clone();
     stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
-    let set = |sites: &[probes::Site], states: bool| -> Result<Option<Probes>> {
-        let options = Options { states, block_threshold_ns: states.then_some(THRESHOLD_NS), ..Options::default() };
+    let set = |sites: &[probes::Site], states: bool, traps_only: bool| -> Result<Option<Probes>> {
+        let block_threshold_ns = states.then_some(THRESHOLD_NS);
+        let options = Options { states, block_threshold_ns, traps_only, ..Options::default() };
         let plan = plan(pid, &target.runtime, sites, options);
         let mut tracer = Tracer::start(&plan)?;
         tracer.detach();
         Ok(Some(Probes { plan, tracer, trace: Trace::new(Limits::default()) }))
     };
-    Ok([None, None, set(&sites, false)?, set(&sites, true)?, set(&stepped, true)?])
+    let (traps, requests) = (set(&sites, false, true)?, set(&sites, false, false)?);
+    Ok([None, None, traps, requests, set(&sites, true, false)?, set(&stepped, true, false)?])
 }
 
 /// One turn.
@@ -170,7 +174,7 @@ pub(super) fn render(data: &Data) -> String {
          order that changes, `fgspy trace` sets its probes and takes them out again. Compared are how many requests are answered in \
          a second, and the CPU time that the server takes for one, within rounds of two turns each. `nothing` is what `net/http` \
          does by itself for a request whose body nobody reads; `orders` decodes a document of twelve items, looks them up under a lock \
-         and encodes an answer.\n",
+         and encodes an answer. *The traps alone*: the probes are set and hit, and the program returns at once.\n",
         data.go,
         TURN.iter().sum::<Duration>().as_secs_f64()
     );
