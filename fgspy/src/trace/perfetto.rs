@@ -18,13 +18,6 @@ struct Open {
     reason: u8,
 }
 
-/// Values of a g's status that are no life (`runtime/runtime2.go`).
-const DEAD: [u8; 3] = [0, 6, 11];
-/// Waiting, wanting to run, and running (at once, of a coroutine).
-const WAITING: u8 = 4;
-const RUNNABLE: u8 = 1;
-const RUNNING_STATUS: u8 = 2;
-
 /// Writes all of it.
 pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> io::Result<()> {
     let pid = target.process.pid();
@@ -37,9 +30,7 @@ pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> i
     let mut unnumbered: HashMap<u64, Open> = HashMap::new();
     let mut arrows = 0u64;
     for transition in &taken.transitions {
-        let &Event::Transition { time_ns, g, goid, from, to, class, reason, by, start_pc, .. } = transition else {
-            continue;
-        };
+        let &Event::Transition { time_ns, g, goid, class, reason, start_pc, .. } = transition else { continue };
         let next = Open { since_ns: time_ns, class, reason };
         // A goroutine may get its number after it was made runnable.
         if goid == 0 {
@@ -57,14 +48,14 @@ pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> i
             }
             event(slice(target, taken, pid, goid, &before, time_ns))?;
         }
-        if let (Some(waker), WAITING, RUNNABLE | RUNNING_STATUS) = (by, from, to) {
+        if let Some(waker) = transition.woken_by() {
             arrows += 1;
             let at = micros(taken, time_ns);
             let arrow = |ph: &str, tid: u64| json!({"ph": ph, "bp": "e", "cat": "wake", "name": "wakes", "id": arrows, "pid": pid, "tid": tid, "ts": at});
             event(arrow("s", waker))?;
             event(arrow("f", goid))?;
         }
-        if !DEAD.contains(&to) {
+        if !transition.is_end_of_goroutine() {
             open.insert(goid, next);
         }
     }

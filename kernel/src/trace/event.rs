@@ -3,10 +3,11 @@
 use super::wire::{self, Cursor};
 use super::{CLASSES, HEADERS, SiteKind, Times};
 
-/// The runtime's values for a goroutine that runs, and for one that waits (`_Grunning` and `_Gwaiting`,
-/// `runtime/runtime2.go`).
+/// The runtime's values for a goroutine that runs, for one that waits, and for one that is not there: unused, ended, or not an
+/// own one of the runtime's (`runtime/runtime2.go`).
 const GRUNNING: u8 = 2;
 const GWAITING: u8 = 4;
+const GONE: [u8; 3] = [0, 6, 11];
 
 /// Something that happened. Times are nanoseconds of `CLOCK_MONOTONIC`; `g` is the address of a goroutine's g, which is used
 /// again by others, `goid` its number, 0 where it had none yet.
@@ -135,6 +136,16 @@ impl Event {
     /// `casGToWaitingForSuspendG`); Go's execution trace calls that running, and so do the times of [`Event::RequestEnd`].
     pub const fn was_at_work(&self) -> bool {
         matches!(self, Event::Transition { from: GWAITING, to: GRUNNING, by: None, .. })
+    }
+
+    /// The goroutine that ended the wait of the one that changes its status, if it waited and was not woken by the scheduler.
+    pub const fn woken_by(&self) -> Option<u64> {
+        if let Event::Transition { from: GWAITING, by, .. } = self { *by } else { None }
+    }
+
+    /// Whether a goroutine ends.
+    pub fn is_end_of_goroutine(&self) -> bool {
+        matches!(self, Event::Transition { to, .. } if GONE.contains(to))
     }
 
     /// Reads one, as the program wrote it.
