@@ -90,7 +90,7 @@ fn grpc_has_cheap_sites() {
         return skip("grpc_has_cheap_sites", &format!("{error:#}"));
     }
     let variants = [Variant::Plain, Variant::Stripped, Variant::PieStripped].map(|variant| (newest.clone(), variant));
-    let before = toolchains::required().unwrap().into_iter().find(|toolchain| toolchain.minor == 26).unwrap();
+    let before = toolchains::get(26).unwrap();
     for (toolchain, variant) in variants.into_iter().chain([(before, Variant::Plain)]) {
         let (sites, file) = of("grpc", &toolchain, variant);
         let name = format!("grpc {} {}", toolchain.version, variant.word());

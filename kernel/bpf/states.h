@@ -58,7 +58,7 @@ INLINE void born(u64 g, u64 here, u32 to, u64 now)
 INLINE void changed(u64 g, u64 here, u32 from, u32 to, u8 why)
 {
 	u64 now = ktime(), since, by = 0, *start;
-	u8 reason = to == G_WAITING ? why : 0, class = class_of(to, g, &reason), waited;
+	u8 reason = to == G_WAITING ? why : 0, class, waited;
 	struct goroutine *known;
 	if (is_dead(from)) {
 		if (!is_dead(to))
@@ -103,6 +103,7 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to, u8 why)
 				send_blocked(known, g, since, now, by);
 		}
 	}
+	class = class_of(to, g, &reason);
 	known->transitions++;
 	if (cfg.transitions) {
 		struct transition *event_ = event(sizeof(*event_), TRANSITION, now, g, known->goid);

@@ -68,9 +68,6 @@ pub struct RouteBreakdown {
     pub children: Breakdown,
 }
 
-/// Routes that are being added up, their own time and that of goroutines that they started.
-type Routes = IndexMap<StringId, (RouteBreakdown, Sums, Sums), RandomState>;
-
 impl RouteBreakdown {
     /// How many were in progress on average, in a recording of that many nanoseconds.
     pub fn in_flight(&self, duration_ns: u64) -> f64 {
@@ -116,7 +113,7 @@ impl Profile {
     /// The time of each route that has requests, in the order in which they were first seen. `requests` is what
     /// [`Profile::request_breakdowns`] gives.
     pub fn route_breakdowns(&self, requests: &[RequestBreakdown]) -> Vec<RouteBreakdown> {
-        let mut routes = Routes::default();
+        let mut routes: IndexMap<StringId, (RouteBreakdown, Sums, Sums), RandomState> = IndexMap::default();
         for (request, time) in self.requests.iter().zip(requests) {
             let (of_route, ..) = routes
                 .entry(request.route)
@@ -128,13 +125,24 @@ impl Profile {
             let Some((_, own, children)) = routes.get_mut(&request.route) else { continue };
             if serves(request, goid) { own } else { children }.add_stay(stay);
         }
+        let mut serving: HashMap<SampleKey, bool, RandomState> = HashMap::default();
         for (id, sample) in self.samples_of_requests() {
             let Some(request) = self.request(id) else { continue };
             let Some((_, own, children)) = routes.get_mut(&request.route) else { continue };
-            let sums = if serves(request, sample.goid) { own } else { children };
+            let serves = serves(request, sample.goid);
+            serving.insert(SampleKey { goid: 0, ..sample.key() }, serves);
+            let sums = if serves { own } else { children };
             sums.add_place(sample.stack, Phase::of(sample.class(self)), sample.time_ns);
         }
-        self.add_replicates(&mut routes);
+        // Times by replicate are of goroutines that agree in all but their number. Whether these serve requests themselves is
+        // known from any of them: who was started by a request's goroutine was started elsewhere than that.
+        for part in &self.replicates.parts {
+            let Some(&serves) = serving.get(&part.key) else { continue };
+            let Some(request) = part.key.serving.request().and_then(|id| self.request(id)) else { continue };
+            let Some((_, own, children)) = routes.get_mut(&request.route) else { continue };
+            let sums = if serves { own } else { children };
+            sums.add_replicates(Phase::of(part.sample().class(self)), &part.time_ns);
+        }
         let (ticks, duration_ns) = (self.accounting.ticks, &self.replicates.duration_ns);
         let finished = routes.into_values().map(|(route, own, children)| RouteBreakdown {
             own: own.finish(ticks, duration_ns),
@@ -142,23 +150,6 @@ impl Profile {
             ..route
         });
         finished.collect()
-    }
-
-    /// Adds the times by replicate, which are of goroutines that agree in all but their number. Whether these serve requests
-    /// themselves is known from any of them: who was started by a request's goroutine was started elsewhere than that.
-    fn add_replicates(&self, routes: &mut Routes) {
-        let mut serving: HashMap<SampleKey, bool, RandomState> = HashMap::default();
-        for (id, sample) in self.samples_of_requests() {
-            let Some(request) = self.request(id) else { continue };
-            serving.insert(SampleKey { goid: 0, ..sample.key() }, serves(request, sample.goid));
-        }
-        for part in &self.replicates.parts {
-            let Some(&serves) = serving.get(&SampleKey { goid: 0, ..part.key }) else { continue };
-            let Some(request) = part.key.serving.request().and_then(|id| self.request(id)) else { continue };
-            let Some((_, own, children)) = routes.get_mut(&request.route) else { continue };
-            let phase = Phase::of(part.sample().class(self));
-            if serves { own } else { children }.add_replicates(phase, &part.time_ns);
-        }
     }
 
     fn samples_of_requests(&self) -> impl Iterator<Item = (RequestId, &Sample)> {

@@ -91,8 +91,8 @@ pub struct OneRequest {
     pub begin_ns: u64,
     /// When it ended.
     pub end_ns: u64,
-    /// How that is known.
-    pub how: End,
+    /// Whether its goroutine ended with it, and no handler was seen to return.
+    pub by_exit: bool,
     /// What its goroutine did.
     pub own_ns: Times,
     /// What goroutines did that were started for it.
@@ -233,7 +233,7 @@ impl Trace {
             goid,
             begin_ns,
             end_ns: begin_ns,
-            how: End::Marked,
+            by_exit: false,
             own_ns: [0; CLASSES],
             children_ns: [0; CLASSES],
             children: 0,
@@ -271,8 +271,8 @@ impl Trace {
             self.unended += 1;
             return None;
         }
-        (one.end_ns, one.how, one.own_ns, one.children_ns, one.children) =
-            (time_ns, how, own_ns, children_ns, children);
+        (one.end_ns, one.by_exit, one.own_ns, one.children_ns, one.children) =
+            (time_ns, how == End::GoroutineExit, own_ns, children_ns, children);
         one.route = match text(pattern) {
             pattern if pattern.contains(char::REPLACEMENT_CHARACTER) => route(one.protocol, &one.method, &one.path, ""),
             pattern => route(one.protocol, &one.method, &one.path, &pattern),

@@ -12,7 +12,7 @@
 
 use std::io::{self, Write};
 
-use fgspy_kernel::trace::{End, Times};
+use fgspy_kernel::trace::Times;
 use fgspy_profile::Profile;
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,7 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
     for one in &taken.requests {
         line(json!({
             "kind": "request", "route": one.route, "method": one.method, "path": one.path, "id": identity(one),
-            "goroutine": one.goid, "end": ending(one.how), "begin_ns": one.begin_ns, "end_ns": one.end_ns,
+            "goroutine": one.goid, "end": if one.by_exit { "goroutine ended" } else { "handler returned" }, "begin_ns": one.begin_ns, "end_ns": one.end_ns,
             "by_state_ns": by_state(&one.own_ns), "children": one.children,
             "children_by_state_ns": by_state(&one.children_ns),
         }))?;
@@ -59,14 +59,6 @@ pub(super) fn write(taken: &Taken, profile: &Profile, places: &Placed, out: &mut
         }))?;
     }
     line(json!({"kind": "goroutines", "by_state_ns": by_state(&totals(taken))}))
-}
-
-fn ending(how: End) -> &'static str {
-    match how {
-        End::Marked => "handler returned",
-        End::NextRequest => "next request began",
-        End::GoroutineExit => "goroutine ended",
-    }
 }
 
 fn by_state(times: &Times) -> Map<String, Value> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
+use fgspy_fixtures::requests::{Load, LoggedRequest, Service, by_goroutine};
 use fgspy_fixtures::{fetch_modules, skip};
 
 use crate::common::{newest, program};
@@ -20,15 +20,13 @@ fn calls_are_those_that_the_service_logged() {
     let report = watch(service.fixture.pid(), "2s");
     load.must_run().unwrap();
     load.end().unwrap();
-    let mut logged: HashMap<u64, Vec<LoggedRequest>> = HashMap::new();
-    for call in service.log().unwrap() {
-        logged.entry(call.goroutine).or_default().push(call);
-    }
+    let log = service.log().unwrap();
+    let logged = by_goroutine(&log);
     assert_eq!(report.requests.len() as u64, report.routes.iter().map(|route| route.seen).sum::<u64>());
     let mut by_listener: HashMap<&str, u32> = HashMap::new();
     for call in &report.requests {
         assert_eq!(call.protocol, "grpc", "{call:?}");
-        let same = |one: &&LoggedRequest| {
+        let same = |one: &&&LoggedRequest| {
             let trace = one.ids.trace().map_or("", |(trace, _)| trace);
             one.path == call.path && (call.trace_id.is_empty() || call.trace_id.ends_with(trace))
         };

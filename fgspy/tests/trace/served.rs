@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use fgspy_fixtures::requests::LoggedRequest;
+use fgspy_fixtures::requests::{LoggedRequest, by_goroutine};
 use fgspy_profile::{Protocol, route};
 use serde::Deserialize;
 
@@ -40,14 +40,6 @@ fn lines<T: serde::de::DeserializeOwned>(output: &str, kind: &str) -> Vec<T> {
 struct Log<'a>(HashMap<u64, Vec<&'a LoggedRequest>>);
 
 impl<'a> Log<'a> {
-    fn of(log: &'a [LoggedRequest]) -> Log<'a> {
-        let mut by_goroutine: HashMap<u64, Vec<_>> = HashMap::new();
-        for said in log {
-            by_goroutine.entry(said.goroutine).or_default().push(said);
-        }
-        Log(by_goroutine)
-    }
-
     /// Compares what is said of a request with what the service said of it.
     fn compare(&self, request: &Request) -> &'a LoggedRequest {
         let mut inside = self.0.get(&request.goroutine).into_iter().flatten();
@@ -83,7 +75,7 @@ fn percentiles_are_those_that_the_service_measured() {
     assert!(!output.contains("secret"), "what is no id is nobody's business");
     let (requests, routes) = (lines::<Request>(&output, "request"), lines::<Route>(&output, "route"));
     let whole = &lines::<Whole>(&output, "trace")[0];
-    let log = Log::of(&log);
+    let log = Log(by_goroutine(&log));
     let (mut handled, mut without_id) = (BTreeMap::<&str, Vec<i64>>::new(), 0);
     for request in &requests {
         assert!(request.end_ns - request.begin_ns == request.by_state_ns.values().sum::<u64>() as i64, "{request:?}");
@@ -157,7 +149,7 @@ fn without_states_none_is_made_up() {
     let (requests, goroutines) = (lines::<Request>(&output, "request"), lines::<Goroutines>(&output, "goroutines"));
     assert!(requests.len() > 100 && requests.iter().all(|one| one.by_state_ns.is_empty()), "{output}");
     assert!(goroutines.len() == 1 && goroutines[0].by_state_ns.is_empty(), "{goroutines:?}");
-    let log = Log::of(&log);
+    let log = Log(by_goroutine(&log));
     for request in &requests {
         log.compare(request);
         assert_eq!(request.end, "handler returned", "{request:?}");

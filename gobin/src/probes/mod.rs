@@ -160,7 +160,7 @@ pub struct Sites {
 const OWN_SYSCALLS: u16 = 26;
 
 /// What `golang.org/x/net/http2` has in a program if it serves by the HTTP/2 in `net/http`.
-const X_NET_SHELL: [&str; 1] = ["golang.org/x/net/http2.(*Server).serveConn"];
+const X_NET_SHELL: &str = "golang.org/x/net/http2.(*Server).serveConn";
 
 /// The sites of a program, those for states of goroutines first. Kinds that it does not have are missing.
 pub fn sites(binary: &GoBinary) -> Vec<Site> {
@@ -188,7 +188,7 @@ fn of_kind(binary: &GoBinary, function: &Function) -> Result<Vec<Site>, Missing>
         return Err(Missing::Unneeded);
     }
     // Else `serverHandler.ServeHTTP` is enough.
-    if function.kind == SiteKind::InnerBegin && !binary.funcs_named(&X_NET_SHELL).iter().any(Option::is_some) {
+    if function.kind == SiteKind::InnerBegin && binary.func_named(X_NET_SHELL).is_none() {
         return Err(Missing::Function);
     }
     let there = function.names.iter().zip(binary.funcs_named(function.names));

@@ -11,7 +11,7 @@ mod world;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::{Program, Toolchain, Variant, build, fetch_modules, skip, toolchains};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -97,8 +97,7 @@ fn grpc() -> Result<()> {
         return Ok(());
     }
     // Up to Go 1.26 golang.org/x/net has an HTTP/2 of its own.
-    let before = toolchains::required()?.into_iter().find(|toolchain| toolchain.minor == 26);
-    let before = before.context("Go 1.26 is not required any more")?;
+    let before = toolchains::get(26)?;
     for (toolchain, variant) in [(&newest, Variant::Plain), (&newest, Variant::Stripped), (&before, Variant::Stripped)]
     {
         let binary = build("grpc", toolchain, variant)?;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use anyhow::{Context, Result, bail, ensure};
-use fgspy_fixtures::requests::LoggedRequest;
+use fgspy_fixtures::requests::{LoggedRequest, by_goroutine};
 use fgspy_goroutines::request::Protocol;
 use fgspy_goroutines::{Request, Status};
 
@@ -34,10 +34,8 @@ pub(crate) enum Verdict<'a> {
 
 impl<'a> Truth<'a> {
     pub(crate) fn new(log: &'a [LoggedRequest]) -> Truth<'a> {
-        let mut by_goroutine: HashMap<u64, Vec<&LoggedRequest>> = HashMap::new();
-        let mut children = HashMap::new();
+        let (mut by_goroutine, mut children) = (by_goroutine(log), HashMap::new());
         for request in log {
-            by_goroutine.entry(request.goroutine).or_default().push(request);
             children.extend(request.children.iter().map(|child| (child.goroutine, request)));
         }
         by_goroutine.values_mut().for_each(|requests| requests.sort_by_key(|request| request.start));

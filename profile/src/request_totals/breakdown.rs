@@ -273,14 +273,10 @@ mod tests {
         // Of 1600 ticks each replicate has 100; the first two saw all requests in the other's phase, the rest half of them.
         let mut sums = Sums { stays: vec![stay(1600, &[(Phase::Lock, 800), (Phase::Sleep, 800)])], ..Sums::default() };
         let part = |first, second| {
-            std::array::from_fn(|index| {
-                if index == 0 {
-                    first
-                } else if index == 1 {
-                    second
-                } else {
-                    50
-                }
+            std::array::from_fn(|index| match index {
+                0 => first,
+                1 => second,
+                _ => 50,
             })
         };
         sums.add_replicates(Phase::Lock, &part(100, 0));

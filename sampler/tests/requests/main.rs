@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use fgspy_fixtures::requests::{Load, LoggedRequest, Service};
+use fgspy_fixtures::requests::{Load, LoggedRequest, Service, by_goroutine};
 use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
 use fgspy_kernel::monotonic_ns;
 use fgspy_profile::{Phase, Profile, Request, Sample, Serving};
@@ -154,9 +154,7 @@ struct Truth<'a>(HashMap<u64, Vec<&'a LoggedRequest>>);
 
 impl<'a> Truth<'a> {
     fn new(log: &'a [LoggedRequest]) -> Truth<'a> {
-        let mut by_goroutine: HashMap<u64, Vec<&LoggedRequest>> = HashMap::new();
-        log.iter().for_each(|request| by_goroutine.entry(request.goroutine).or_default().push(request));
-        Truth(by_goroutine)
+        Truth(by_goroutine(log))
     }
 
     /// For each request of the profile the one in the log.

@@ -166,8 +166,7 @@ pub(crate) fn states_are_those_of_the_handlers(toolchain: &Toolchain, variant: V
 
 /// Calls of gRPC, in all the ways that they can be served, and requests of whoever serves HTTP for it.
 pub(crate) fn calls_are_seen(minor: u32, name: &str) -> Result<()> {
-    let toolchain = toolchains::required()?.into_iter().find(|toolchain| toolchain.minor == minor);
-    let toolchain = toolchain.with_context(|| format!("Go 1.{minor} is not required any more"))?;
+    let toolchain = toolchains::get(minor)?;
     if let Err(error) = fetch_modules("grpc", &toolchain) {
         skip(name, &format!("{error:#}"));
         return Ok(());

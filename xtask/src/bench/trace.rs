@@ -126,16 +126,17 @@ fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     // `push rbp` is one byte long, and what follows it has to be stepped through.
     let mut stepped = sites.clone();
     stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
-    let set = |sites: &[probes::Site], states: bool, traps_only: bool| -> Result<Option<Probes>> {
-        let block_threshold_ns = states.then_some(THRESHOLD_NS);
-        let options = Options { states, block_threshold_ns, traps_only, ..Options::default() };
+    let requests = Options { states: false, ..Options::default() };
+    let traps = Options { traps_only: true, ..requests.clone() };
+    let states = Options { block_threshold_ns: Some(THRESHOLD_NS), ..Options::default() };
+    let set = |sites: &[probes::Site], options: Options| -> Result<Option<Probes>> {
         let plan = plan(pid, &target.runtime, sites, options);
         let mut tracer = Tracer::start(&plan)?;
         tracer.detach();
         Ok(Some(Probes { plan, tracer, trace: Trace::new(Limits::default()) }))
     };
-    let (traps, requests) = (set(&sites, false, true)?, set(&sites, false, false)?);
-    Ok([None, None, traps, requests, set(&sites, true, false)?, set(&stepped, true, false)?])
+    let [traps, requests] = [set(&sites, traps)?, set(&sites, requests)?];
+    Ok([None, None, traps, requests, set(&sites, states.clone())?, set(&stepped, states)?])
 }
 
 /// One turn.
