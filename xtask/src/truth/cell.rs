@@ -8,6 +8,8 @@ use super::statistics::{Mean, Z_95, mean};
 pub(super) struct Outcome {
     /// Goroutine time by the program's own accounts.
     pub(super) truth_ns: f64,
+    /// The same in as long a time shortly before, when nobody recorded.
+    pub(super) alone_ns: f64,
     /// Goroutine time by the profile.
     pub(super) estimate_ns: f64,
     /// The standard error that the profile states.
@@ -79,6 +81,15 @@ impl Cell {
         mean(&off)
     }
 
+    /// How much more there was of it while fgspy recorded than without, on average, in parts of what there was without: what a
+    /// recording does to the program. Unknown where there was nothing without.
+    pub(super) fn moved(&self) -> Option<Mean> {
+        let alone = self.sum(|outcome| outcome.alone_ns) / self.outcomes.len() as f64;
+        let more: Vec<f64> =
+            self.outcomes.iter().map(|outcome| (outcome.truth_ns - outcome.alone_ns) / alone).collect();
+        mean(&more).filter(|_| alone > 0.0)
+    }
+
     /// The sum of the scores over the root of their number: standard normal if there is no bias and the errors are true,
     /// nearer to 0 if the errors are larger than need be. 0 where the profile is sure.
     pub(super) fn total_score(&self) -> f64 {
@@ -95,6 +106,7 @@ pub(super) mod tests {
     pub(in super::super) fn cell(estimates: &[(f64, f64)]) -> Cell {
         let outcome = |&(estimate, error): &(f64, f64)| Outcome {
             truth_ns: 1e9,
+            alone_ns: 0.8e9,
             estimate_ns: estimate * 1e9,
             error_ns: error * 1e9,
             duration_ns: 2e9,
@@ -120,6 +132,7 @@ pub(super) mod tests {
         assert_eq!(cell.goroutines(), 0.5);
         assert!((cell.relative_error() - 0.075).abs() < 1e-12);
         assert!((cell.bias().unwrap().mean + 0.05).abs() < 1e-12);
+        assert!((cell.moved().unwrap().mean - 0.25).abs() < 1e-12);
         assert!((cell.total_score() - 3.0 / 3f64.sqrt()).abs() < 1e-9);
         assert_eq!(cell.covered(), 2);
     }
@@ -130,7 +143,9 @@ pub(super) mod tests {
         // Known to less than a third.
         assert!(cell(&[(1.0, 0.4)]).is_rare());
         assert!(!cell(&[(1.0, 0.4), (1.0, 0.1)]).is_rare());
-        let short = Outcome { truth_ns: 0.1e9, estimate_ns: 0.0, error_ns: 0.0, duration_ns: 1e9 };
-        assert!(Cell { name: String::new(), outcomes: vec![short] }.is_rare());
+        let short = Outcome { truth_ns: 0.1e9, alone_ns: 0.0, estimate_ns: 0.0, error_ns: 0.0, duration_ns: 1e9 };
+        let short = Cell { name: String::new(), outcomes: vec![short; 2] };
+        assert!(short.is_rare());
+        assert_eq!(short.moved(), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Records a program many times and compares each profile with the program's accounts.
 
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -50,13 +51,26 @@ pub(super) fn compare(binary: &Path, program: &str, modes: &[Mode], plan: Plan) 
     let mut keeper = Timekeeper::start(binary, program)?;
     let mut sums: Vec<Sum> = modes.iter().map(|_| Sum::new(&keeper)).collect();
     for _ in 0..plan.runs {
+        let alone = alone(&mut keeper, plan.duration)?;
         for (&mode, sum) in modes.iter().zip(&mut sums) {
             let (profile, totals) =
                 record(&mut keeper, mode, plan.duration).with_context(|| format!("{program}, {}", mode.name()))?;
-            sum.add(&keeper, &profile, &totals)?;
+            sum.add(&keeper, &profile, &totals, &alone)?;
         }
     }
     Ok(modes.iter().zip(sums).map(|(&mode, sum)| sum.compared(program, mode)).collect())
+}
+
+/// Goroutine time in each account, in parts of the time, while nobody records.
+fn alone(keeper: &mut Timekeeper, duration: Duration) -> Result<Vec<f64>> {
+    keeper.ask()?;
+    let from = keeper.answer()?;
+    thread::sleep(duration);
+    keeper.ask()?;
+    let to = keeper.answer()?;
+    let (from_ns, to_ns) = (from.unix_ns, to.unix_ns);
+    let spent = spent(&[from, to], from_ns, to_ns)?;
+    Ok(spent.iter().map(|spent| spent / (to_ns - from_ns) as f64).collect())
 }
 
 /// How long before the end of a recording the accounts are asked for, so that they are known on both sides of the end.
@@ -114,15 +128,20 @@ impl Sum {
         }
     }
 
-    fn add(&mut self, keeper: &Timekeeper, profile: &Profile, totals: &[Totals]) -> Result<()> {
+    /// `alone`: what there is in each account without a recording, in parts of the time.
+    fn add(&mut self, keeper: &Timekeeper, profile: &Profile, totals: &[Totals], alone: &[f64]) -> Result<()> {
         let start = i64::try_from(profile.start_unix_ns)?;
         let accounts = spent(totals, start, start + i64::try_from(profile.duration_ns)?)?;
         let places = Places::new(profile, &keeper.legend);
         for (cell, entry) in self.cells.iter_mut().zip(&keeper.legend) {
-            let truth = entry.accounts.iter().map(|&account| accounts.get(account).copied());
+            let sum = |of: &[f64]| {
+                let accounts = entry.accounts.iter().map(|&account| of.get(account).copied());
+                accounts.sum::<Option<f64>>().context("an account that does not exist")
+            };
             let samples = profile.samples.iter().filter(|sample| places.belongs(sample, entry));
             cell.outcomes.push(Outcome {
-                truth_ns: truth.sum::<Option<f64>>().context("an account that does not exist")?,
+                truth_ns: sum(&accounts)?,
+                alone_ns: sum(alone)? * profile.duration_ns as f64,
                 estimate_ns: samples.map(|sample| sample.time_ns as f64).sum(),
                 error_ns: profile.standard_error_ns(&|sample| places.belongs(sample, entry)),
                 duration_ns: profile.duration_ns as f64,

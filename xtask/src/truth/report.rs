@@ -56,7 +56,9 @@ const CELLS: &str = "
 
 *Goroutines in it*: on average, in truth. *Standard error*: the one that fgspy states, on average. *Bias*: estimate − truth, in
 parts of the truth. *In standard errors*: the sum of (estimate − truth) ÷ standard error over the root of the number of
-recordings; beyond ±4.4 it is not chance.
+recordings; beyond ±4.4 it is not chance. *While recorded*: how much more goroutine time there was in the cell, in truth, than in
+as long a time without fgspy shortly before. fgspy looks at the beginning of a tick, and finds the program as it is without it;
+what its tick does to the program, on these two CPUs, comes after that.
 ";
 
 const TRACED: &str = "

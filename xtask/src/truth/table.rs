@@ -34,13 +34,13 @@ pub(super) fn line(compared: &Compared) -> String {
 
 /// Heads of [`cell`].
 pub(super) const CELL_HEAD: &str = "\
-| program | reading | cell | goroutines in it | standard error | bias | in standard errors | intervals with the truth |
-|---|---|---|--:|--:|--:|--:|--:|";
+| program | reading | cell | goroutines in it | standard error | bias | in standard errors | intervals with the truth | while recorded |
+|---|---|---|--:|--:|--:|--:|--:|--:|";
 
 /// A cell of a program in one mode.
 pub(super) fn cell(compared: &Compared, cell: &Cell) -> String {
     format!(
-        "| {} | {} | {}{} | {:.4} | {:.2} % | {} | {:+.1} | {} of {} |",
+        "| {} | {} | {}{} | {:.4} | {:.2} % | {} | {:+.1} | {} of {} | {} |",
         compared.program,
         compared.mode.name(),
         cell.name,
@@ -51,6 +51,7 @@ pub(super) fn cell(compared: &Compared, cell: &Cell) -> String {
         cell.total_score(),
         cell.covered(),
         cell.outcomes.len(),
+        cell.moved().map_or("-".to_owned(), percent),
     )
 }
 
@@ -98,7 +99,7 @@ mod tests {
         );
         assert_eq!(
             super::cell(&compared, &compared.cells[0]),
-            "| sleeps | everything | cell | 0.5000 | 10.00 % | +20.00 ± 127.06 % | +2.8 | 1 of 2 |"
+            "| sleeps | everything | cell | 0.5000 | 10.00 % | +20.00 ± 127.06 % | +2.8 | 1 of 2 | +25.00 ± 0.00 % |"
         );
         assert_eq!(covered(Coverage { covered: 0, of: 0 }), "-");
         let state = TracedState { name: "Running", profile: 1.5, half_width: 0.25, trace: 1.75 };
