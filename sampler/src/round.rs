@@ -51,6 +51,8 @@ impl Round {
         };
         let accounting = Accounting { rate_hz: options.rate_hz, max_cpu, ..Accounting::default() };
         let spent = spent(&chooser);
+        let jobs = options.requests.is_some_and(|requests| requests.data);
+        let guesses = options.reading != Reading::Everything;
         Round {
             spent,
             reader,
@@ -59,12 +61,7 @@ impl Round {
             choice: Choice::default(),
             active: Vec::new(),
             interval,
-            watch: Watch::new(
-                accounting,
-                options.system,
-                options.requests.is_some_and(|requests| requests.data),
-                replicates,
-            ),
+            watch: Watch::new(accounting, (options.system, jobs, guesses), replicates),
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,
@@ -128,12 +125,13 @@ impl Round {
         if let Some(len) = self.finder.find(runtime, memory, &mut self.active)? {
             self.reader.refresh(runtime, memory, len)?;
         }
+        let all = self.reader.all();
+        let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
+        self.watch.rest(&active, now);
         let slots = &mut self.watch.slots;
         let first_new = slots.all.len();
         // What is on the list only now was not there at the tick before.
-        slots.all.resize(self.reader.all().len(), Slot { looked_ns: now.previous_ns, ..Slot::default() });
-        let all = self.reader.all();
-        let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
+        slots.all.resize(all.len(), Slot { looked_ns: now.previous_ns, ..Slot::default() });
         let tick = (now.tick, period_ns as f64);
         if self.chooser.choose(&mut self.choice, slots, all, tick, &active, first_new) {
             self.first_look(runtime, memory, now, first_new as u32)?;

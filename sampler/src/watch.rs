@@ -4,6 +4,7 @@
 //! nothing but its read.
 
 mod jobs;
+mod rests;
 mod serving;
 
 use std::collections::HashMap;
@@ -21,6 +22,7 @@ use crate::requests::{Newcomer, Requests};
 use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
 use jobs::Jobs;
+use rests::Rests;
 
 /// The moment of a tick.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,8 @@ pub(crate) struct Watch {
     jobs: Option<Jobs>,
     /// Goroutines that were first seen at this tick, and serve nothing themselves.
     newcomers: Vec<(u32, Newcomer)>,
+    /// `None` if every goroutine is read at every tick: nothing has to be guessed.
+    rests: Option<Rests>,
     /// Slots in a cell.
     pub(crate) live: u64,
     /// Goroutines known to be there, × the time: what all credits must add up to.
@@ -69,8 +73,13 @@ pub(crate) struct Watch {
 const MAX_OWNERS: usize = 1 << 16;
 
 impl Watch {
-    /// `system`: the runtime's own goroutines count while they wait. `jobs`: labels say what goroutines work on.
-    pub(crate) fn new(accounting: Accounting, system: bool, jobs: bool, replicates: Replicates) -> Watch {
+    /// `system`: the runtime's own goroutines count while they wait. `jobs`: labels say what goroutines work on. `guesses`: not
+    /// every goroutine is read at every tick.
+    pub(crate) fn new(
+        accounting: Accounting,
+        (system, jobs, guesses): (bool, bool, bool),
+        replicates: Replicates,
+    ) -> Watch {
         Watch {
             slots: Slots::default(),
             aggregate: Aggregate::new(),
@@ -80,6 +89,7 @@ impl Watch {
             requests: Requests::default(),
             jobs: jobs.then(Jobs::default),
             newcomers: Vec::new(),
+            rests: guesses.then(Rests::default),
             live: 0,
             expected_ns: 0,
             skip_system: !system,
@@ -109,6 +119,7 @@ impl Watch {
                 self.requests.ended(known.goid);
                 let fingerprint = Default::default();
                 let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked_ns: now.now_ns, ..known };
+                self.note_rest(index, known, gone, now);
                 return self.change(index, gone, now, odds);
             }
             Sight::Seen(observation) => observation,
@@ -165,6 +176,7 @@ impl Watch {
         let is_proven = same && observation.fingerprint.is_proof() && known.cell.is_some() && cell.is_some();
         let seen =
             Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, looked_ns: now.now_ns, ..known };
+        self.note_rest(index, known, seen, now);
         if walked && !known.walked && is_proven {
             self.put(index, seen);
         } else {
@@ -259,7 +271,10 @@ impl Watch {
 
     /// Bytes of memory that this takes.
     pub(crate) fn bytes(&self) -> usize {
-        self.slots.bytes() + self.aggregate.bytes() + self.requests.bytes()
+        self.slots.bytes()
+            + self.aggregate.bytes()
+            + self.requests.bytes()
+            + self.rests.as_ref().map_or(0, Rests::bytes)
     }
 
     /// Credits everything up to the end of the recording.
