@@ -107,23 +107,37 @@ impl Watch {
         (index, odds): (u32, Odds),
         sight: Sight<'_>,
     ) {
-        let observation = match sight {
+        match sight {
             Sight::Same => {
                 self.accounting.accepted += 1;
                 self.accounting.proven += 1;
                 self.slots.all.get_mut(index as usize).into_iter().for_each(|slot| slot.looked_ns = now.now_ns);
-                return;
             }
-            Sight::Gone => {
-                let known = self.slot(index);
-                self.requests.ended(known.goid);
-                let fingerprint = Default::default();
-                let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked_ns: now.now_ns, ..known };
-                self.note_rest(index, known, gone, now);
-                return self.change(index, gone, now, odds);
-            }
-            Sight::Seen(observation) => observation,
-        };
+            Sight::Gone => self.see_none(now, (index, odds)),
+            Sight::Seen(observation) => self.see(runtime, interval, now, (index, odds), observation),
+        }
+    }
+
+    /// Takes g number `index` to be no goroutine's.
+    fn see_none(&mut self, now: Now, (index, odds): (u32, Odds)) {
+        let known = self.slot(index);
+        self.requests.ended(known.goid);
+        let fingerprint = Default::default();
+        let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked_ns: now.now_ns, ..known };
+        self.note_rest(index, known, gone, now);
+        self.change(index, gone, now, odds);
+    }
+
+    /// Takes a goroutine as it was read. Not in line: most have not moved, and are not to pay for what only others need.
+    #[inline(never)]
+    fn see(
+        &mut self,
+        runtime: &Runtime,
+        interval: &mut Interval,
+        now: Now,
+        (index, odds): (u32, Odds),
+        observation: Observation<'_>,
+    ) {
         let accounting = &mut self.accounting;
         match observation.stack {
             Stack::Unread => self.slots.unwalked.push(index),
