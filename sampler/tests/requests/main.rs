@@ -27,7 +27,8 @@ fn main() {
     let arguments = Arguments::from_args();
     let toolchains = toolchains::required().expect("the required toolchains can be had");
     let ends = [toolchains.first().cloned(), toolchains.last().cloned()];
-    let readings = [("everything", Reading::Everything), ("budget", Reading::Budget { max_cpu: 0.02 })];
+    // Not a budget: how much that leaves to read depends on the machine.
+    let readings = [("everything", Reading::Everything), ("lots", Reading::Share { probability: 0.05 })];
     let trials = ends.into_iter().flatten().flat_map(|toolchain| {
         let trial = |name: &str, test: Test| {
             let toolchain = toolchain.clone();
