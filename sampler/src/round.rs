@@ -51,8 +51,6 @@ impl Round {
         };
         let accounting = Accounting { rate_hz: options.rate_hz, max_cpu, ..Accounting::default() };
         let spent = spent(&chooser);
-        let jobs = options.requests.is_some_and(|requests| requests.data);
-        let guesses = options.reading != Reading::Everything;
         Round {
             spent,
             reader,
@@ -61,7 +59,7 @@ impl Round {
             choice: Choice::default(),
             active: Vec::new(),
             interval,
-            watch: Watch::new(accounting, (options.system, jobs, guesses), replicates),
+            watch: Watch::new(accounting, options, replicates),
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,

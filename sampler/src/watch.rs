@@ -14,9 +14,10 @@ use fgspy_kernel::State as ThreadState;
 use fgspy_profile::{Accounting, State, replicates};
 
 use crate::aggregate::{Aggregate, Cell, RawStack, Reach};
-use crate::choose::Odds;
+use crate::choose::{Odds, Reading};
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
+use crate::record::Options;
 use crate::replicates::Replicates;
 use crate::requests::{Newcomer, Requests};
 use crate::samples::Samples;
@@ -73,13 +74,8 @@ pub(crate) struct Watch {
 const MAX_OWNERS: usize = 1 << 16;
 
 impl Watch {
-    /// `system`: the runtime's own goroutines count while they wait. `jobs`: labels say what goroutines work on. `guesses`: not
-    /// every goroutine is read at every tick.
-    pub(crate) fn new(
-        accounting: Accounting,
-        (system, jobs, guesses): (bool, bool, bool),
-        replicates: Replicates,
-    ) -> Watch {
+    pub(crate) fn new(accounting: Accounting, options: Options, replicates: Replicates) -> Watch {
+        let jobs = options.requests.is_some_and(|requests| requests.data);
         Watch {
             slots: Slots::default(),
             aggregate: Aggregate::new(),
@@ -89,10 +85,10 @@ impl Watch {
             requests: Requests::default(),
             jobs: jobs.then(Jobs::default),
             newcomers: Vec::new(),
-            rests: guesses.then(Rests::default),
+            rests: (options.reading != Reading::Everything).then(Rests::default),
             live: 0,
             expected_ns: 0,
-            skip_system: !system,
+            skip_system: !options.system,
             owners: HashMap::new(),
             anonymous: false,
         }
@@ -124,7 +120,6 @@ impl Watch {
         self.requests.ended(known.goid);
         let fingerprint = Default::default();
         let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked_ns: now.now_ns, ..known };
-        self.note_rest(index, known, gone, now);
         self.change(index, gone, now, odds);
     }
 
@@ -190,7 +185,6 @@ impl Watch {
         let is_proven = same && observation.fingerprint.is_proof() && known.cell.is_some() && cell.is_some();
         let seen =
             Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, looked_ns: now.now_ns, ..known };
-        self.note_rest(index, known, seen, now);
         if walked && !known.walked && is_proven {
             self.put(index, seen);
         } else {
@@ -214,6 +208,7 @@ impl Watch {
         if known.cell == seen.cell && known.goid == seen.goid {
             return self.put(index, Slot { since_ns: known.since_ns, since_tick: known.since_tick, ..seen });
         }
+        self.note_rest(index, known, seen, now);
         self.credit(known, now.previous_ns, now.tick - 1);
         self.put(index, Slot { since_ns: now.previous_ns, since_tick: now.tick - 1, ..seen });
         self.live = self.live + u64::from(seen.cell.is_some()) - u64::from(known.cell.is_some());

@@ -81,8 +81,11 @@ mod tests {
 
     use super::*;
     use crate::aggregate::RawLabelsId;
+    use crate::choose::Reading;
+    use crate::record::Options;
     use crate::replicates::Replicates;
 
+    const LOTS: Reading = Reading::Share { probability: 0.5 };
     const WAITING: (State, Serving) = (State::Waiting, Serving::Nothing);
     const RUNNING: (State, Serving) = (State::Running, Serving::Nothing);
     const QUEUED: (State, Serving) = (State::Runnable, Serving::Nothing);
@@ -93,46 +96,45 @@ mod tests {
     }
 
     /// A watch that saw g number 0 do this, at one tick after the other, from tick 1 on; the goroutine's number first.
-    fn watch(guesses: bool, sights: &[(u64, (State, Serving))]) -> Watch {
+    fn watch(reading: Reading, sights: &[(u64, (State, Serving))]) -> Watch {
         let replicates = Replicates::new(Rng::with_seed(1));
-        let mut watch = Watch::new(Default::default(), (true, false, guesses), replicates);
+        let options = Options { reading, system: true, ..Options::default() };
+        let mut watch = Watch::new(Default::default(), options, replicates);
         watch.slots.all.push(Slot::default());
         for (tick, &(goid, (state, serving))) in (1..).zip(sights) {
             watch.rest(&[0], at(tick));
             let labels = RawLabelsId::default();
             let cell = Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack: None };
             let cell = Some(watch.aggregate.cell(cell));
-            let known = watch.slot(0);
-            let seen = Slot { goid, cell, walked: true, ..known };
-            watch.note_rest(0, known, seen, at(tick));
+            let seen = Slot { goid, cell, walked: true, ..watch.slot(0) };
             watch.change(0, seen, at(tick), CERTAIN);
         }
         watch
     }
 
     /// What g number 0 is taken to do if it is not on the scheduler's lists at the next tick.
-    fn rests(guesses: bool, sights: &[(u64, (State, Serving))]) -> State {
-        let mut watch = watch(guesses, sights);
+    fn rests(reading: Reading, sights: &[(u64, (State, Serving))]) -> State {
+        let mut watch = watch(reading, sights);
         watch.rest(&[7], at(sights.len() as u32 + 1));
         watch.aggregate.at(watch.slot(0).cell.unwrap()).unwrap().state
     }
 
     #[test]
     fn who_was_at_work_and_is_not_now_waits_where_it_did() {
-        assert_eq!(rests(true, &[(5, WAITING), (5, RUNNING)]), State::Waiting);
-        assert_eq!(rests(true, &[(5, WAITING), (5, QUEUED), (5, RUNNING), (5, RUNNING)]), State::Waiting);
+        assert_eq!(rests(LOTS, &[(5, WAITING), (5, RUNNING)]), State::Waiting);
+        assert_eq!(rests(LOTS, &[(5, WAITING), (5, QUEUED), (5, RUNNING), (5, RUNNING)]), State::Waiting);
         // Another goroutine's wait, or one for another, says nothing.
-        assert_eq!(rests(true, &[(5, WAITING), (6, RUNNING)]), State::Running);
-        assert_eq!(rests(true, &[(5, (State::Waiting, Serving::Idle(Idle::Worker))), (5, RUNNING)]), State::Running);
-        assert_eq!(rests(true, &[(5, RUNNING)]), State::Running);
-        assert_eq!(rests(true, &[(5, WAITING), (5, RUNNING), (5, (State::Syscall, Serving::Nothing))]), State::Syscall);
+        assert_eq!(rests(LOTS, &[(5, WAITING), (6, RUNNING)]), State::Running);
+        assert_eq!(rests(LOTS, &[(5, (State::Waiting, Serving::Idle(Idle::Worker))), (5, RUNNING)]), State::Running);
+        assert_eq!(rests(LOTS, &[(5, RUNNING)]), State::Running);
+        assert_eq!(rests(LOTS, &[(5, WAITING), (5, RUNNING), (5, (State::Syscall, Serving::Nothing))]), State::Syscall);
         // Where all are read nothing is guessed.
-        assert_eq!(rests(false, &[(5, WAITING), (5, RUNNING)]), State::Running);
+        assert_eq!(rests(Reading::Everything, &[(5, WAITING), (5, RUNNING)]), State::Running);
     }
 
     #[test]
     fn who_is_still_on_the_lists_is_at_work_and_time_adds_up() {
-        let mut watch = watch(true, &[(5, WAITING), (5, RUNNING)]);
+        let mut watch = watch(LOTS, &[(5, WAITING), (5, RUNNING)]);
         watch.rest(&[0], at(3));
         assert_eq!((watch.live, watch.slot(0).since_ns), (1, 10));
         watch.rest(&[], at(4));
