@@ -34,9 +34,13 @@ pub(super) async fn search(look: Look<'_>, start: Result<Start, No>) -> Searched
     {
         found.proof = Proof::Doubtful;
     }
+    let mark = match slots.connection {
+        Some(connection) => Some(http::mark(look.shared.runtime, connection)),
+        None => grpc::mark(&look, &slots).map(|mark| mark.range),
+    };
     match (found, only) {
         (Err(_), Some(request)) => Searched::known(request),
-        (found, _) => Searched { connection: slots.connection, found },
+        (found, _) => Searched { mark, found },
     }
 }
 

@@ -11,7 +11,7 @@ mod world;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::{Program, Toolchain, Variant, build, fetch_modules, skip, toolchains};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -98,6 +98,7 @@ fn grpc() -> Result<()> {
     }
     // Up to Go 1.26 golang.org/x/net has an HTTP/2 of its own.
     let before = toolchains::get(26)?;
+    let (mut found, mut missed) = (0, 0);
     for (toolchain, variant) in [(&newest, Variant::Plain), (&newest, Variant::Stripped), (&before, Variant::Stripped)]
     {
         let binary = build("grpc", toolchain, variant)?;
@@ -109,7 +110,14 @@ fn grpc() -> Result<()> {
         let tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("grpc {} {}: {} calls, {counts:?}", toolchain.version, variant.word(), sent.len()));
         tally.ensure_found(["own", "workers", "http", "net/http", "xnet", "x/net"], 250, 0.97)?;
+        let workers = tally.shares.get("workers").context("nothing was seen of the pool")?;
+        found += workers.active;
+        missed += workers.missed_active;
     }
+    // One that takes on a call and computes is never seen to stand still with it.
+    let part = found as f64 / (found + missed) as f64;
+    println!("pool: {found} found that run or want to, {missed} missed");
+    ensure!(part >= 0.9, "{missed} of {} of the pool that run or want to were missed", found + missed);
     Ok(())
 }
 
