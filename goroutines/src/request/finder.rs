@@ -12,11 +12,11 @@ use super::anchors::{Anchors, Roots};
 use super::bits::Bits;
 use super::frames::Frames;
 use super::generation::Generation;
-use super::look::{Constants, Found, Look, Mark, No, Proof, Searched, Shared, Start};
+use super::look::{Constants, Found, Look, No, Proof, Searched, Shared, Start};
 use super::types::Types;
-use super::{Idle, Mismatch, Request, RequestCounts, RequestOptions, Served, http, plan, search};
+use super::{Idle, Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
-use crate::bytes::u64_at;
+use crate::bytes::words;
 use crate::unwind::StackBytes;
 use crate::{G, Runtime};
 
@@ -99,8 +99,8 @@ struct Memory {
     goid: u64,
     /// Its last request.
     request: Option<Arc<Request>>,
-    /// Where it says which request it is at work on, if it serves one after the other.
-    mark: Option<Range>,
+    /// Its connection, if it serves one.
+    connection: Option<u64>,
     /// It was on the move when it was last read: it may well be at the next time.
     moved: bool,
     /// How many more times to expect that it serves something.
@@ -124,16 +124,16 @@ pub(crate) struct Finder {
     types: RefCell<Types>,
     constants: RefCell<Constants>,
     generation: Generation,
-    /// Goroutines of the present batch that are asked what they are at work on: number of the g, and where.
-    asked: Vec<(u32, Range)>,
+    /// Connections of the present batch that are asked what they are at work on: number of the g, and address.
+    asked: Vec<(u32, u64)>,
     /// In how many more batches, of those with goroutines that have served something, to expect a new request.
     expects: u8,
     /// Whether the memory's generation is read before the present batch.
     asks_generation: bool,
     /// The memory's, when the present batch was begun, or earlier.
     began: Option<u64>,
-    /// Number of the g, and what it was at work on when the present batch was begun.
-    before: Vec<(u32, Mark)>,
+    /// Number of the g, and the response that its connection was at work on when the present batch was begun.
+    before: Vec<(u32, u64)>,
     /// By number of the g.
     known: HashMap<u32, Memory, FxBuildHasher>,
     /// Numbers of g's that have served something, or waited to.
@@ -193,12 +193,13 @@ impl Finder {
             let Some(known) = self.known.get_mut(&index).filter(|known| known.moved) else { continue };
             known.moved = false;
             if known.expects > 0 {
-                self.asked.extend(known.mark.map(|mark| (index, mark)));
+                self.asked.extend(known.connection.map(|connection| (index, connection)));
             }
         }
         self.asks_generation = serves && self.expects > 0;
         self.expects = self.expects.saturating_sub(u8::from(serves));
-        let asked = self.asked.iter().map(|(_, mark)| *mark);
+        let offset = u64::from(runtime.layout.http.conn_cur_req);
+        let asked = self.asked.iter().map(|(_, conn)| Range { addr: conn.wrapping_add(offset), len: 8 });
         let generation = self.generation.caches(runtime).filter(|_| self.asks_generation);
         ranges.extend(asked.chain(generation));
     }
@@ -213,16 +214,11 @@ impl Finder {
         memory: &dyn fgspy_memory::Memory,
         (bytes, got): (&[u8], &[usize]),
     ) -> Result<(), ReadError> {
+        let (asked_bytes, bytes) = bytes.split_at_checked(8 * self.asked.len()).unwrap_or((&[], &[]));
         let (asked_got, got) = got.split_at_checked(self.asked.len()).unwrap_or((&[], &[]));
-        let mut bytes = bytes;
+        let responses = self.asked.iter().zip(words(asked_bytes)).zip(asked_got).filter(|(_, got)| **got == 8);
         self.before.clear();
-        for (&(index, range), got) in self.asked.iter().zip(asked_got) {
-            let (copy, rest) = bytes.split_at_checked(range.len).unwrap_or((&[], &[]));
-            bytes = rest;
-            let ends = u64_at(copy, 0).zip(u64_at(copy, range.len.saturating_sub(8)));
-            let mark = ends.map(|(first, last)| (index, Mark { range, first, last }));
-            self.before.extend(mark.filter(|_| *got == range.len));
-        }
+        self.before.extend(responses.map(|(((index, _), response), _)| (*index, response)));
         if !self.asks_generation {
             return Ok(());
         }
@@ -249,12 +245,7 @@ impl Finder {
         let start = plan::walked(runtime, &self.anchors, frames, g.bounds, pcs, stack, self.options.data);
         if let Ok(Start::Awaits(connection)) = start {
             let known = self.remember(index, g.goid);
-            known.mark = Some(http::mark(runtime, connection));
-            known.expects = known.expects.saturating_sub(1);
-        }
-        // It may have the next call of the pool when it is looked at again.
-        if matches!(start, Err(No::Idle(Idle::Worker))) && self.servers.has(index) {
-            let known = self.remember(index, g.goid);
+            known.connection = Some(connection);
             known.expects = known.expects.saturating_sub(1);
         }
         Answer::to_do(start)
@@ -297,7 +288,7 @@ impl Finder {
             let start = std::mem::take(&mut sought.answer.known);
             let known = self.known.get(&sought.index).filter(|known| known.goid == sought.g.goid);
             let last = known.and_then(|known| known.request.clone());
-            let before = self.before.iter().find(|(index, _)| *index == sought.index).map(|(_, mark)| *mark);
+            let before = self.before.iter().find(|(index, _)| *index == sought.index).map(|(_, response)| *response);
             let before = before.filter(|_| known.is_some());
             let look = Look { shared: &shared, g: *sought.g, address: sought.address, before, last };
             Box::pin(search::search(look, start_of(start)))
@@ -317,7 +308,7 @@ impl Finder {
             self.known.clear();
         }
         self.servers.set(index);
-        let fresh = || Memory { goid, request: None, mark: None, moved: false, expects: 0 };
+        let fresh = || Memory { goid, request: None, connection: None, moved: false, expects: 0 };
         let known = self.known.entry(index).or_insert_with(fresh);
         if known.goid != goid {
             *known = fresh();
@@ -334,7 +325,7 @@ impl Finder {
             Ok(_) | Err(No::Torn) => EXPECTED,
             Err(_) => known.expects.saturating_sub(1),
         };
-        known.mark = searched.mark.or(known.mark);
+        known.connection = searched.connection.or(known.connection);
         let Found { request, proof } = searched.found?;
         if known.request.as_ref().is_some_and(|known| known.identity == request.identity) {
             // Read by its identity, or read again because something was missing.

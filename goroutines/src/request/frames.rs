@@ -43,7 +43,7 @@ impl Frame {
     }
 
     /// Where its return address is.
-    pub(super) fn return_slot(self, arch: Arch) -> u64 {
+    fn return_slot(self, arch: Arch) -> u64 {
         if arch == Arch::Amd64 { self.cfa.wrapping_sub(8) } else { self.sp }
     }
 
@@ -56,13 +56,8 @@ impl Frame {
 
     /// The words in it, from the highest address down.
     pub(super) fn words<'a>(self, stack: StackBytes<'a>) -> impl Iterator<Item = u64> + 'a {
-        self.addresses().filter_map(move |address| stack.word(address))
-    }
-
-    /// Where these are.
-    pub(super) fn addresses(self) -> impl Iterator<Item = u64> {
         let words = (self.cfa.saturating_sub(self.sp) / 8).min(MAX_FRAME_WORDS);
-        (1..=words).map(move |i| self.cfa - 8 * i)
+        (1..=words).filter_map(move |i| stack.word(self.cfa - 8 * i))
     }
 }
 

@@ -13,7 +13,7 @@ use fgspy_memory::Range;
 use rustc_hash::FxHasher;
 
 use super::headers;
-use super::look::{Found, Look, Mark, No, Proof, Since, Slots, is_data, is_pointer};
+use super::look::{Found, Look, No, Proof, Since, Slots, is_data, is_pointer};
 use super::types;
 use super::{Identity, MAX_TEXT, Mismatch, Protocol, Request};
 use crate::bytes::{u64_at, words};
@@ -32,8 +32,6 @@ const MAX_METHOD: u64 = 256;
 const MAX_CONTEXTS: usize = 24;
 /// Bytes read of a context: enough for all kinds that are of interest.
 const CONTEXT_BYTES: usize = 64;
-/// Bytes of a stack between a stream and the address above it that its call returns to.
-const MAX_MARK: u64 = 1 << 10;
 /// The key of the metadata in a context (`metadata/metadata.go`).
 const METADATA_KEY: &str = "metadata.mdIncomingKey";
 
@@ -54,10 +52,9 @@ pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
     let words = slots.stream.as_deref().unwrap_or(&[]);
     let known = look.shared.stream_places.borrow().clone();
     if let Some((first, others)) = known.split_first() {
-        let address = words.get(*first).map(|first| first.word).ok_or(No::Unknown(Mismatch::NoFrame))?;
+        let address = words.get(*first).copied().ok_or(No::Unknown(Mismatch::NoFrame))?;
         // A goroutine that has just begun has not put its own in all places.
-        let is_there = |at: &usize| words.get(*at).is_some_and(|other| other.word == address);
-        if !slots.certain && !others.iter().all(is_there) {
+        if !slots.certain && others.iter().any(|at| words.get(*at) != Some(&address)) {
             return Err(No::Torn);
         }
         let streams = calls(look, &[address]).await;
@@ -67,27 +64,15 @@ pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
     if !slots.certain {
         return Err(No::Torn);
     }
-    let candidates: Vec<u64> = words.iter().map(|candidate| candidate.word).collect();
-    let streams = calls(look, &candidates).await;
+    let streams = calls(look, words).await;
     let mut live = streams.iter().filter(|(_, call)| !call.has_ended);
     let (stream, call) = live.next().ok_or(No::Torn)?;
     if live.any(|(other, _)| other.address != stream.address) {
         return Err(No::Unknown(Mismatch::Disagreement));
     }
-    let places = words.iter().enumerate().filter(|(_, place)| place.word == stream.address).map(|(at, _)| at);
+    let places = words.iter().enumerate().filter(|(_, word)| **word == stream.address).map(|(at, _)| at);
     *look.shared.stream_places.borrow_mut() = places.collect();
     read(look, slots, stream, call).await
-}
-
-/// The words by which a goroutine of a pool says which call it is at work on: the stream in its stack, up to the address
-/// that the call returns to. That is another while it waits for a call, so that a stream which an earlier call left there
-/// is not taken for its own.
-pub(super) fn mark(look: &Look<'_>, slots: &Slots) -> Option<Mark> {
-    let first = look.shared.stream_places.borrow().first().copied()?;
-    let (stream, returns) = (slots.stream.as_ref()?.get(first)?, slots.returns.filter(|_| slots.reused)?);
-    let len = returns.address.checked_sub(stream.address)?.checked_add(8).filter(|len| *len <= MAX_MARK)?;
-    let range = Range { addr: stream.address, len: len as usize };
-    Some(Mark { range, first: stream.word, last: returns.word })
 }
 
 /// The streams among `candidates` that have a call.
@@ -193,9 +178,8 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> R
     if call.has_ended && !ended_since {
         return Err(No::Torn);
     }
-    // One of a pool may have served others before, and taken this one only now: if it was not at work on it already.
-    let was_at_it = || look.before.is_some() && look.before == mark(look, slots);
-    let proof = if slots.certain || !slots.reused || was_at_it() { Proof::Then } else { Proof::Now };
+    // One of a pool may have served others before, and taken this one only now.
+    let proof = if !slots.certain && slots.reused { Proof::Now } else { Proof::Then };
     let mut request = Request {
         identity,
         protocol: Protocol::Grpc,

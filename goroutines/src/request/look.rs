@@ -48,32 +48,14 @@ pub(super) struct Slots {
     /// The frames of `(*ServeMux).ServeHTTP` and of what called it, which may have a copy of the request.
     pub(super) mux: Vec<u64>,
     /// The arguments and the frame of `handleStream`.
-    pub(super) stream: Option<Vec<Word>>,
-    /// Where the goroutine's start function has put the address that the call it makes returns to.
-    pub(super) returns: Option<Word>,
-    /// The goroutine may have served other calls before: it is one of a pool.
+    pub(super) stream: Option<Vec<u64>>,
+    /// The goroutine may have served other calls before: it is one of a pool. Where its stack was not walked: even since it
+    /// was first looked at.
     pub(super) reused: bool,
     /// Whether these are frames of calls that are being made; else they may have returned.
     pub(super) certain: bool,
     /// Where the lowest of these frames ends, if they are not certain.
     pub(super) lowest: u64,
-}
-
-/// A word of a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word {
-    pub(super) address: u64,
-    pub(super) word: u64,
-}
-
-/// Words of a goroutine's that say what it is at work on, as they were at some time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// Where they are: the first and the last of this are of interest. For a connection of HTTP/1, its response; for one of
-    /// a pool that serves gRPC, the stream in its stack, and above it the address that the call returns to.
-    pub(super) range: Range,
-    pub(super) first: u64,
-    pub(super) last: u64,
 }
 
 /// Why there is no request.
@@ -106,19 +88,19 @@ pub(super) enum Proof {
 /// How a search ended.
 #[derive(Clone, Debug)]
 pub(super) struct Searched {
-    /// Where the goroutine will say which request it is at work on, one after the other.
-    pub(super) mark: Option<Range>,
+    /// The connection that the goroutine serves, one request after the other.
+    pub(super) connection: Option<u64>,
     pub(super) found: Result<Found, No>,
 }
 
 impl Searched {
     pub(super) const fn no(no: No) -> Searched {
-        Searched { mark: None, found: Err(no) }
+        Searched { connection: None, found: Err(no) }
     }
 
     /// It is the request that was seen before.
     pub(super) const fn known(request: Arc<Request>) -> Searched {
-        Searched { mark: None, found: Ok(Found { request, proof: Proof::Then }) }
+        Searched { connection: None, found: Ok(Found { request, proof: Proof::Then }) }
     }
 }
 
@@ -156,8 +138,8 @@ pub(super) struct Look<'a> {
     /// Its g, as first read, and where that is.
     pub(super) g: G,
     pub(super) address: u64,
-    /// What it was at work on before the g was read.
-    pub(super) before: Option<Mark>,
+    /// The response that its connection was at work on before the g was read.
+    pub(super) before: Option<u64>,
     /// The request that it was last seen to serve.
     pub(super) last: Option<Arc<Request>>,
 }
@@ -181,12 +163,12 @@ impl Look<'_> {
 
     /// Whether both have the same in the places where requests were found.
     pub(super) fn lead_to_same(&self, one: &Slots, other: &Slots) -> bool {
-        let at_run = |slots: &Slots| slots.run_handler.as_ref()?.get(self.shared.run_hint.get()?).copied();
-        let at_stream = |slots: &Slots, at: usize| slots.stream.as_ref()?.get(at).map(|word| word.word);
+        let word = |words: &Option<Vec<u64>>, at: usize| words.as_ref().and_then(|words| words.get(at).copied());
+        let at_run = |slots: &Slots| self.shared.run_hint.get().and_then(|at| word(&slots.run_handler, at));
         let places = self.shared.stream_places.borrow();
         one.connection == other.connection
             && at_run(one) == at_run(other)
-            && places.iter().all(|at| at_stream(one, *at) == at_stream(other, *at))
+            && places.iter().all(|at| word(&one.stream, *at) == word(&other.stream, *at))
     }
 
     /// Reads the g again, and says what became of the goroutine.

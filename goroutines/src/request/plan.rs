@@ -2,7 +2,7 @@
 
 use super::anchors::{Anchors, Role, Root};
 use super::frames::{Frame, Frames};
-use super::look::{No, Slots, Start, Word};
+use super::look::{No, Slots, Start};
 use super::{Idle, Mismatch};
 use crate::unwind::StackBytes;
 use crate::{Bounds, Runtime};
@@ -110,7 +110,6 @@ pub(super) fn walked(
             Some(Some(frame)) => Some(stream_words(runtime, frame, stack)),
             None => None,
         },
-        returns: frames.get(1).and_then(|called| returns(runtime, *called, stack)),
         reused: idle == Some(Idle::Worker),
         certain: true,
         lowest: 0,
@@ -142,9 +141,7 @@ pub(super) fn top(
     root: Root,
 ) -> Result<Slots, No> {
     let mut slots = Slots { reused: matches!(root.role, Role::Idle(_)), ..Slots::default() };
-    let frames = frames.of_running(runtime, anchors, bounds, stack, root.framed);
-    slots.returns = frames.get(1).and_then(|(_, called)| returns(runtime, *called, stack));
-    for (func, frame) in frames {
+    for (func, frame) in frames.of_running(runtime, anchors, bounds, stack, root.framed) {
         slots.lowest = frame.sp;
         let words = || frame.words(stack).collect::<Vec<u64>>();
         match anchors.role_of_entry(func.entry) {
@@ -169,17 +166,8 @@ pub(super) fn top(
 }
 
 /// The arguments of `handleStream`, and its frame.
-fn stream_words(runtime: &Runtime, frame: Frame, stack: StackBytes<'_>) -> Vec<Word> {
+fn stream_words(runtime: &Runtime, frame: Frame, stack: StackBytes<'_>) -> Vec<u64> {
     let arguments = frame.arguments(runtime.binary.arch());
-    let arguments = (0..STREAM_ARGUMENTS).filter_map(|i| arguments.checked_add(8 * i));
-    arguments.chain(frame.addresses()).filter_map(|address| word(stack, address)).collect()
-}
-
-/// Where a frame's return address is.
-fn returns(runtime: &Runtime, frame: Frame, stack: StackBytes<'_>) -> Option<Word> {
-    word(stack, frame.return_slot(runtime.binary.arch()))
-}
-
-fn word(stack: StackBytes<'_>, address: u64) -> Option<Word> {
-    Some(Word { address, word: stack.word(address)? })
+    let arguments = (0..STREAM_ARGUMENTS).filter_map(|i| stack.word(arguments.checked_add(8 * i)?));
+    arguments.chain(frame.words(stack)).collect()
 }

@@ -34,13 +34,9 @@ pub(super) async fn search(look: Look<'_>, start: Result<Start, No>) -> Searched
     {
         found.proof = Proof::Doubtful;
     }
-    let mark = match slots.connection {
-        Some(connection) => Some(http::mark(look.shared.runtime, connection)),
-        None => grpc::mark(&look, &slots).map(|mark| mark.range),
-    };
     match (found, only) {
         (Err(_), Some(request)) => Searched::known(request),
-        (found, _) => Searched { mark, found },
+        (found, _) => Searched { connection: slots.connection, found },
     }
 }
 
@@ -55,6 +51,9 @@ async fn slots(look: &Look<'_>, start: Result<Start, No>) -> Result<(Slots, Opti
     let frames = &mut look.shared.frames.borrow_mut();
     plan::top(look.shared.runtime, look.shared.anchors, frames, top.bounds, top.stack(), root)
         .map_err(|no| if top.since == Since::Same { no } else { No::Torn })
+        // Who had not stopped yet has not taken on another call: before each it waits. (One is handed over only to who waits, by
+        // a channel without a buffer: `server.go` of grpc, `serverWorkerChannel`.)
+        .map(|slots| Slots { reused: slots.reused && top.since != Since::Same, ..slots })
         .map(|slots| (slots, Some((root, top))))
 }
 

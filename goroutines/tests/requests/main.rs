@@ -11,7 +11,7 @@ mod world;
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::{Program, Toolchain, Variant, build, fetch_modules, skip, toolchains};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -35,6 +35,7 @@ fn main() {
         }
     }
     trials.push(trial("grpc", grpc));
+    trials.push(trial("pool", pool));
     for program in [Program::Caddy, Program::CaddyBin, Program::Prometheus] {
         trials.push(trial(program.name(), move || of_the_world(program)));
     }
@@ -98,7 +99,6 @@ fn grpc() -> Result<()> {
     }
     // Up to Go 1.26 golang.org/x/net has an HTTP/2 of its own.
     let before = toolchains::get(26)?;
-    let (mut found, mut missed) = (0, 0);
     for (toolchain, variant) in [(&newest, Variant::Plain), (&newest, Variant::Stripped), (&before, Variant::Stripped)]
     {
         let binary = build("grpc", toolchain, variant)?;
@@ -110,15 +110,32 @@ fn grpc() -> Result<()> {
         let tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("grpc {} {}: {} calls, {counts:?}", toolchain.version, variant.word(), sent.len()));
         tally.ensure_found(["own", "workers", "http", "net/http", "xnet", "x/net"], 250, 0.97)?;
-        let workers = tally.shares.get("workers").context("nothing was seen of the pool")?;
-        found += workers.active;
-        missed += workers.missed_active;
     }
-    // One that takes on a call and computes is never seen to stand still with it.
-    let part = found as f64 / (found + missed) as f64;
-    println!("pool: {found} found that run or want to, {missed} missed");
-    ensure!(part >= 0.9, "{missed} of {} of the pool that run or want to were missed", found + missed);
     Ok(())
+}
+
+/// One of gRPC's pool that computes is told at first sight: looks are further apart than calls are long. Not told are those
+/// that stop or end while they are looked at, which takes a good part of these.
+fn pool() -> Result<()> {
+    let newest = toolchains::newest()?;
+    if let Err(error) = fetch_modules("grpc", &newest) {
+        skip("program grpc", &format!("{error:#}"));
+        return Ok(());
+    }
+    let binary = build("grpc", &newest, Variant::Stripped)?;
+    let mut service = Service::start(&binary, &[], &[])?;
+    let load = |way: &str, arguments: &[&str]| {
+        Load::start(&binary, service.addresses.iter().filter(|(other, _)| *other == way), arguments)
+    };
+    // Where the stream is in a stack is learned from who waits in a handler.
+    let _others = load("own", &["-clients=1"])?;
+    let mut load = load("workers", &["-clients=1", "-only=Compute"])?;
+    let watching = Watching { at_once: 16, only_active: false, pause: Duration::from_millis(25), sights: 400 };
+    let (seen, counts) = watch(service.fixture.pid(), &mut load, watching)?;
+    load.end()?;
+    let tally = tally::compare(&service.log()?, &seen)?;
+    tally.print(&format!("pool: {counts:?}"));
+    tally.ensure_found(["workers"], 60, 0.5)
 }
 
 /// A program that nobody here wrote, which does not say what it serves; its clients do. Caddy stands in front of the

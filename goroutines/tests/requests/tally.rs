@@ -19,8 +19,6 @@ pub(crate) struct Share {
     pub(crate) missed: u64,
     /// Of those found, running or wanting to.
     pub(crate) active: u64,
-    /// Of those missed, the same.
-    pub(crate) missed_active: u64,
     /// Requests that were seen at a goroutine on the way into or out of a handler.
     pub(crate) around: u64,
     /// Requests whose route was seen.
@@ -96,10 +94,10 @@ impl Tally {
             Verdict::Nothing => return,
         };
         let share = self.shares.entry(logged.listener.clone()).or_default();
-        let active = u64::from(!matches!(seen.status, Status::Waiting | Status::Syscall));
         if let Some(request) = &seen.request {
             share.routes += u64::from(request.route.is_some());
-            if !has_all_ids(request, logged) {
+            // Which of two without ids it is, is not known.
+            if !has_all_ids(request, logged) && !matches!(verdict, Verdict::Either(_)) {
                 *share.nameless.entry(logged.path.clone()).or_default() += 1;
             }
         }
@@ -107,12 +105,11 @@ impl Tally {
             share.around += 1;
         } else if seen.request.is_some() {
             share.found += 1;
-            share.active += active;
+            share.active += u64::from(!matches!(seen.status, Status::Waiting | Status::Syscall));
         } else if seen.rejected {
             self.rejected += 1;
         } else {
             share.missed += 1;
-            share.missed_active += active;
             *share.instead.entry(format!("{:?} {}", seen.status, seen.instead)).or_default() += 1;
         }
     }
@@ -122,7 +119,7 @@ impl Tally {
         let Tally { right, forgetting, rejected, .. } = self;
         println!("{name}: {right} right, of which {forgetting} left; {rejected} in handlers were on the move");
         for (listener, share) in &self.shares {
-            let Share { found, missed, active, missed_active: _, around, routes, nameless, instead } = share;
+            let Share { found, missed, active, around, routes, nameless, instead } = share;
             let part = 100.0 * share.found();
             println!(
                 "  {listener}: {part:.3} % of {} ({active} active), {around} around, {routes} with route; missed: {instead:?}; without ids: {nameless:?}",

@@ -10,18 +10,12 @@ use fgspy_memory::Range;
 use self::parts::{Place, candidates};
 use super::look::{Found, Look, No, Proof, Since, Slots, is_pointer};
 use super::{Idle, Mismatch, Request};
-use crate::Runtime;
 use crate::bytes::u64_at;
 use crate::maps::HEAD_BYTES;
 
 /// Values of `ConnState` (`net/http/server.go`).
 const STATE_IDLE: u64 = 2;
 const STATE_CLOSED: u64 = 4;
-
-/// Where a connection of HTTP/1 says which response it is at work on.
-pub(super) fn mark(runtime: &Runtime, connection: u64) -> Range {
-    Range { addr: connection.wrapping_add(runtime.layout.http.conn_cur_req.into()), len: 8 }
-}
 
 /// Finds the request that frames of `net/http` lead to.
 pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
@@ -118,7 +112,6 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
         hint.set(Some(at));
         return Ok((place, Proof::Then));
     }
-    let before = look.before.map(|before| before.first);
     let since = look.now().await;
     let in_frame = candidates(look, frame).await;
     match (place, connection) {
@@ -127,7 +120,7 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
             return Ok((place, Proof::Then));
         }
         // The frame does not have it, or still has one that this goroutine served before.
-        (Some(place), _) if since == Since::Same || before == response => return Ok((place, Proof::Then)),
+        (Some(place), _) if since == Since::Same || look.before == response => return Ok((place, Proof::Then)),
         // The goroutine has not run, and yet its connection has no request: something is not understood.
         (None, Connection::Wrong(why)) if since == Since::Same => return Err(No::Unknown(why)),
         (None, _) if since == Since::Same => return Err(No::Unknown(Mismatch::Disagreement)),
@@ -159,9 +152,7 @@ async fn by_connection(look: &Look<'_>, address: u64) -> Result<(Place, Proof), 
     match (place, since) {
         (_, Since::Gone) => Err(No::Torn),
         (Some(place), Since::Same) => Ok((place, Proof::Then)),
-        (Some(place), Since::Alive) if look.before.is_some_and(|before| before.first == response) => {
-            Ok((place, Proof::Then))
-        }
+        (Some(place), Since::Alive) if look.before == Some(response) => Ok((place, Proof::Then)),
         (Some(place), Since::Alive) => Ok((place, Proof::Now)),
         (None, Since::Same) => Err(No::Unknown(Mismatch::NoText)),
         (None, Since::Alive) => Err(No::Torn),
