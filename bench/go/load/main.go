@@ -3,6 +3,9 @@
 //	load -url URL -rate 2000 -for 5s     requests at fixed times, whether or not earlier ones are answered (an open loop)
 //	load -url URL -rate 0 -for 3s        as many as the server answers, from 16 clients (a closed loop)
 //
+// With -get it asks for the address and sends nothing. With -asked it says "ready" and answers each line "count" of standard
+// input with how many requests were answered so far.
+//
 // It prints one line of JSON. A latency begins when the request was due, not when it was sent: what had to wait for a
 // free connection has waited.
 package main
@@ -36,8 +39,16 @@ func main() {
 	url := flag.String("url", "", "the server")
 	rate := flag.Float64("rate", 0, "requests a second; 0 for as many as possible")
 	duration := flag.Duration("for", 5*time.Second, "how long")
+	get := flag.Bool("get", false, "send GET and no body")
+	asked := flag.Bool("asked", false, "answer commands")
 	flag.Parse()
-	client := &client{url: *url, body: body()}
+	client := &client{method: http.MethodPost, url: *url, body: body()}
+	if *get {
+		client.method, client.body = http.MethodGet, nil
+	}
+	if *asked {
+		go arm.Commands(0, func(string, string) { arm.Print(client.answered.Load()) })
+	}
 	if *rate > 0 {
 		arm.Print(client.open(*rate, *duration))
 	} else {
@@ -65,8 +76,10 @@ func body() []byte {
 }
 
 type client struct {
-	url  string
-	body []byte
+	method   string
+	url      string
+	body     []byte
+	answered atomic.Uint64
 }
 
 // connections is how many requests can be under way: far more than there are at half load.
@@ -133,7 +146,7 @@ func (c *client) closed(clients int, duration time.Duration) result {
 }
 
 func (c *client) request(transport *http.Transport) {
-	request, err := http.NewRequest(http.MethodPost, c.url, bytes.NewReader(c.body))
+	request, err := http.NewRequest(c.method, c.url, bytes.NewReader(c.body))
 	if err != nil {
 		arm.Fail(err)
 	}
@@ -149,6 +162,7 @@ func (c *client) request(transport *http.Transport) {
 	if response.StatusCode != http.StatusOK {
 		arm.Fail(fmt.Errorf("the server answered %s", response.Status))
 	}
+	c.answered.Add(1)
 }
 
 func summary(latencies []int64, took time.Duration) result {

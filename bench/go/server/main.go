@@ -4,8 +4,8 @@
 //	server -parked 10000
 //
 // At /nothing it does nothing for a request. It prints "listening on http://ADDRESS", then "ready". Commands on standard
-// input: "start PROFILER", "stop", "count", which answers with how many requests were served, and "spin TIME", which answers
-// with the pauses that a goroutine sees that does nothing but look at the clock.
+// input: "start PROFILER", "stop", and "spin TIME", which answers with the pauses that a goroutine sees that does nothing but
+// look at the clock.
 package main
 
 import (
@@ -15,7 +15,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"fgspy.bench/arm"
@@ -32,17 +31,9 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", (&shop{sold: map[string]int{}}).order)
 	mux.HandleFunc("/nothing", func(http.ResponseWriter, *http.Request) {})
-	var served atomic.Uint64
-	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, r)
-		served.Add(1)
-	}))
+	go http.Serve(listener, mux)
 	fmt.Printf("listening on http://%s\n", listener.Addr())
 	arm.Commands(*parked, func(word, argument string) {
-		if word == "count" {
-			arm.Print(served.Load())
-			return
-		}
 		duration, err := time.ParseDuration(argument)
 		if word != "spin" || err != nil {
 			arm.Fail(fmt.Errorf("no such command: %s %s", word, argument))

@@ -135,7 +135,7 @@ fn pool() -> Result<()> {
     load.end()?;
     let tally = tally::compare(&service.log()?, &seen)?;
     tally.print(&format!("pool: {counts:?}"));
-    tally.ensure_found(["workers"], 60, 0.5)
+    tally.ensure_found(["workers"], 30, 0.5)
 }
 
 /// A program that nobody here wrote, which does not say what it serves; its clients do. Caddy stands in front of the

@@ -1,16 +1,17 @@
 //! What `fgspy trace` costs a server at full speed.
 //!
-//! One server and one load go on throughout; in turns there are no probes, none again, probes at the begin and the end of
+//! A server and a load go on throughout; in turns there are no probes, none again, probes at the begin and the end of
 //! requests at which nothing is done, the same as the command uses them, probes at all changes of state, and these at
 //! instructions that the kernel has to step through. The turns are
 //! short, as a virtual machine is slow for a while and fast for a while: so it is not the command that is started for each, but its
-//! probes are set and taken out here, and what they tell is taken as the command takes it.
+//! probes are set and taken out here, and what they tell is taken as the command takes it. The servers are two of our own, which do
+//! nothing and a little, and two that nobody here wrote.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use fgspy_fixtures::Fixture;
+use fgspy_fixtures::{Fixture, Program, RunningProgram};
 use fgspy_gobin::probes;
 use fgspy_kernel::trace::{Options, Plan, Tracer};
 use fgspy_memory::Process;
@@ -19,7 +20,6 @@ use fgspy_trace::{Limits, Trace, plan};
 use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;
-use super::load::Load;
 use super::markdown::{Table, change, interval, number, probability};
 use super::statistics::{compare, detectable_ratio, log_ratios, median};
 use super::words::{Line, conclusions};
@@ -30,9 +30,11 @@ const TURN: [Duration; 3] = [Duration::from_millis(25); 3];
 /// What passes after probes were set or taken out before the turn counts.
 const SETTLE: Duration = Duration::from_millis(10);
 /// How long the load would go on.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: &str = "3600s";
 /// What clients ask for.
-const SERVICES: [(&str, &str); 2] = [("nothing", "/nothing"), ("orders", "/")];
+const SERVICES: [&str; 4] = ["nothing", "orders", "proxy", "metrics"];
+/// The first of these are our own servers.
+const OWN: usize = 2;
 /// `--block-threshold`, unless it is said.
 const THRESHOLD_NS: u64 = 1_000_000;
 
@@ -86,21 +88,72 @@ impl Turn {
 pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let rounds = bench.rounds(if bench.quick { 5 } else { 200 });
     let programs = [go::program(&bench.newest, "server")?, go::program(&bench.newest, "load")?];
-    let services = SERVICES.map(|(name, path)| service(&programs, name, path, rounds));
-    Ok(Data { go: bench.newest.version.clone(), services: services.into_iter().collect::<Result<_>>()? })
+    let mut services = Vec::new();
+    for name in SERVICES {
+        match service(&programs, name, rounds) {
+            Ok(service) => services.push(service),
+            // A program of the world that cannot be had.
+            Err(error) if services.len() >= OWN => eprintln!("trace: {name} is left out: {error:#}"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Data { go: bench.newest.version.clone(), services })
 }
 
-fn service([server, load]: &[PathBuf; 2], name: &str, path: &str, rounds: usize) -> Result<Service> {
-    let mut server = Fixture::start(go::command(server).args(["-parked", "0"]), |line| line == "ready")?;
-    let url = format!("{}{path}", super::service::url(&server)?);
-    let mut probes = probes(server.pid())?;
-    let mut load = Load::start(load, &url, 0, LONGEST)?;
+/// A server that is asked as fast as it answers.
+struct Asked {
+    pid: u32,
+    load: Fixture,
+    // What must go on meanwhile.
+    _own: Option<Fixture>,
+    _program: Option<RunningProgram>,
+}
+
+impl Asked {
+    fn start([server, load]: &[PathBuf; 2], name: &str) -> Result<Asked> {
+        let own = || Fixture::start(go::command(server).args(["-parked", "0"]), |line| line == "ready");
+        let (pid, url, own, program) = match name {
+            "nothing" | "orders" => {
+                let own = own()?;
+                let path = if name == "nothing" { "/nothing" } else { "/" };
+                (own.pid(), super::service::url(&own)? + path, Some(own), None)
+            }
+            "proxy" => {
+                let behind = own()?;
+                let proxy = Program::CaddyBin.start_as_proxy_of(&super::service::url(&behind)?)?;
+                (proxy.fixture.pid(), format!("http://127.0.0.1:{}/nothing", proxy.port), Some(behind), Some(proxy))
+            }
+            _ => {
+                let program = Program::Prometheus.start()?;
+                (program.fixture.pid(), format!("http://127.0.0.1:{}/metrics", program.port), None, Some(program))
+            }
+        };
+        let mut command = go::command(load);
+        command.args(["-url", &url, "-asked", "-for", LONGEST, "-rate", "0"]);
+        if name == "metrics" {
+            command.arg("-get");
+        }
+        let load = Fixture::start(&mut command, |line| line == "ready")?;
+        Ok(Asked { pid, load, _own: own, _program: program })
+    }
+
+    /// Requests answered, and CPU time that the server used.
+    fn progress(&mut self) -> Result<(u64, Duration)> {
+        self.load.tell("count")?;
+        let line = self.load.line()?;
+        Ok((line.trim().parse().with_context(|| line.clone())?, proc::cpu_time(self.pid)?))
+    }
+}
+
+fn service(programs: &[PathBuf; 2], name: &str, rounds: usize) -> Result<Service> {
+    let mut asked = Asked::start(programs, name)?;
+    let mut probes = probes(asked.pid)?;
     let mut all = Vec::new();
     for round in 0..rounds {
         eprintln!("trace: {name}: round {} of {rounds}", round + 1);
         let mut turns = [Turn::default(); ARMS.len()];
         for (arm, _) in there_and_back(ARMS.len(), round) {
-            let turn = turn(&mut server, probes[arm].as_mut())?;
+            let turn = turn(&mut asked, probes[arm].as_mut())?;
             ensure!(turn.served > 0, "nothing was served");
             turns[arm].served += turn.served;
             turns[arm].clock_ns += turn.clock_ns;
@@ -108,7 +161,6 @@ fn service([server, load]: &[PathBuf; 2], name: &str, path: &str, rounds: usize)
         }
         all.push(turns);
     }
-    ensure!(load.goes_on()?, "the load ended before the turns");
     Ok(Service { name: name.to_owned(), rounds: all })
 }
 
@@ -140,32 +192,25 @@ fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
 }
 
 /// One turn.
-fn turn(server: &mut Fixture, mut probes: Option<&mut Probes>) -> Result<Turn> {
+fn turn(asked: &mut Asked, mut probes: Option<&mut Probes>) -> Result<Turn> {
     if let Some(probes) = &mut probes {
         probes.tracer.attach(&probes.plan)?;
     }
     std::thread::sleep(SETTLE);
     let start = Instant::now();
-    let before = progress(server)?;
+    let before = asked.progress()?;
     for part in TURN {
         std::thread::sleep(part);
         if let Some(Probes { tracer, trace, .. }) = &mut probes {
             tracer.poll(&mut |event| drop(trace.take(event)));
         }
     }
-    let after = progress(server)?;
+    let after = asked.progress()?;
     let clock_ns = start.elapsed().as_nanos() as u64;
     if let Some(probes) = probes {
         probes.tracer.detach();
     }
     Ok(Turn { served: after.0 - before.0, clock_ns, cpu_ns: (after.1 - before.1).as_nanos() as u64 })
-}
-
-/// Requests served, and CPU time used.
-fn progress(server: &mut Fixture) -> Result<(u64, Duration)> {
-    server.tell("count")?;
-    let line = server.line()?;
-    Ok((line.trim().parse().with_context(|| line.clone())?, proc::cpu_time(server.pid())?))
 }
 
 /// The section of the report.
@@ -175,7 +220,8 @@ pub(super) fn render(data: &Data) -> String {
          order that changes, `fgspy trace` sets its probes and takes them out again. Compared are how many requests are answered in \
          a second, and the CPU time that the server takes for one, within rounds of two turns each. `nothing` is what `net/http` \
          does by itself for a request whose body nobody reads; `orders` decodes a document of twelve items, looks them up under a lock \
-         and encodes an answer. *The traps alone*: the probes are set and hit, and the program returns at once.\n",
+         and encodes an answer. `proxy` is Caddy in front of `nothing`, `metrics` Prometheus that says how it is, both as their users \
+         get them. *The traps alone*: the probes are set and hit, and the program returns at once.\n",
         data.go,
         TURN.iter().sum::<Duration>().as_secs_f64()
     );
