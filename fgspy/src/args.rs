@@ -114,8 +114,8 @@ pub(crate) struct RecordArgs {
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// How much of ONE core to use, at most (and a second's worth more, once, at the start): fewer goroutines are read at a
-    /// tick, and results say how sure they are.
+    /// How much of ONE core to use (and a second's worth more, once, at the start): fewer goroutines are read at a tick, and
+    /// results say how sure they are. Those that run or are queued for a CPU are read all the same, whatever it takes.
     /// `unlimited` reads every goroutine at every tick
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = limits::max_cpu, allow_negative_numbers = true)]
     pub(crate) max_cpu: Reading,
