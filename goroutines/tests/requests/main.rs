@@ -9,6 +9,7 @@ mod truth;
 mod watch;
 mod world;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -34,8 +35,8 @@ fn main() {
             }));
         }
     }
-    trials.push(trial("grpc", grpc));
-    trials.push(trial("pool", pool));
+    trials.push(trial("grpc", || with_grpc(grpc)));
+    trials.push(trial("pool", || with_grpc(pool)));
     for program in [Program::Caddy, Program::CaddyBin, Program::Prometheus] {
         trials.push(trial(program.name(), move || of_the_world(program)));
     }
@@ -47,9 +48,14 @@ fn trial(name: &str, test: impl FnOnce() -> Result<()> + Send + 'static) -> Tria
 }
 
 /// The client's side, of which the version does not matter.
-fn load(service: &Service, ways: &[&str], arguments: &[&str]) -> Result<Load> {
+fn client() -> Result<PathBuf> {
+    build("requests", &toolchains::newest()?, Variant::Plain)
+}
+
+/// Runs it against some of the service's listeners.
+fn load(client: &Path, service: &Service, ways: &[&str], arguments: &[&str]) -> Result<Load> {
     let ways = service.addresses.iter().filter(|(way, _)| ways.contains(&way.as_str()));
-    Load::start(&build("requests", &toolchains::newest()?, Variant::Plain)?, ways, arguments)
+    Load::start(client, ways, arguments)
 }
 
 /// All routes, by all protocols.
@@ -57,7 +63,7 @@ fn routes(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     const WAYS: [&str; 4] = ["http1", "tls1", "tls2", "h2c"];
     let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[])?;
     ensure!(service.addresses.contains_key("h2c") == (toolchain.minor >= 24), "{:?}", service.addresses);
-    let mut load = load(&service, &WAYS, &["-clients=8"])?;
+    let mut load = load(&client()?, &service, &WAYS, &["-clients=8"])?;
     let watching = Watching { at_once: 16, only_active: false, pause: Duration::from_millis(2), sights: 10_000 };
     let (seen, counts) = watch(service.fixture.pid(), &mut load, watching)?;
     let sent = load.end()?;
@@ -71,7 +77,7 @@ fn reuse(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let mut total = 0;
     for (way, mode, sights) in [("http1", "pipeline", 1500), ("tls2", "short", 5000)] {
         let mut service = Service::start(&build("requests", toolchain, variant)?, &[], &[("GOGC", "20")])?;
-        let mut load = load(&service, &[way], &["-clients=64", "-mode", mode])?;
+        let mut load = load(&client()?, &service, &[way], &["-clients=64", "-mode", mode])?;
         let watching = Watching { at_once: 1, only_active: true, pause: Duration::ZERO, sights };
         let (seen, counts) = match watch(service.fixture.pid(), &mut load, watching) {
             Ok(seen) => seen,
@@ -90,17 +96,21 @@ fn reuse(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     Ok(())
 }
 
-/// gRPC in all the ways that it can be served.
-fn grpc() -> Result<()> {
+/// Runs a test with the newest toolchain and gRPC's modules, where these can be had.
+fn with_grpc(test: impl FnOnce(&Toolchain) -> Result<()>) -> Result<()> {
     let newest = toolchains::newest()?;
     if let Err(error) = fetch_modules("grpc", &newest) {
         skip("program grpc", &format!("{error:#}"));
         return Ok(());
     }
+    test(&newest)
+}
+
+/// gRPC in all the ways that it can be served.
+fn grpc(newest: &Toolchain) -> Result<()> {
     // Up to Go 1.26 golang.org/x/net has an HTTP/2 of its own.
     let before = toolchains::get(26)?;
-    for (toolchain, variant) in [(&newest, Variant::Plain), (&newest, Variant::Stripped), (&before, Variant::Stripped)]
-    {
+    for (toolchain, variant) in [(newest, Variant::Plain), (newest, Variant::Stripped), (&before, Variant::Stripped)] {
         let binary = build("grpc", toolchain, variant)?;
         let mut service = Service::start(&binary, &[], &[])?;
         let mut load = Load::start(&binary, &service.addresses, &["-clients=8"])?;
@@ -116,20 +126,12 @@ fn grpc() -> Result<()> {
 
 /// One of gRPC's pool that computes is told at first sight: looks are further apart than calls are long. Not told are those
 /// that stop or end while they are looked at, which takes a good part of these.
-fn pool() -> Result<()> {
-    let newest = toolchains::newest()?;
-    if let Err(error) = fetch_modules("grpc", &newest) {
-        skip("program grpc", &format!("{error:#}"));
-        return Ok(());
-    }
-    let binary = build("grpc", &newest, Variant::Stripped)?;
+fn pool(newest: &Toolchain) -> Result<()> {
+    let binary = build("grpc", newest, Variant::Stripped)?;
     let mut service = Service::start(&binary, &[], &[])?;
-    let load = |way: &str, arguments: &[&str]| {
-        Load::start(&binary, service.addresses.iter().filter(|(other, _)| *other == way), arguments)
-    };
     // Where the stream is in a stack is learned from who waits in a handler.
-    let _others = load("own", &["-clients=1"])?;
-    let mut load = load("workers", &["-clients=1", "-only=Compute"])?;
+    let _others = load(&binary, &service, &["own"], &["-clients=1"])?;
+    let mut load = load(&binary, &service, &["workers"], &["-clients=1", "-only=Compute"])?;
     let watching = Watching { at_once: 16, only_active: false, pause: Duration::from_millis(25), sights: 400 };
     let (seen, counts) = watch(service.fixture.pid(), &mut load, watching)?;
     load.end()?;
@@ -145,7 +147,7 @@ fn of_the_world(program: Program) -> Result<()> {
         skip(&format!("program {}", program.name()), &format!("{error:#}"));
         return Ok(());
     }
-    let newest = build("requests", &toolchains::newest()?, Variant::Plain)?;
+    let newest = client()?;
     let service = Service::start(&newest, &[], &[])?;
     let (running, paths) = match program {
         Program::Prometheus => (program.start()?, "-paths=/metrics,/api/v1/targets,/api/v1/status/tsdb,/api/v1/rules"),

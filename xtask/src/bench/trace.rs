@@ -23,18 +23,21 @@ use super::arms::there_and_back;
 use super::markdown::{Table, change, interval, number, probability};
 use super::statistics::{compare, detectable_ratio, log_ratios, median};
 use super::words::{Line, conclusions};
-use super::{Bench, go, proc};
+use super::{Bench, go, load, proc};
 
 /// One turn, in parts after which the command takes what the probes told.
 const TURN: [Duration; 3] = [Duration::from_millis(25); 3];
 /// What passes after probes were set or taken out before the turn counts.
 const SETTLE: Duration = Duration::from_millis(10);
 /// How long the load would go on.
-const LONGEST: &str = "3600s";
-/// What clients ask for.
-const SERVICES: [&str; 4] = ["nothing", "orders", "proxy", "metrics"];
-/// The first of these are our own servers.
-const OWN: usize = 2;
+const LONGEST: Duration = Duration::from_secs(3600);
+/// What clients ask for, and of whom, if not of our own server.
+const SERVICES: [(&str, Option<Program>, &str); 4] = [
+    ("nothing", None, "/nothing"),
+    ("orders", None, "/"),
+    ("proxy", Some(Program::CaddyBin), "/nothing"),
+    ("metrics", Some(Program::Prometheus), "/metrics"),
+];
 /// `--block-threshold`, unless it is said.
 const THRESHOLD_NS: u64 = 1_000_000;
 
@@ -89,13 +92,12 @@ pub(super) fn measure(bench: &Bench) -> Result<Data> {
     let rounds = bench.rounds(if bench.quick { 5 } else { 200 });
     let programs = [go::program(&bench.newest, "server")?, go::program(&bench.newest, "load")?];
     let mut services = Vec::new();
-    for name in SERVICES {
-        match service(&programs, name, rounds) {
-            Ok(service) => services.push(service),
-            // A program of the world that cannot be had.
-            Err(error) if services.len() >= OWN => eprintln!("trace: {name} is left out: {error:#}"),
-            Err(error) => return Err(error),
+    for (name, program, path) in SERVICES {
+        if let Some(Err(error)) = program.map(Program::binary) {
+            eprintln!("trace: {name} is left out: {error:#}");
+            continue;
         }
+        services.push(service(Asked::start(&programs, program, path)?, name, rounds)?);
     }
     Ok(Data { go: bench.newest.version.clone(), services })
 }
@@ -106,35 +108,33 @@ struct Asked {
     load: Fixture,
     // What must go on meanwhile.
     _own: Option<Fixture>,
-    _program: Option<RunningProgram>,
+    _running: Option<RunningProgram>,
 }
 
 impl Asked {
-    fn start([server, load]: &[PathBuf; 2], name: &str) -> Result<Asked> {
+    fn start([server, load]: &[PathBuf; 2], program: Option<Program>, path: &str) -> Result<Asked> {
         let own = || Fixture::start(go::command(server).args(["-parked", "0"]), |line| line == "ready");
-        let (pid, url, own, program) = match name {
-            "nothing" | "orders" => {
+        let of_the_world =
+            |running: &RunningProgram| (running.fixture.pid(), format!("http://127.0.0.1:{}", running.port));
+        let ((pid, server), own, running) = match program {
+            None => {
                 let own = own()?;
-                let path = if name == "nothing" { "/nothing" } else { "/" };
-                (own.pid(), super::service::url(&own)? + path, Some(own), None)
+                ((own.pid(), super::service::url(&own)?), Some(own), None)
             }
-            "proxy" => {
+            Some(Program::Prometheus) => {
+                let running = Program::Prometheus.start()?;
+                (of_the_world(&running), None, Some(running))
+            }
+            Some(proxy) => {
                 let behind = own()?;
-                let proxy = Program::CaddyBin.start_as_proxy_of(&super::service::url(&behind)?)?;
-                (proxy.fixture.pid(), format!("http://127.0.0.1:{}/nothing", proxy.port), Some(behind), Some(proxy))
-            }
-            _ => {
-                let program = Program::Prometheus.start()?;
-                (program.fixture.pid(), format!("http://127.0.0.1:{}/metrics", program.port), None, Some(program))
+                let running = proxy.start_as_proxy_of(&super::service::url(&behind)?)?;
+                (of_the_world(&running), Some(behind), Some(running))
             }
         };
-        let mut command = go::command(load);
-        command.args(["-url", &url, "-asked", "-for", LONGEST, "-rate", "0"]);
-        if name == "metrics" {
-            command.arg("-get");
-        }
+        let mut command = load::command(load, &(server + path), 0, LONGEST);
+        command.arg("-asked").args((program == Some(Program::Prometheus)).then_some("-get"));
         let load = Fixture::start(&mut command, |line| line == "ready")?;
-        Ok(Asked { pid, load, _own: own, _program: program })
+        Ok(Asked { pid, load, _own: own, _running: running })
     }
 
     /// Requests answered, and CPU time that the server used.
@@ -145,8 +145,7 @@ impl Asked {
     }
 }
 
-fn service(programs: &[PathBuf; 2], name: &str, rounds: usize) -> Result<Service> {
-    let mut asked = Asked::start(programs, name)?;
+fn service(mut asked: Asked, name: &str, rounds: usize) -> Result<Service> {
     let mut probes = probes(asked.pid)?;
     let mut all = Vec::new();
     for round in 0..rounds {
@@ -216,7 +215,7 @@ fn turn(asked: &mut Asked, mut probes: Option<&mut Probes>) -> Result<Turn> {
 /// The section of the report.
 pub(super) fn render(data: &Data) -> String {
     let mut text = format!(
-        "An HTTP/1 server ({}) and a load of 16 clients, which ask as fast as they can, on the same machine. In turns of {:.3} s, in an \
+        "An HTTP/1 server (ours: {}) and a load of 16 clients, which ask as fast as they can, on the same machine. In turns of {:.3} s, in an \
          order that changes, `fgspy trace` sets its probes and takes them out again. Compared are how many requests are answered in \
          a second, and the CPU time that the server takes for one, within rounds of two turns each. `nothing` is what `net/http` \
          does by itself for a request whose body nobody reads; `orders` decodes a document of twelve items, looks them up under a lock \
