@@ -178,6 +178,13 @@ fn the_check_of_calls_finds_what_it_must() {
     assert_eq!(whole.len(), 2);
     assert_eq!((whole[0].arguments.as_str(), whole[0].result.as_str()), ("5</proc/1>,  \"exe\", O_RDONLY", "6</sh>"));
 
+    // One that the end of its thread forestalled is none, and nothing else may lack a name.
+    let nameless = "7 ???( <unfinished ...>\n8 exit_group(0) = ?\n";
+    assert_eq!(calls(&format!("{nameless}7 +++ exited with 0 +++\n")).len(), 1);
+    for next in ["", "7 tkill(1, SIGSTOP) = 0\n", "8 +++ exited with 0 +++\n"] {
+        assert!(std::panic::catch_unwind(|| calls(&format!("{nameless}{next}"))).is_err(), "{next}");
+    }
+
     // What no shell does.
     let pid = zoo.pid();
     let objection = |call: &str| calls(&format!("1 {call}"))[0].objection(pid).is_some();

@@ -1,6 +1,6 @@
 //! The system calls that a program makes, by strace, and what they do to another process.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -134,6 +134,9 @@ pub(crate) fn traced(command: &Command, file: &Path) -> Command {
 }
 
 /// The calls in what strace wrote.
+///
+/// A thread that is killed as it enters a call never makes it (Linux, `syscall_trace_enter`), and strace, which asks which
+/// call it is, may find it gone: then it writes `???(`. That stands for no call, if the thread's end is what follows.
 pub(crate) fn calls(text: &str) -> Vec<Call> {
     static LINE: OnceLock<Regex> = OnceLock::new();
     // A call that another thread's came in between stands in two lines.
@@ -141,16 +144,23 @@ pub(crate) fn calls(text: &str) -> Vec<Call> {
         let whole = r"(?<name>\w+)\((?<arguments>.*)\) += (?<result>.*)";
         let begun = r"(?<begun>\w+)\((?<so_far>.*)<unfinished \.\.\.>(?:\) += \?)?";
         let ended = r"<\.\.\. \w+ resumed>(?<rest>.*)\) += (?<late>.*)";
-        let other = r"(?:---|\+\+\+) .* (?:---|\+\+\+)";
-        Regex::new(&format!(r"^(?<thread>\d+) +(?:{ended}|{other}|{begun}|{whole})$")).unwrap()
+        let killed = r"(?<killed>\?+\(.*)";
+        let end = r"(?<end>\+\+\+ .* \+\+\+)";
+        let other = r"--- .* ---";
+        Regex::new(&format!(r"^(?<thread>\d+) +(?:{ended}|{killed}|{end}|{other}|{begun}|{whole})$")).unwrap()
     });
+    let mut killed: HashSet<&str> = HashSet::new();
     let mut calls: Vec<Call> = Vec::new();
     let mut under_way: HashMap<&str, usize> = HashMap::new();
     for text in text.lines() {
         let found = line.captures(text).unwrap_or_else(|| panic!("strace wrote {text:?}"));
         let part = |name| found.name(name).map_or("", |found| found.as_str()).to_owned();
         let thread = found.name("thread").map_or("", |found| found.as_str());
-        if found.name("name").is_some() {
+        let ends = found.name("end").is_some();
+        assert!(!killed.remove(thread) || ends, "a call without a name was followed by {text:?}");
+        if found.name("killed").is_some() {
+            killed.insert(thread);
+        } else if found.name("name").is_some() {
             calls.push(Call { name: part("name"), arguments: part("arguments"), result: part("result") });
         } else if found.name("begun").is_some() {
             under_way.insert(thread, calls.len());
@@ -160,6 +170,7 @@ pub(crate) fn calls(text: &str) -> Vec<Call> {
             call.result = part("late");
         }
     }
+    assert!(killed.is_empty(), "a call without a name, and no end of its thread: {killed:?}");
     calls
 }
 
