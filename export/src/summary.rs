@@ -140,6 +140,9 @@ pub fn requests(profile: &Profile) -> Option<String> {
     ))
 }
 
+/// So many times what is allowed is too much to be an accident.
+const OVER_BUDGET: f64 = 1.25;
+
 /// How much was read of what there was: `every goroutine was read at every tick`.
 pub fn reading(how: &Accounting) -> String {
     let reads = how.accepted.saturating_add(how.changed).saturating_add(how.broken).saturating_add(how.unmapped);
@@ -153,6 +156,23 @@ pub fn reading(how: &Accounting) -> String {
         }
         None => format!("{share} of the goroutines were read at each tick"),
     }
+}
+
+/// What to say if more was used than `--max-cpu` allows, and what helps: the least that a tick takes is taken whatever it is.
+pub fn over_budget(profile: &Profile) -> Option<String> {
+    let how = &profile.accounting;
+    // A second's worth may be used at once.
+    let allowed_ns = how.max_cpu? * (profile.duration_ns as f64 + 1e9);
+    let used_ns = how.own_cpu_ns.saturating_sub(how.first_look_ns);
+    let excess = used_ns as f64 / allowed_ns;
+    if excess <= OVER_BUDGET {
+        return None;
+    }
+    let rate = (how.rate_hz / excess).floor().max(1.0);
+    Some(format!(
+        "More than --max-cpu allows: a tick takes {} here, however little is read. --rate {rate} would fit.",
+        time(used_ns / how.ticks.max(1)),
+    ))
 }
 
 /// When the recording began: `2026-09-21T14:13:20Z`.
@@ -170,4 +190,30 @@ fn number(value: f64) -> String {
 pub fn capitalised(sentence: &str) -> String {
     let mut chars = sentence.chars();
     chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_over_budget_is_said_with_the_rate_that_fits() {
+        let profile = |max_cpu, own_cpu_ns| {
+            let accounting = Accounting {
+                rate_hz: 99.0,
+                ticks: 990,
+                max_cpu,
+                own_cpu_ns,
+                first_look_ns: 5_000_000,
+                ..Accounting::default()
+            };
+            over_budget(&Profile { duration_ns: 10_000_000_000, accounting, ..Profile::default() })
+        };
+        // 10 s and the second that may be used at once, at 1 %, and a quarter more.
+        assert_eq!(profile(Some(0.01), 142_000_000), None);
+        assert_eq!(profile(None, 9_000_000_000), None);
+        let said = "More than --max-cpu allows: a tick takes 400 µs here, however little is read. --rate 27 would fit.";
+        assert_eq!(profile(Some(0.01), 401_000_000).as_deref(), Some(said));
+        assert!(profile(Some(1e-6), 401_000_000).unwrap().ends_with("--rate 1 would fit."));
+    }
 }

@@ -115,7 +115,7 @@ pub(crate) struct RecordArgs {
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
     /// How much of ONE core to use (and a second's worth more, once, at the start): fewer goroutines are read at a tick, and
-    /// results say how sure they are. Those that run or are queued for a CPU are read all the same, whatever it takes.
+    /// results say how sure they are. A tick takes something however little it reads: if that is more, it is said.
     /// `unlimited` reads every goroutine at every tick
     #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = limits::max_cpu, allow_negative_numbers = true)]
     pub(crate) max_cpu: Reading,

@@ -106,6 +106,9 @@ fn quality(profile: &Profile) -> String {
         summary::percent(steady_ns, profile.duration_ns),
         first_look,
     );
+    if let Some(excess) = summary::over_budget(profile) {
+        let _ = writeln!(text, "  {excess}");
+    }
     if accounting.late_ticks * 10 > accounting.ticks {
         let _ = writeln!(
             text,

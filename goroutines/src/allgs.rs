@@ -79,6 +79,15 @@ impl AllGs {
     }
 }
 
+/// A list of these addresses, as the runtime's would be.
+impl FromIterator<u64> for AllGs {
+    fn from_iter<T: IntoIterator<Item = u64>>(addresses: T) -> AllGs {
+        let mut all = AllGs::default();
+        all.extend(addresses.into_iter());
+        all
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -37,6 +37,6 @@ pub use gstruct::G;
 pub use reader::{Look, Observation, Reader, Sight, Sink, Stack, Wanted};
 pub use request::{Request, RequestOptions, Served};
 pub use runtime::{Owner, Runtime, Trust};
-pub use scheduler::{ActiveFinder, Scheduler};
+pub use scheduler::{Active, ActiveFinder, Scheduler};
 pub use status::Status;
 pub use unwind::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes, Unwinder};

@@ -11,8 +11,8 @@ use crate::{Runtime, bytes};
 const RUN_QUEUE: u32 = 256;
 /// The most p's that are believed: far more than any machine has CPUs.
 const MAX_PROCESSORS: u64 = 4096;
-/// Goroutines of the global run queue that are followed: it is a linked list, and each link costs a read.
-const MAX_GLOBAL: usize = 32;
+/// Goroutines of the global run queue that are followed: it is a linked list, and each link costs a system call.
+const MAX_GLOBAL: usize = 8;
 
 /// Where the runtime keeps its processors and its global run queue, in the target's address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,22 @@ impl Scheduler {
     }
 }
 
+/// Who runs or wants to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Active<T> {
+    /// Those that a thread has taken on: at most one for each p.
+    pub running: Vec<T>,
+    /// Those on a run queue.
+    pub queued: Vec<T>,
+}
+
+impl<T> Active<T> {
+    /// All of them, first those that run. One may be there twice: it was found at two instants.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.running.iter().chain(&self.queued)
+    }
+}
+
 /// Finds the goroutines that run or are queued to. Keeps its buffers, and the addresses of the p's.
 #[derive(Debug, Default)]
 pub struct ActiveFinder {
@@ -43,8 +59,8 @@ pub struct ActiveFinder {
 }
 
 impl ActiveFinder {
-    /// Puts the addresses of g's that run, or are on a run queue, into `found`: each was at some instant of this call.
-    /// Returns the length of the runtime's list of all g's, which comes along for nothing.
+    /// Puts the addresses of g's that run, and of those on a run queue, into `found`: each did or was at some instant of
+    /// this call. Returns the length of the runtime's list of all g's, which comes along for nothing.
     ///
     /// Not all: one on its way from one queue to the next is on none, and of a long global queue only the head is
     /// followed. What is found is a hint whom to read; only the g itself says what it does.
@@ -55,9 +71,10 @@ impl ActiveFinder {
         &mut self,
         runtime: &Runtime,
         memory: &dyn Memory,
-        found: &mut Vec<u64>,
+        found: &mut Active<u64>,
     ) -> Result<Option<u64>, ReadError> {
-        found.clear();
+        found.running.clear();
+        found.queued.clear();
         let Some(scheduler) = runtime.scheduler else { return memory.read_u64(runtime.list.len) };
         let mut threads = Vec::new();
         for _ in 0..2 {
@@ -69,9 +86,9 @@ impl ActiveFinder {
             self.read_processors(memory)?;
         }
         let len = u64_at(&self.buf, 24).filter(|_| self.got.get(2) == Some(&8));
-        let global = self.decode(runtime, &mut threads, found);
-        self.running(runtime, memory, &threads, found)?;
-        Self::global(runtime, memory, global, found)?;
+        let global = self.decode(runtime, &mut threads, &mut found.queued);
+        self.running(runtime, memory, &threads, &mut found.running)?;
+        Self::global(runtime, memory, global, &mut found.queued)?;
         Ok(len)
     }
 
@@ -104,7 +121,7 @@ impl ActiveFinder {
 
     /// Collects the threads (m's) that hold a p, and the goroutines on the p's own queues. Returns the first goroutine of
     /// the global queue.
-    fn decode(&self, runtime: &Runtime, threads: &mut Vec<u64>, found: &mut Vec<u64>) -> u64 {
+    fn decode(&self, runtime: &Runtime, threads: &mut Vec<u64>, queued: &mut Vec<u64>) -> u64 {
         let p = Fields::of(runtime);
         let copies = self.buf.get(32..).unwrap_or(&[]).chunks_exact(p.len.max(1));
         for (copy, got) in copies.zip(self.got.iter().skip(3)) {
@@ -114,17 +131,17 @@ impl ActiveFinder {
             let word = |offset: u64| u64_at(copy, (offset - p.start) as usize).unwrap_or(0);
             let count = |offset: u64| u32_at(copy, (offset - p.start) as usize).unwrap_or(0);
             threads.push(word(p.m));
-            found.push(word(p.runnext));
+            queued.push(word(p.runnext));
             let (head, tail) = (count(p.head), count(p.tail));
             let waiting = tail.wrapping_sub(head);
             // More than there is room for: torn.
             if waiting <= RUN_QUEUE {
                 let slots = (0..waiting).map(|i| u64::from(head.wrapping_add(i) % RUN_QUEUE));
-                found.extend(slots.map(|slot| word(p.queue + slot * 8)));
+                queued.extend(slots.map(|slot| word(p.queue + slot * 8)));
             }
         }
         threads.retain(|thread| *thread != 0);
-        found.retain(|g| *g != 0);
+        queued.retain(|g| *g != 0);
         u64_at(&self.buf, 16).unwrap_or(0)
     }
 

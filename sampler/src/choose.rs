@@ -1,21 +1,22 @@
 //! Which goroutines to read at a tick, and how likely each was to be chosen.
 //!
-//! Certain to be read: all, if there are few enough; else those that moved lately (hot), those that run or are queued
-//! according to the scheduler's own lists, and the next few of those whose stacks have not been read yet. All others, the
-//! cold ones, are drawn by lot, in blocks of neighbours in memory, which are cheap to read together. The odds depend on
-//! what was seen at earlier ticks only, never on what the goroutine is doing now: that is what keeps the estimate
-//! unbiased (ARCHITECTURE.md, "The estimator").
+//! Certain to be read: all, if there are few enough; else those that run according to the scheduler's own lists, those that
+//! are queued there or moved lately (hot) if these are few enough, and some of those whose stacks have not been read yet. If
+//! the queued and the hot are too many, each of them is drawn by itself. All others, the cold ones, are drawn in blocks of
+//! neighbours in memory, which are cheap to read together. The odds depend on what was seen at earlier ticks and on the
+//! scheduler's lists only, never on what is found by reading: that is what keeps the estimate unbiased (ARCHITECTURE.md,
+//! "The estimator").
 
 use fastrand::Rng;
-use fgspy_goroutines::{AllGs, Look, Wanted};
+use fgspy_goroutines::{Active, AllGs, Look, Wanted};
 
 use crate::budget::{Budget, FEWEST};
 use crate::slots::{Slot, Slots};
 
 /// Cold goroutines that are drawn together.
 const BLOCK: usize = 32;
-/// Hot goroutines get at most this part of the reads.
-const HOT_SHARE: f64 = 0.6;
+/// Those that are queued or hot get at most this part of the reads.
+const MOVING_SHARE: f64 = 0.6;
 /// Of what is left, the part for stacks that have not been read yet, each of which costs about as much as so many reads.
 const UNWALKED_SHARE: f64 = 0.5;
 const UNWALKED_COST: f64 = 5.0;
@@ -77,7 +78,7 @@ impl Chooser {
         Chooser { reading, budget, rng }
     }
 
-    /// Chooses what to read at tick number `tick` (from 1 on). `active` are the numbers of those that run or are queued;
+    /// Chooses what to read at tick number `tick` (from 1 on). `active` are the numbers of those on the scheduler's lists;
     /// those from `first_new` on are new. Says whether these are too many to read their stacks at once: then they are
     /// left to [`Slots::unwalked`], and their g's are to be looked at now.
     pub(crate) fn choose(
@@ -86,7 +87,7 @@ impl Chooser {
         slots: &mut Slots,
         all: &AllGs,
         (tick, period_ns): (u32, f64),
-        active: &[u32],
+        active: &Active<u32>,
         first_new: usize,
     ) -> bool {
         slots.cool(tick);
@@ -110,18 +111,14 @@ impl Chooser {
         } else {
             new.for_each(|index| picker.pick(index as u32, CERTAIN, |_| Look::Stack));
         }
-        for &index in active {
+        for &index in &active.running {
             picker.pick(index, CERTAIN, |slot| self.look(slot));
         }
-        let hot = slots.hot.len() as f64;
-        let odds = (reads * HOT_SHARE / hot.max(1.0)).min(1.0);
-        for &index in &slots.hot {
-            if odds >= 1.0 || self.rng.f64() < odds {
-                let odds = Odds { probability: odds, lot: picker.choice.next_lot() };
-                picker.pick(index, odds, |slot| self.look(slot));
-            }
-        }
         let left = (reads - picker.choice.picked.len() as f64).max(0.0);
+        let is_cold = |&&index: &&u32| picker.slots.get(index as usize).is_some_and(|slot| slot.hot_until == 0);
+        let moving = (slots.hot.len() + active.queued.iter().filter(is_cold).count()) as f64;
+        let for_moving = (left * MOVING_SHARE).max(FEWEST).min(moving);
+        let left = (left - for_moving).max(0.0);
         let walks = if slots.unwalked.is_empty() { 0.0 } else { left * UNWALKED_SHARE };
         for _ in 0..(walks / UNWALKED_COST + self.rng.f64()) as usize {
             // In any order: those that were read are to stand for those that are not read to the end.
@@ -133,18 +130,35 @@ impl Chooser {
                 }
             }
         }
-        let cold = (picker.slots.len() as f64 - hot).max(1.0);
+        for indices in [&active.queued, &slots.hot] {
+            self.draw_each(&mut picker, indices, for_moving / moving);
+        }
+        let cold = (picker.slots.len() as f64 - moving).max(1.0);
         let odds = match self.reading {
             Reading::Share { probability } => probability,
             _ => (left - walks).max(FEWEST) / cold,
         };
-        self.draw(&mut picker, odds.min(1.0));
+        self.draw_blocks(&mut picker, odds.min(1.0));
         choice.sort();
         too_many
     }
 
+    /// Draws each of these by itself, unless it has been picked or has had its lot.
+    fn draw_each(&mut self, picker: &mut Picker<'_>, indices: &[u32], probability: f64) {
+        for &index in indices {
+            if probability >= 1.0 {
+                picker.pick(index, CERTAIN, |slot| self.look(slot));
+            } else if self.rng.f64() < probability {
+                let odds = Odds { probability, lot: picker.choice.next_lot() };
+                picker.pick(index, odds, |slot| self.look(slot));
+            } else {
+                picker.pass(index);
+            }
+        }
+    }
+
     /// Draws blocks of cold goroutines, each with the same odds and independently of the others.
-    fn draw(&mut self, picker: &mut Picker<'_>, probability: f64) {
+    fn draw_blocks(&mut self, picker: &mut Picker<'_>, probability: f64) {
         let all = picker.all;
         let mut next = self.skip(probability);
         for run in all.runs() {
@@ -152,7 +166,7 @@ impl Chooser {
             while next < blocks {
                 let odds = Odds { probability, lot: picker.choice.next_lot() };
                 for &index in run.iter().skip(next * BLOCK).take(BLOCK) {
-                    // The hot ones have had their own draw.
+                    // The hot ones have had their own lots.
                     if picker.slots.get(index as usize).is_some_and(|slot| slot.hot_until == 0) {
                         picker.pick(index, odds, |slot| self.look(slot));
                     }
@@ -186,13 +200,18 @@ struct Picker<'a> {
 }
 
 impl Picker<'_> {
-    /// Picks a g, unless it has been picked already.
+    /// Picks a g, unless it has been picked, or passed over, already.
     fn pick(&mut self, index: u32, odds: Odds, look: impl FnOnce(&Slot) -> Look) {
         let (Some(slot), Some(address)) = (self.slots.get_mut(index as usize), self.all.address(index)) else { return };
         if slot.chosen != self.tick {
             slot.chosen = self.tick;
             self.choice.picked.push((address, index, look(slot), odds));
         }
+    }
+
+    /// Leaves a g out at this tick.
+    fn pass(&mut self, index: u32) {
+        self.slots.get_mut(index as usize).into_iter().for_each(|slot| slot.chosen = self.tick);
     }
 }
 
@@ -214,6 +233,47 @@ impl Choice {
         for &(_, index, look, odds) in &self.picked {
             self.wanted.push(Wanted { index, look });
             self.odds.push(odds);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// The sum of 1/p over many ticks without a budget to speak of is the number of ticks, for whomever it is asked: that is
+    /// what makes the estimate unbiased. Who runs is read at each of them.
+    #[test]
+    fn the_odds_are_what_they_are_said_to_be() {
+        const TICKS: u32 = 200_000;
+        const COUNT: u32 = 1000;
+        let all: AllGs = (1..=u64::from(COUNT)).map(|number| number * 0x200).collect();
+        let mut slots =
+            Slots { all: vec![Slot { walked: true, ..Slot::default() }; COUNT as usize], ..Slots::default() };
+        // The last of the queued are hot too, and one of them runs by the time the threads are looked at.
+        let active = Active { running: vec![250, 300], queued: (100..300).collect() };
+        (250..350).for_each(|index| slots.heat(index, TICKS));
+        let mut chooser = Chooser::new(Reading::Budget { max_cpu: 1e-9 }, Rng::with_seed(7));
+        let mut choice = Choice::default();
+        let (mut reads, mut worth) = (0, vec![0.0; COUNT as usize]);
+        for tick in 1..=TICKS {
+            assert!(!chooser.choose(&mut choice, &mut slots, &all, (tick, 1e7), &active, COUNT as usize));
+            reads += choice.wanted.len();
+            let picked: BTreeMap<u32, Odds> =
+                choice.wanted.iter().map(|wanted| wanted.index).zip(choice.odds.iter().copied()).collect();
+            assert_eq!(picked.len(), choice.wanted.len());
+            assert_eq!([250, 300].map(|index| picked[&index]), [CERTAIN; 2]);
+            picked.into_iter().for_each(|(index, odds)| worth[index as usize] += 1.0 / odds.probability);
+        }
+        // Two that run, and the fewest of those that move and of those that do not.
+        let mean = reads as f64 / f64::from(TICKS);
+        assert!((mean / (2.0 + 2.0 * FEWEST) - 1.0).abs() < 0.1, "{mean} reads");
+        for group in [0..100, 100..250, 251..300, 301..350, 350..1000] {
+            let len = group.len() as f64;
+            let mean = worth[group.clone()].iter().sum::<f64>() / len / f64::from(TICKS);
+            assert!((mean - 1.0).abs() < 0.05, "{group:?} count {mean} times");
         }
     }
 }

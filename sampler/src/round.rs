@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use fgspy_goroutines::{ActiveFinder, Look, Reader, Runtime, Wanted};
+use fgspy_goroutines::{Active, ActiveFinder, Look, Reader, Runtime, Wanted};
 use fgspy_kernel::OnCpu;
 use fgspy_memory::{Fate, Memory, ReadError, own_thread_cpu_time};
 use fgspy_profile::Accounting;
@@ -29,7 +29,7 @@ pub(crate) struct Round {
     finder: ActiveFinder,
     chooser: Chooser,
     choice: Choice,
-    active: Vec<u64>,
+    active: Active<u64>,
     pub(crate) interval: Interval,
     pub(crate) watch: Watch,
     max_memory: usize,
@@ -57,7 +57,7 @@ impl Round {
             finder: ActiveFinder::default(),
             chooser,
             choice: Choice::default(),
-            active: Vec::new(),
+            active: Active::default(),
             interval,
             watch: Watch::new(accounting, options, replicates),
             max_memory: options.max_memory,
@@ -124,8 +124,9 @@ impl Round {
             self.reader.refresh(runtime, memory, len)?;
         }
         let all = self.reader.all();
-        let active: Vec<u32> = self.active.iter().filter_map(|&address| all.find(address)).collect();
-        self.watch.rest(&active, now);
+        let numbers = |found: &[u64]| found.iter().filter_map(|&address| all.find(address)).collect();
+        let active = Active { running: numbers(&self.active.running), queued: numbers(&self.active.queued) };
+        self.watch.expect(&active, now);
         let slots = &mut self.watch.slots;
         let first_new = slots.all.len();
         // What is on the list only now was not there at the tick before.

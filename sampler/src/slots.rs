@@ -33,6 +33,11 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// The same goroutine in another cell, or in none, which nobody has read: its stack is to be read when it is chosen.
+    pub(crate) fn taken_to_be_in(self, cell: Option<CellId>) -> Slot {
+        Slot { fingerprint: Fingerprint::default(), cell, walked: false, ..self }
+    }
+
     /// What the goroutine is to be credited for until then: its number, where it was, and for how long.
     pub(crate) fn due(&self, until_ns: u64, until_tick: u32) -> Option<(u64, CellId, Weight)> {
         let time_ns = until_ns.saturating_sub(self.since_ns);

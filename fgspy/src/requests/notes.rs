@@ -94,6 +94,7 @@ pub(super) fn notes(found: &Findings<'_>) -> Vec<String> {
         ));
     }
     notes.push(quality(whole));
+    notes.extend(summary::over_budget(whole));
     notes.extend(whole.accounting.remarks.iter().map(|remark| super::style::clean(remark)));
     notes
 }

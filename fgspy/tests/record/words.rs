@@ -33,6 +33,18 @@ fn the_closing_words_say_what_there_is_and_how_it_went() {
 }
 
 #[test]
+fn more_than_the_budget_is_said_with_what_helps() {
+    let (zoo, _) = zoo(&["-spin", "1"]);
+    let folder = folder();
+    let mut command = record(zoo.pid(), folder.path());
+    // 100 ns for each tick: no machine looks at a process in so little.
+    command.args(["-d", "500ms", "--max-cpu", "0.001%", "-o", "profile.json"]);
+    let outcome = run(command).succeeded();
+    let pattern = "\n  More than --max-cpu allows: a tick takes [\\d.]+ (?:ms|µs) here, however little is read\\. --rate \\d+ would fit\\.\n";
+    assert!(Regex::new(pattern).unwrap().is_match(&outcome.stderr), "{}", outcome.stderr);
+}
+
+#[test]
 fn without_a_terminal_there_is_no_progress() {
     let (zoo, _) = zoo(&[]);
     let folder = folder();

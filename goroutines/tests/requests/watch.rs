@@ -8,8 +8,8 @@ use fgspy_fixtures::requests::Load;
 use fgspy_gobin::GoBinary;
 use fgspy_goroutines::request::RequestCounts;
 use fgspy_goroutines::{
-    ActiveFinder, Look, Observation, Reader, Request, RequestOptions, Runtime, Served, Sight, Stack, Status, Wanted,
-    attach,
+    Active, ActiveFinder, Look, Observation, Reader, Request, RequestOptions, Runtime, Served, Sight, Stack, Status,
+    Wanted, attach,
 };
 use fgspy_memory::{Memory, Process};
 use rustix::time::{ClockId, clock_gettime};
@@ -53,7 +53,7 @@ pub(crate) fn watch(pid: u32, load: &mut Load, watching: Watching) -> Result<(Ve
     let runtime = runtime_of(&process, &memory)?;
     let mut reader = Reader::with_requests(&runtime, RequestOptions::default());
     ensure!(reader.finds_requests(), "no function that serves requests was found");
-    let (mut finder, mut active) = (ActiveFinder::default(), Vec::new());
+    let (mut finder, mut active) = (ActiveFinder::default(), Active::default());
     let (mut seen, mut sights) = (Vec::new(), 0);
     let deadline = Instant::now() + PATIENCE;
     while sights < watching.sights {

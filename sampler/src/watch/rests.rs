@@ -1,7 +1,8 @@
-//! Where goroutines that are at work will be when they no longer are.
+//! What the scheduler's lists let one expect of goroutines that are not read.
 
 use std::collections::BTreeMap;
 
+use fgspy_goroutines::Active;
 use fgspy_profile::State;
 
 use super::{Now, Watch};
@@ -9,7 +10,8 @@ use crate::aggregate::{Cell, CellId};
 use crate::choose::CERTAIN;
 use crate::slots::Slot;
 
-/// Where those that run or are queued waited last, by the number of their g. It has as many as the scheduler's lists.
+/// Those that were at work at the last tick, and where they waited before, by the number of their g. It has as many as the
+/// scheduler's lists.
 ///
 /// Most goroutines that are found at work come from a wait and go back to the like: who is no longer on the scheduler's lists
 /// is better taken to wait there than to be at work still. What it is taken to do is put right by lots, as ever; the nearer it
@@ -20,9 +22,17 @@ pub(super) struct Rests(BTreeMap<u32, Rest>);
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     goid: u64,
-    cell: CellId,
+    /// Where it waited; `None` if it has not been seen to.
+    place: Option<Place>,
     /// The last tick at which it was on the scheduler's lists.
     active: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Cell(CellId),
+    /// It is one of the runtime's own, and does not count while it waits.
+    Hidden,
 }
 
 impl Rests {
@@ -33,31 +43,66 @@ impl Rests {
 }
 
 impl Watch {
-    /// Takes those that were at work, and are not among the `active` now, to wait where they did before. This comes before
-    /// lots are drawn: they are to find out where it is wrong.
-    pub(crate) fn rest(&mut self, active: &[u32], now: Now) {
-        let Some(Rests(rests)) = self.rests.as_mut().filter(|rests| !rests.0.is_empty()) else { return };
-        for index in active {
+    /// Takes those on the scheduler's lists to be at work, and the others not to be. This comes before lots are drawn: they
+    /// are to find out where it is wrong.
+    pub(crate) fn expect(&mut self, active: &Active<u32>, now: Now) {
+        let Some(Rests(rests)) = &mut self.rests else { return };
+        for &index in &active.running {
+            let goid = self.slots.all.get(index as usize).map_or(0, |slot| slot.goid);
+            rests.entry(index).or_insert(Rest { goid, place: None, active: now.tick });
+        }
+        for index in active.iter() {
             rests.get_mut(index).into_iter().for_each(|rest| rest.active = now.tick);
         }
         for (index, rest) in rests.extract_if(.., |_, rest| rest.active != now.tick).collect::<Vec<_>>() {
-            let known = self.slot(index);
-            if known.goid == rest.goid && self.is_at_work_for_same(known, rest.cell) {
-                let resting = Slot { fingerprint: Default::default(), cell: Some(rest.cell), walked: false, ..known };
-                self.change(index, resting, now, CERTAIN);
-            }
+            self.rest(index, rest, now);
+        }
+        for &index in &active.queued {
+            self.queue(index, now);
         }
     }
 
-    /// Remembers where a goroutine waited that is now seen at work, or forgets it if it is seen at rest.
-    pub(super) fn note_rest(&mut self, index: u32, known: Slot, seen: Slot, now: Now) {
-        let Some(Rests(rests)) = &mut self.rests else { return };
-        let state = |slot: Slot| slot.cell.and_then(|cell| self.aggregate.at(cell)).map(|cell| cell.state);
-        if known.goid != seen.goid || !state(seen).is_some_and(is_at_work) {
-            rests.remove(&index);
-        } else if let (Some(State::Waiting), Some(cell)) = (state(known), known.cell) {
-            rests.insert(index, Rest { goid: seen.goid, cell, active: now.tick });
+    /// Takes one that was at work, and is on no list now, to wait where it did before; or, if that is not known, not to run
+    /// at least: the lists have all that run, but not all that are queued.
+    fn rest(&mut self, index: u32, rest: Rest, now: Now) {
+        let known = self.slot(index);
+        match rest.place.filter(|_| known.goid == rest.goid) {
+            Some(Place::Cell(cell)) if self.is_at_work_for_same(known, cell) => {
+                self.change(index, known.taken_to_be_in(Some(cell)), now, CERTAIN);
+            }
+            Some(Place::Hidden) => self.change(index, known.taken_to_be_in(None), now, CERTAIN),
+            None if is_running(self.state(known)) => self.queue(index, now),
+            Some(Place::Cell(_)) | None => {}
         }
+    }
+
+    /// Takes one to be queued: where it waited, if it did; else its stack is not known.
+    fn queue(&mut self, index: u32, now: Now) {
+        let known = self.slot(index);
+        let Some(cell) = known.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
+        if cell.state != State::Runnable {
+            let stack = cell.stack.filter(|_| cell.state == State::Waiting);
+            let cell = self.aggregate.cell(Cell { state: State::Runnable, wait_reason: None, stack, ..cell });
+            self.change(index, known.taken_to_be_in(Some(cell)), now, CERTAIN);
+        }
+    }
+
+    /// Remembers where a goroutine waited that is now at work, or forgets it if it is at rest.
+    pub(super) fn note_rest(&mut self, index: u32, known: Slot, seen: Slot, now: Now) {
+        let (before, after) = (self.state(known), self.state(seen));
+        let Some(Rests(rests)) = &mut self.rests else { return };
+        let rest = |place| Rest { goid: seen.goid, place, active: now.tick };
+        if !after.is_some_and(is_at_work) {
+            rests.remove(&index);
+        } else if known.goid != seen.goid {
+            rests.entry(index).and_modify(|other| *other = rest(None));
+        } else if let (None | Some(State::Waiting), place) = (before, known.cell.map_or(Place::Hidden, Place::Cell)) {
+            rests.insert(index, rest(Some(place)));
+        }
+    }
+
+    fn state(&self, slot: Slot) -> Option<State> {
+        slot.cell.and_then(|cell| self.aggregate.at(cell)).map(|cell| cell.state)
     }
 
     /// Whether it is at work for the request for which it waited.
@@ -70,6 +115,10 @@ impl Watch {
     }
 }
 
+fn is_running(state: Option<State>) -> bool {
+    matches!(state, Some(State::Running | State::RunningOffCpu))
+}
+
 fn is_at_work(state: State) -> bool {
     matches!(state, State::Running | State::RunningOffCpu | State::Runnable)
 }
@@ -80,7 +129,7 @@ mod tests {
     use fgspy_profile::{Idle, Serving};
 
     use super::*;
-    use crate::aggregate::RawLabelsId;
+    use crate::aggregate::{RawLabelsId, RawStackId};
     use crate::choose::Reading;
     use crate::record::Options;
     use crate::replicates::Replicates;
@@ -102,7 +151,7 @@ mod tests {
         let mut watch = Watch::new(Default::default(), options, replicates);
         watch.slots.all.push(Slot::default());
         for (tick, &(goid, (state, serving))) in (1..).zip(sights) {
-            watch.rest(&[0], at(tick));
+            watch.expect(&running(&[0]), at(tick));
             let labels = RawLabelsId::default();
             let cell = Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack: None };
             let cell = Some(watch.aggregate.cell(cell));
@@ -112,10 +161,19 @@ mod tests {
         watch
     }
 
+    fn running(indices: &[u32]) -> Active<u32> {
+        Active { running: indices.to_vec(), queued: Vec::new() }
+    }
+
     /// What g number 0 is taken to do if it is not on the scheduler's lists at the next tick.
     fn rests(reading: Reading, sights: &[(u64, (State, Serving))]) -> State {
+        taken_to_be(reading, sights, &running(&[7]))
+    }
+
+    /// What g number 0 is taken to do if these are the scheduler's lists at the next tick.
+    fn taken_to_be(reading: Reading, sights: &[(u64, (State, Serving))], active: &Active<u32>) -> State {
         let mut watch = watch(reading, sights);
-        watch.rest(&[7], at(sights.len() as u32 + 1));
+        watch.expect(active, at(sights.len() as u32 + 1));
         watch.aggregate.at(watch.slot(0).cell.unwrap()).unwrap().state
     }
 
@@ -123,25 +181,63 @@ mod tests {
     fn who_was_at_work_and_is_not_now_waits_where_it_did() {
         assert_eq!(rests(LOTS, &[(5, WAITING), (5, RUNNING)]), State::Waiting);
         assert_eq!(rests(LOTS, &[(5, WAITING), (5, QUEUED), (5, RUNNING), (5, RUNNING)]), State::Waiting);
-        // Another goroutine's wait, or one for another, says nothing.
-        assert_eq!(rests(LOTS, &[(5, WAITING), (6, RUNNING)]), State::Running);
+        // A wait for another says nothing.
         assert_eq!(rests(LOTS, &[(5, (State::Waiting, Serving::Idle(Idle::Worker))), (5, RUNNING)]), State::Running);
-        assert_eq!(rests(LOTS, &[(5, RUNNING)]), State::Running);
         assert_eq!(rests(LOTS, &[(5, WAITING), (5, RUNNING), (5, (State::Syscall, Serving::Nothing))]), State::Syscall);
         // Where all are read nothing is guessed.
         assert_eq!(rests(Reading::Everything, &[(5, WAITING), (5, RUNNING)]), State::Running);
     }
 
     #[test]
+    fn who_ran_and_does_not_now_is_queued_if_it_was_not_seen_to_wait() {
+        assert_eq!(rests(LOTS, &[(5, RUNNING)]), State::Runnable);
+        assert_eq!(rests(LOTS, &[(5, QUEUED), (5, RUNNING)]), State::Runnable);
+        // Another goroutine's wait is not its.
+        assert_eq!(rests(LOTS, &[(5, WAITING), (6, RUNNING)]), State::Runnable);
+        assert_eq!(rests(LOTS, &[(5, QUEUED)]), State::Runnable);
+        assert_eq!(rests(Reading::Everything, &[(5, RUNNING)]), State::Running);
+    }
+
+    #[test]
+    fn who_is_on_a_queue_is_taken_to_be_queued_where_it_waited() {
+        let queued = Active { running: Vec::new(), queued: vec![0] };
+        for sights in [&[(5, WAITING)], &[(5, RUNNING)], &[(5, QUEUED)], &[(5, (State::Syscall, Serving::Nothing))]] {
+            assert_eq!(taken_to_be(LOTS, sights, &queued), State::Runnable);
+        }
+        assert_eq!(taken_to_be(Reading::Everything, &[(5, WAITING)], &queued), State::Waiting);
+        let mut watch = watch(LOTS, &[(5, WAITING)]);
+        let place = |watch: &Watch| watch.aggregate.at(watch.slot(0).cell.unwrap()).unwrap();
+        let waits = Cell { stack: Some(RawStackId::new(3)), ..place(&watch) };
+        let cell = Some(watch.aggregate.cell(waits));
+        watch.change(0, Slot { cell, ..watch.slot(0) }, at(2), CERTAIN);
+        watch.expect(&queued, at(3));
+        assert_eq!(place(&watch), Cell { state: State::Runnable, ..waits });
+        // From there it goes back to where it waited, with the stack that it had.
+        watch.expect(&Active::default(), at(4));
+        assert_eq!(place(&watch), waits);
+    }
+
+    #[test]
+    fn the_runtimes_own_are_not_counted_when_they_no_longer_run() {
+        let mut watch = watch(LOTS, &[(5, RUNNING)]);
+        let (runs, hidden) = (watch.slot(0), Slot { cell: None, ..watch.slot(0) });
+        watch.change(0, hidden, at(2), CERTAIN);
+        watch.change(0, runs, at(3), CERTAIN);
+        assert_eq!(watch.live, 1);
+        watch.expect(&Active::default(), at(4));
+        assert_eq!((watch.live, watch.slot(0).cell), (0, None));
+    }
+
+    #[test]
     fn who_is_still_on_the_lists_is_at_work_and_time_adds_up() {
         let mut watch = watch(LOTS, &[(5, WAITING), (5, RUNNING)]);
-        watch.rest(&[0], at(3));
+        watch.expect(&running(&[0]), at(3));
         assert_eq!((watch.live, watch.slot(0).since_ns), (1, 10));
-        watch.rest(&[], at(4));
+        watch.expect(&Active::default(), at(4));
         // At rest since the tick before; its stack is to be read when it is drawn.
         let slot = watch.slot(0);
         assert_eq!((watch.live, slot.since_ns, slot.walked, slot.goid), (1, 30, false, 5));
-        watch.rest(&[], at(5));
+        watch.expect(&Active::default(), at(5));
         assert_eq!(watch.slot(0).since_ns, 30);
     }
 }

@@ -16,10 +16,11 @@ fn main() {
     let ends = [toolchains.first().cloned(), toolchains.last().cloned()];
     let trials = ends.into_iter().flatten().flat_map(|toolchain| {
         let name = |test: &str| format!("{test}::{}", toolchain.version);
-        let (shares, mix) = (toolchain.clone(), toolchain.clone());
+        let (shares, mix, queue) = (toolchain.clone(), toolchain.clone(), toolchain.clone());
         [
             Trial::test(name("fgprofs_example"), move || run(fgprofs_example(&shares))),
             Trial::test(name("ten_states"), move || run(ten_states(&mix))),
+            Trial::test(name("more_want_to_run_than_can_be_read"), move || run(long_queue(&queue))),
         ]
     });
     // One after the other: each wants the processors for itself.
@@ -31,10 +32,9 @@ fn run(result: Result<()>) -> Result<(), Failed> {
     result.map_err(|error| Failed::from(format!("{error:#}")))
 }
 
-fn record(fixture: &Fixture, duration: Duration) -> Result<Profile> {
+fn record(fixture: &Fixture, duration: Duration, reading: Reading) -> Result<Profile> {
     let target = GoProcess::open(fixture.pid())?;
-    let options =
-        Options { duration: Some(duration), system: true, reading: Reading::Everything, ..Options::default() };
+    let options = Options { duration: Some(duration), system: true, reading, ..Options::default() };
     let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
     ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
     adds_up(&profile)?;
@@ -86,7 +86,7 @@ fn truth(fixture: &mut Fixture) -> Result<Truth> {
 fn fgprofs_example(toolchain: &Toolchain) -> Result<()> {
     let mut fixture = Fixture::spawn(&build("shares", toolchain, Variant::Stripped)?, [""; 0])?;
     let before = truth(&mut fixture)?;
-    let profile = record(&fixture, Duration::from_secs(10))?;
+    let profile = record(&fixture, Duration::from_secs(10), Reading::Everything)?;
     let after = truth(&mut fixture)?;
     let of_loop = apply(&profile, &Filter { goroutines: vec![after.goid], ..Filter::default() });
     let whole = (after.total_ns - before.total_ns) as f64;
@@ -118,7 +118,7 @@ fn ten_states(toolchain: &Toolchain) -> Result<()> {
     let fixture = Fixture::spawn(&build("mix", toolchain, Variant::Stripped)?, [""; 0])?;
     let truth = fixture.announced.first().context("no truth was announced")?;
     let truth: BTreeMap<String, u64> = serde_json::from_str(truth)?;
-    let profile = record(&fixture, Duration::from_secs(4))?;
+    let profile = record(&fixture, Duration::from_secs(4), Reading::Everything)?;
     let each = |count: u64| count as f64 * profile.duration_ns as f64;
     for (state, function, class) in [
         ("chan", "main.waitChan", Some(Class::Chan)),
@@ -138,6 +138,20 @@ fn ten_states(toolchain: &Toolchain) -> Result<()> {
             ensure!(!here || class.is_none_or(|class| class == class_of), "{state} is {class_of:?}");
         }
     }
+    computing(&profile, &truth)
+}
+
+/// Who runs is known, and who is queued is known to be, although hardly anybody is read: the scheduler's lists say so.
+fn long_queue(toolchain: &Toolchain) -> Result<()> {
+    let fixture = Fixture::spawn(&build("mix", toolchain, Variant::Stripped)?, ["-runnable", "400"])?;
+    let truth = fixture.announced.first().context("no truth was announced")?;
+    let truth = serde_json::from_str(truth)?;
+    // As good as nothing: each tick reads as few as it ever does.
+    let profile = record(&fixture, Duration::from_secs(4), Reading::Budget { max_cpu: 1e-6 })?;
+    let how = &profile.accounting;
+    let reads = (how.accepted + how.changed + how.broken + how.unmapped) as f64 / how.ticks as f64;
+    eprintln!("{reads:.1} reads at each tick");
+    ensure!(reads < 40.0, "{reads} reads at each tick");
     computing(&profile, &truth)
 }
 
