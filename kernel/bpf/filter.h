@@ -27,17 +27,17 @@ INLINE int matches(struct begin *begin)
 }
 
 /* Whether one of the headers names the trace that was asked for. */
-INLINE int is_of_trace(struct begin *begin)
+INLINE int is_of_trace(struct ids *ids)
 {
 	if (!cfg.trace_len)
 		return 1;
 	for (u32 k = 0; k < HEADERS; k++) {
 		/* traceparent has its version in front; the request's own id is none of a trace. */
 		u32 skip = k == 0 ? 3 : 0, same = 1;
-		if (k == 5 || begin->value_len[k] < skip + cfg.trace_len)
+		if (k == 5 || ids->value_len[k] < skip + cfg.trace_len)
 			continue;
 		for (u32 i = 0; i < 32; i++)
-			if (i < cfg.trace_len && begin->value[k][skip + i] != cfg.trace[i])
+			if (i < cfg.trace_len && ids->value[k][skip + i] != cfg.trace[i])
 				same = 0;
 		if (same)
 			return 1;

@@ -36,32 +36,32 @@ INLINE struct groups groups_of(u64 map, u64 *block)
 
 /* Copies a header's value, if it is one of those. Its values are at `first`, or where it says at `values`; the first counts.
  * Whether it could be read is told by what is sent, of which the verifier keeps no account. */
-INLINE void header(struct begin *begin, struct text key, u64 first, u64 values)
+INLINE void header(struct ids *ids, struct text key, u64 first, u64 values)
 {
 	u64 name[2] = {};
 	struct text value = {};
 	/* Most are told by their length. */
 	if (key.len >= 64 || !(cfg.name_lens >> key.len & 1))
 		return;
-	begin->unread |= read_user(name, key.len < 16 ? key.len : 16, (void *)key.at);
+	ids->unread |= read_user(name, key.len < 16 ? key.len : 16, (void *)key.at);
 	for (u32 k = 0; k < HEADERS; k++) {
 		/* In one, which the verifier likes: it looks at both ways of every branch. */
 		if ((key.len ^ cfg.names[k].len) | (name[0] ^ cfg.names[k].text[0]) | (name[1] ^ cfg.names[k].text[1]))
 			continue;
 		if (cfg.maps == MAPS_BUCKETS)
-			begin->unread |= read_user(&first, 8, (void *)values);
-		begin->unread |= read_user(&value, 16, (void *)first);
+			ids->unread |= read_user(&first, 8, (void *)values);
+		ids->unread |= read_user(&value, 16, (void *)first);
 		if (value.len > VALUE)
 			value.len = VALUE;
-		begin->unread |= read_user(begin->value[k], value.len, (void *)value.at);
-		begin->value_len[k] = value.len;
+		ids->unread |= read_user(ids->value[k], value.len, (void *)value.at);
+		ids->value_len[k] = value.len;
 		return;
 	}
 }
 
 /* Copies the values of the headers that say which request this is. Half a group is read at once: each reading has its price,
  * and the stack has 512 bytes. */
-INLINE void headers(struct begin *begin, u64 map, u64 *block)
+INLINE void headers(struct ids *ids, u64 map, u64 *block)
 {
 	struct groups groups = groups_of(map, block);
 	u32 key = cfg.maps == MAPS_BUCKETS ? 16 : 40;
@@ -89,8 +89,22 @@ INLINE void headers(struct begin *begin, u64 map, u64 *block)
 			u64 first = cfg.maps == MAPS_BUCKETS ? 0 : field(block, at + 16);
 			if (cfg.maps == MAPS_BUCKETS ? control < cfg.tophash_least : control & 0x80)
 				continue;
-			header(begin, name, first, group + cfg.bucket_values + (4 * second + of) * 24);
+			header(ids, name, first, group + cfg.bucket_values + (4 * second + of) * 24);
 		}
 		controls >>= 32;
 	}
+}
+
+/* Reads which request it is. What is given is to be sent, or not. */
+INLINE struct ids *read_ids(u64 g, u64 goid, u64 now, u64 map)
+{
+	u64 block[HALF_GROUP / 8] = {};
+	struct ids *ids = event(sizeof(*ids), IDS, now, g, goid);
+	if (!ids)
+		return 0;
+	*(u64 *)ids->value_len = 0;
+	headers(ids, map, block);
+	if (ids->unread)
+		count(UNREADABLE);
+	return ids;
 }

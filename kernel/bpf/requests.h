@@ -104,30 +104,32 @@ INLINE void read_line(struct begin *begin, struct text method, struct text path)
 	begin->path_len = after;
 }
 
-/* What a request of net/http's is, or of its HTTP/2. Gives the address of its URL. */
-INLINE u64 read_http(struct begin *begin, u64 object, u32 site)
+/* Where a request's URL and headers are, and whether the headers are there to its end: HTTP/2 of Go 1.27 on does not keep them. */
+struct places {
+	u64 url, map;
+	u32 kept;
+};
+
+/* What a request of net/http's is, or of its HTTP/2. */
+INLINE void read_http(struct begin *begin, u64 object, u32 site, struct places *places)
 {
-	u64 block[HALF_GROUP / 8] = {}, map, url;
+	u64 block[REQUEST / 8];
 	struct text method = {}, path = {};
 	if (site == INNER_BEGIN) {
 		read(&method, 16, object + cfg.inner_method);
-		map = word(object + cfg.inner_header);
-		url = word(object + cfg.inner_url);
+		places->map = word(object + cfg.inner_header);
+		places->url = word(object + cfg.inner_url);
 	} else {
 		if (read(block, REQUEST, object))
-			return 0;
+			return;
 		method.at = field(block, cfg.req_method);
 		method.len = field(block, cfg.req_method + 8);
-		map = field(block, cfg.req_header);
-		url = field(block, cfg.req_url);
+		places->map = field(block, cfg.req_header);
+		places->url = field(block, cfg.req_url);
+		places->kept = field(block, cfg.req_major) == 1;
 	}
-	read(&path, 16, url + cfg.url_path);
+	read(&path, 16, places->url + cfg.url_path);
 	read_line(begin, method, path);
-	if (map)
-		headers(begin, map, block);
-	if (begin->unread)
-		count(UNREADABLE);
-	return url;
 }
 
 /* What a call of gRPC's is. */
@@ -187,11 +189,18 @@ INLINE int is_again(struct goroutine *known, u64 object, u64 goid, u32 site)
 	return 1;
 }
 
-INLINE void begins(u64 g, u64 object, u32 site)
+/* Whose headers are to be read, and where they are; nowhere if none are. */
+struct wanted {
+	u64 map, request, goid;
+};
+
+INLINE void begins(u64 g, u64 object, u32 site, u64 now, struct wanted *wanted)
 {
-	u64 now = ktime(), goid = word(g + cfg.g_goid), request, url = 0, *last;
+	u64 goid = word(g + cfg.g_goid), request, *last;
+	struct places places = {};
 	struct goroutine *known = map_lookup(&goroutines, &g);
 	struct begin *begin;
+	struct ids *ids = 0;
 	if (known && is_again(known, object, goid, site)) {
 		count(REPEATED);
 		return;
@@ -204,32 +213,30 @@ INLINE void begins(u64 g, u64 object, u32 site)
 	if (!begin)
 		return;
 	begin->site = site;
-	begin->method_len = begin->path_len = begin->unread = 0;
-	begin->started = 0;
-	for (u32 k = 0; k < HEADERS; k++)
-		begin->value_len[k] = 0;
+	begin->method_len = begin->path_len = 0;
 	if (site == GRPC_BEGIN)
 		read_grpc(begin, object);
 	else
-		url = read_http(begin, object, site);
-	if (!matches(begin) || !is_of_trace(begin)) {
-		count(FILTERED);
-		ring_discard(begin, NO_WAKEUP);
-		return;
+		read_http(begin, object, site, &places);
+	if (!matches(begin))
+		goto filtered;
+	if (cfg.trace_len) {
+		ids = places.map ? read_ids(g, goid, now, places.map) : 0;
+		if (!ids || !is_of_trace(ids))
+			goto filtered;
 	}
 	last = number(REQUESTS);
 	if (!known)
 		known = meet_server(g, now);
-	if (!last || !known) {
-		ring_discard(begin, NO_WAKEUP);
-		return;
-	}
+	if (!last || !known)
+		goto discarded;
 	known->goid = goid;
 	known->request = begin->request = request = __sync_fetch_and_add(last, 1) + 1;
 	known->serving = object;
 	known->begin = now;
 	known->site = site;
-	known->url = url;
+	known->url = places.url;
+	known->headers = cfg.ids_of_slow && places.kept ? places.map : 0;
 	known->looks = 0;
 	known->pattern[0] = known->pattern[1] = 0;
 	if (cfg.states) {
@@ -240,11 +247,54 @@ INLINE void begins(u64 g, u64 object, u32 site)
 			known->before[i] = known->total[i];
 	}
 	ring_submit(begin, NO_WAKEUP);
+	if (ids) {
+		ids->request = request;
+		ring_submit(ids, NO_WAKEUP);
+	} else if (!known->headers) {
+		wanted->map = places.map;
+		wanted->request = request;
+		wanted->goid = goid;
+	}
+	return;
+filtered:
+	count(FILTERED);
+discarded:
+	ring_discard(begin, NO_WAKEUP);
+	if (ids)
+		ring_discard(ids, NO_WAKEUP);
 }
 
-INLINE void ends(u64 g, u32 site)
+/* The headers of a request that ends and was slow. A handler may have put others in their place. */
+INLINE void wanted_at_end(u64 g, u64 now, struct wanted *wanted)
 {
-	u64 now = ktime();
+	struct goroutine *known = map_lookup(&goroutines, &g);
+	u64 *slow = number(SLOW);
+	if (!known || !known->request || !known->serving || !known->headers || !slow || now - known->begin < *slow)
+		return;
+	if (word(known->serving + cfg.req_header) != known->headers) {
+		count(HEADERS_GONE);
+		return;
+	}
+	wanted->map = known->headers;
+	wanted->request = known->request;
+	wanted->goid = known->goid;
+}
+
+INLINE void send_ids(u64 g, u64 now, struct wanted *wanted)
+{
+	struct ids *ids = read_ids(g, wanted->goid, now, wanted->map);
+	if (!ids)
+		return;
+	ids->request = wanted->request;
+	/* Most requests have none of them. */
+	if (*(u64 *)ids->value_len)
+		ring_submit(ids, NO_WAKEUP);
+	else
+		ring_discard(ids, NO_WAKEUP);
+}
+
+INLINE void ends(u64 g, u32 site, u64 now)
+{
 	struct goroutine *known = map_lookup(&goroutines, &g);
 	if (!known || !known->request || !known->serving)
 		return;

@@ -56,9 +56,12 @@ INLINE void at_state(struct pt_regs *ctx, u32 site)
 	}
 }
 
+/* A request begins or ends. Its headers are read in one place for both, which the verifier then looks at once: what it knows by then
+ * of the two is the same, because nothing else is kept from before. */
 INLINE void at_request(struct pt_regs *ctx, u32 site)
 {
-	u64 g = ctx->r14, object = ctx->di, third = ctx->cx;
+	u64 now = ktime(), g = ctx->r14, object = ctx->di, third = ctx->cx;
+	struct wanted wanted = {};
 	/* The verifier wants each register read at its own place, and not one of two at a place that depends. */
 	asm volatile("" : "+r"(object), "+r"(third));
 	switch (site) {
@@ -68,12 +71,23 @@ INLINE void at_request(struct pt_regs *ctx, u32 site)
 	case INNER_BEGIN:
 		if (site == HTTP2_BEGIN || site == INNER_BEGIN)
 			object = third;
-		begins(g, object, site == HTTP2_BEGIN ? HTTP_BEGIN : site);
+		begins(g, object, site == HTTP2_BEGIN ? HTTP_BEGIN : site, now, &wanted);
 		break;
 	case HTTP_END:
 	case HTTP2_END:
+		if (cfg.ids_of_slow)
+			wanted_at_end(g, now, &wanted);
+		break;
+	}
+	g = ctx->r14;
+	if (wanted.map && !cfg.trace_len)
+		send_ids(g, now, &wanted);
+	site = cookie(ctx) & 0xff;
+	switch (site) {
+	case HTTP_END:
+	case HTTP2_END:
 	case GRPC_END:
-		ends(g, site);
+		ends(g, site, now);
 		break;
 	}
 }
@@ -101,8 +115,9 @@ SEC("uprobe.multi") int on_hit(struct pt_regs *ctx)
 	if (!start)
 		return 0;
 	took = ktime() - start;
+	site = cookie(ctx) & 0xff;
 	/* Else something else ran meanwhile. */
-	if (took < LONGEST_NS) {
+	if (took < LONGEST_NS && site < SITES) {
 		count(TIMED + site);
 		add(TIMED_NS + site, took);
 	}

@@ -16,12 +16,13 @@ enum { G_IDLE = 0, G_RUNNABLE = 1, G_RUNNING = 2, G_SYSCALL = 3, G_WAITING = 4, 
 /* Classes that are no wait reason's. */
 enum { RUNNING = 0, RUNNABLE = 1, SYSCALL = 2, OTHER = 3, NO_CLASS = 255 };
 
-enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, PATTERN_GONE, TIMED, TIMED_NS = TIMED + SITES, COUNTS = TIMED_NS + SITES };
+enum count { LOST = SITES, FULL, UNREADABLE, CONTRADICTED, REPEATED, FILTERED, HEADERS_UNREAD, HEADERS_GONE, PATTERN_GONE, TIMED, TIMED_NS = TIMED + SITES, COUNTS = TIMED_NS + SITES };
 
-/* The number of the last request; when all probes were set, by CLOCK_MONOTONIC, 0 before; goroutines that are kept between requests. */
-enum number { REQUESTS, START, KEPT, NUMBERS };
+/* The number of the last request; when all probes were set, by CLOCK_MONOTONIC, 0 before; goroutines that are kept between requests;
+ * from how many nanoseconds on a request is slow. */
+enum number { REQUESTS, START, KEPT, SLOW, NUMBERS };
 
-enum kind { TRANSITION = 1, BLOCKED, BEGIN, END };
+enum kind { TRANSITION = 1, BLOCKED, BEGIN, END, IDS };
 enum how { MARKED = 0, NEXT_REQUEST = 1, EXITED = 2 };
 enum maps { MAPS_UNKNOWN, MAPS_BUCKETS, MAPS_TABLES };
 #define ABSENT 0xffffffffu
@@ -43,6 +44,8 @@ struct config {
 	u32 dfa_classes, dfa_start, dfa_states, trace_len;
 	u32 most_kept, coroutine, preempted; /* wait reasons */
 	u32 inner_method, inner_url, inner_header; /* of the request that HTTP/2 makes before it becomes one of net/http */
+	u32 req_major;
+	u32 ids_of_slow; /* of HTTP/1 only of slow requests, when they end */
 	u64 name_lens; /* a bit for each length that a header's name has */
 	u8 trace[32]; /* lower-case hexadecimal, trace_len digits of it */
 	u8 class[256]; /* of a wait reason */
@@ -73,12 +76,18 @@ struct blocked {
 
 struct begin {
 	struct head head;
-	u64 request, started;
-	u8 site, method_len, path_len;
-	u8 unread; /* not 0: some header could not be read */
-	u8 value_len[HEADERS];
-	u8 pad2[6];
+	u64 request;
+	u8 site, method_len, path_len, pad[5];
 	char line[LINE]; /* method, a space, path */
+};
+
+/* Which request it is: sent after its beginning, or before its end. */
+struct ids {
+	struct head head;
+	u64 request;
+	u8 value_len[HEADERS];
+	u8 unread; /* not 0: some header could not be read */
+	u8 pad;
 	char value[HEADERS][VALUE];
 };
 
@@ -102,7 +111,7 @@ struct goroutine {
 	u8 looks; /* at its request's pattern */
 	u64 total[CLASSES]; /* nanoseconds by class */
 	u64 before[CLASSES]; /* the same when its request began */
-	u64 url; /* of its request: an address */
+	u64 url, headers; /* of its request: addresses */
 	u64 pattern[2]; /* where the text was that is kept, and how long */
 };
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use fgspy_kernel::trace::{CLASSES, End, Event, Headers, RUNNING, SiteKind, Times};
 use fgspy_profile::{Protocol, route};
+use rustc_hash::FxHashMap;
 
 use crate::Distribution;
 
@@ -139,7 +140,8 @@ type Wait = (u8, u8, Vec<u64>);
 pub struct Trace {
     limits: Limits,
     routes: BTreeMap<String, Route>,
-    open: HashMap<u64, OneRequest>,
+    /// By their numbers, which are fgspy's own: no target can make them collide.
+    open: FxHashMap<u64, OneRequest>,
     serving: HashMap<u64, u64>,
     slowest: Vec<OneRequest>,
     /// By the request that waited: its route is known when it is over.
@@ -161,8 +163,12 @@ impl Trace {
     /// Takes an event. Gives the request that it ends, if it does.
     pub fn take(&mut self, event: Event) -> Option<OneRequest> {
         match event {
-            Event::RequestBegin { time_ns, goid, request, site, method, path, headers, .. } => {
-                self.begin(time_ns, goid, request, site, method, path, headers);
+            Event::RequestBegin { time_ns, goid, request, site, method, path, .. } => {
+                self.begin(time_ns, goid, request, site, method, path);
+                None
+            }
+            Event::RequestIds { request, headers } => {
+                self.open.get_mut(&request).into_iter().for_each(|open| open.headers.clone_from(&headers));
                 None
             }
             Event::RequestEnd { .. } => self.end(event),
@@ -204,17 +210,7 @@ impl Trace {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "they are the event's")]
-    fn begin(
-        &mut self,
-        begin_ns: u64,
-        goid: u64,
-        number: u64,
-        site: SiteKind,
-        method: Vec<u8>,
-        path: Vec<u8>,
-        headers: Headers,
-    ) {
+    fn begin(&mut self, begin_ns: u64, goid: u64, number: u64, site: SiteKind, method: Vec<u8>, path: Vec<u8>) {
         // One that is still there has ended, and that was lost: a goroutine serves one at a time.
         if let Some(before) = self.serving.remove(&goid) {
             self.unknown += u64::from(self.open.remove(&before).is_some());
@@ -229,7 +225,7 @@ impl Trace {
             route: String::new(),
             method: text(method),
             path: text(path),
-            headers,
+            headers: Headers::default(),
             goid,
             begin_ns,
             end_ns: begin_ns,
@@ -312,6 +308,11 @@ impl Trace {
             self.slowest.insert(at, one.clone());
             self.slowest.truncate(self.limits.slowest);
         }
+    }
+
+    /// From how many nanoseconds on a request is one of the slowest until now; 0 if any is.
+    pub fn slow_from_ns(&self) -> u64 {
+        self.slowest.get(self.limits.slowest.saturating_sub(1)).map_or(0, OneRequest::duration_ns)
     }
 
     /// Requests by route.

@@ -11,7 +11,6 @@ fn begin(number: u64, goid: u64, time_ns: u64, path: &str) -> Event {
         site: SiteKind::HttpBegin,
         method: b"GET".to_vec(),
         path: path.as_bytes().to_vec(),
-        headers: Headers::default(),
     }
 }
 
@@ -154,4 +153,33 @@ fn what_is_too_much_is_counted() {
     assert_eq!(trace.unknown(), 2);
     assert_eq!(trace.routes().keys().collect::<Vec<_>>(), ["(other routes)", "GET /a", "GET /b"]);
     assert_eq!(trace.slowest().len(), 1);
+}
+
+#[test]
+fn ids_are_of_the_request_that_is_served() {
+    let mut trace = Trace::new(Limits::default());
+    let ids = |request, id: &str| {
+        let mut headers = Headers::default();
+        headers.values[5] = id.as_bytes().to_vec();
+        Event::RequestIds { request, headers }
+    };
+    trace.take(begin(1, 7, 0, "/a"));
+    trace.take(begin(2, 8, 0, "/a"));
+    trace.take(ids(2, "second"));
+    trace.take(ids(3, "nobody's"));
+    let id = |one: Option<OneRequest>| one.expect("it ends").headers.values[5].clone();
+    assert_eq!(id(trace.take(end(1, 7, 0, 50, ""))), b"");
+    assert_eq!(id(trace.take(end(2, 8, 0, 50, ""))), b"second");
+}
+
+#[test]
+fn slow_is_what_would_be_among_the_slowest() {
+    let mut trace = Trace::new(Limits { slowest: 2, ..Limits::default() });
+    let mut take = |number, duration_ns| {
+        trace.take(begin(number, 7, 0, "/a"));
+        trace.take(end(number, 7, 0, duration_ns, ""));
+        trace.slow_from_ns()
+    };
+    assert_eq!([(1, 50), (2, 20), (3, 30), (4, 25), (5, 90)].map(|(number, ns)| take(number, ns)), [0, 20, 30, 30, 50]);
+    assert_eq!(Trace::new(Limits { slowest: 0, ..Limits::default() }).slow_from_ns(), 0);
 }

@@ -108,6 +108,7 @@ pub fn offsets(layout: &Layout) -> Offsets {
         request_url: http.url,
         url_path: URL_PATH,
         request_header: http.header,
+        request_major: http.proto_major,
         request_pattern: http.pattern,
         inner: layout.http2.map_or(InnerRequest::default(), |inner| InnerRequest {
             method: inner.method,

@@ -96,6 +96,8 @@ fn options(args: &TraceArgs) -> anyhow::Result<Options> {
         transitions: states && args.format == TraceFormat::Perfetto,
         block_threshold_ns: states.then_some(threshold),
         filter,
+        // The table has the slowest requests one by one, and no others.
+        ids_of_slow: args.format == TraceFormat::Table,
         ..Options::default()
     })
 }
@@ -109,11 +111,15 @@ fn follow(
     taken: &mut Taken,
 ) -> anyhow::Result<Ended> {
     let start = Instant::now();
-    let (mut reckoned, mut cost) = (start, 0.0);
+    let (mut reckoned, mut cost, mut slow_ns) = (start, 0.0, 0);
     loop {
         let left = args.duration.map_or(POLL, |duration| duration.saturating_sub(start.elapsed()).min(POLL));
         let stopped = stop.sleep(left);
         tracer.poll(&mut |event| taken.take(event));
+        if taken.trace.slow_from_ns() != slow_ns {
+            slow_ns = taken.trace.slow_from_ns();
+            tracer.set_slow(slow_ns)?;
+        }
         match target.process.still_same() {
             Fate::Same => {}
             Fate::Execed => return Ok(Ended::TargetReplaced),

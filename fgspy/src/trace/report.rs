@@ -305,6 +305,7 @@ pub(super) fn closing(taken: &Taken) -> Vec<String> {
             "times the program's memory could not be read: a probe cannot wait for a page that is not there",
         ),
         (counts.headers_unread, "requests had so many headers that none was read"),
+        (counts.headers_gone, "slow requests had other headers when they ended: which request it was is not told"),
         (
             counts.pattern_gone,
             "requests had left memory at their end, with the pattern that they had matched, if they had: their route is by path",

@@ -75,6 +75,11 @@ pub enum Event {
         method: Vec<u8>,
         /// Its path, at most 192 bytes; gRPC: the full method.
         path: Vec<u8>,
+    },
+    /// Which request it is. It comes after the beginning and before the end; of one that has no such headers, not at all.
+    RequestIds {
+        /// The request's number.
+        request: u64,
         /// The headers that say which one it is.
         headers: Headers,
     },
@@ -129,6 +134,7 @@ const TRANSITION: u32 = 1;
 const BLOCKED: u32 = 2;
 const BEGIN: u32 = 3;
 const END: u32 = 4;
+const IDS: u32 = 5;
 
 impl Event {
     /// Whether a goroutine is said to wait no longer that was at work all the time: nobody woke it. The runtime calls one
@@ -168,20 +174,24 @@ impl Event {
                 Some(Event::Blocked { time_ns, since_ns, g, goid, class, reason, by, request, stack })
             }
             BEGIN => {
-                let (request, _) = (at.u64()?, at.u64()?);
-                let [site, method_len, path_len, unread] = at.array()?;
-                let lens: [u8; wire::HEADERS] = at.array()?;
-                at.bytes(6)?;
+                let request = at.u64()?;
+                let [site, method_len, path_len, ..] = at.array::<8>()?;
                 let line = at.bytes(wire::LINE)?;
                 let method = prefix(line, method_len.into());
                 let path = prefix(line.get(method.len() + 1..)?, path_len.into());
+                let site = *SiteKind::ALL.get(usize::from(site))?;
+                Some(Event::RequestBegin { time_ns, g, goid, request, site, method, path })
+            }
+            IDS => {
+                let request = at.u64()?;
+                let lens: [u8; wire::HEADERS] = at.array()?;
+                let [unread, _] = at.array()?;
                 let mut headers = Headers::default();
                 // If one could not be read, nobody knows which.
                 for (value, len) in headers.values.iter_mut().zip(lens).filter(|_| unread == 0) {
                     *value = prefix(at.bytes(wire::VALUE)?, len.into());
                 }
-                let site = *SiteKind::ALL.get(usize::from(site))?;
-                Some(Event::RequestBegin { time_ns, g, goid, request, site, method, path, headers })
+                Some(Event::RequestIds { request, headers })
             }
             END => {
                 let (request, begin_ns, transitions, children) = (at.u64()?, at.u64()?, at.u64()?, at.u64()?);

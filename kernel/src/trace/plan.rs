@@ -118,6 +118,10 @@ pub struct Options {
     pub block_threshold_ns: Option<u64>,
     /// Only requests that match, and the goroutines at work for them.
     pub filter: Option<Filter>,
+    /// Read the headers that say which request it is ([`super::HEADERS`]), of HTTP/1, only of requests that are slow
+    /// ([`super::Tracer::set_slow`]), when they end: HTTP/2 of Go 1.27 on does not keep them until then. Without effect where
+    /// states are followed, which costs much more, and where requests are told by their trace.
+    pub ids_of_slow: bool,
     /// Bytes of the ring; a power of two, at least 4096.
     pub ring_bytes: u32,
     /// Goroutines that are known at a time.
@@ -134,10 +138,18 @@ impl Default for Options {
             transitions: false,
             block_threshold_ns: None,
             filter: None,
+            ids_of_slow: false,
             ring_bytes: 16 << 20,
             max_goroutines: 1 << 17,
             traps_only: false,
         }
+    }
+}
+
+impl Options {
+    pub(super) fn reads_ids_of_slow(&self) -> bool {
+        let by_trace = self.filter.as_ref().is_some_and(|filter| filter.trace.is_some());
+        self.ids_of_slow && !self.states && !by_trace
     }
 }
 
@@ -197,6 +209,7 @@ pub struct Offsets {
     pub request_url: u32,
     pub url_path: u32,
     pub request_header: u32,
+    pub request_major: u32,
     pub request_pattern: Option<u32>,
     /// The request that HTTP/2 makes before it becomes one of `net/http`.
     pub inner: InnerRequest,

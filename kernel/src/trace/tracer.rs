@@ -53,6 +53,8 @@ pub struct Counts {
     pub filtered: u64,
     /// Requests with so many headers that none was read.
     pub headers_unread: u64,
+    /// Slow requests whose headers had been replaced by the time that they ended, and were not read.
+    pub headers_gone: u64,
     /// Requests that were no longer in memory when the pattern was asked for that they had matched, if they had.
     pub pattern_gone: u64,
     /// Records that made no sense.
@@ -139,8 +141,20 @@ impl Tracer {
 
     /// Tells the program when all probes were set; 0: they are not yet.
     fn tell_start(&self, start_ns: u64) -> Result<(), TraceError> {
+        self.tell(wire::START, start_ns)
+    }
+
+    /// Says from how many nanoseconds on a request is slow, for [`super::Options::ids_of_slow`]; 0, as at the start: all are.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn set_slow(&self, duration_ns: u64) -> Result<(), TraceError> {
+        self.tell(wire::SLOW, duration_ns)
+    }
+
+    fn tell(&self, which: u32, number: u64) -> Result<(), TraceError> {
         let numbers = self.loaded.map("numbers")?;
-        sys::update(&numbers.fd, numbers.spec, &wire::START.to_ne_bytes(), &start_ns.to_ne_bytes())
+        sys::update(&numbers.fd, numbers.spec, &which.to_ne_bytes(), &number.to_ne_bytes())
             .map_err(|source| TraceError::of("filling a map", source))
     }
 
@@ -199,6 +213,7 @@ impl Tracer {
             repeated: of(counts::REPEATED),
             filtered: of(counts::FILTERED),
             headers_unread: of(counts::HEADERS_UNREAD),
+            headers_gone: of(counts::HEADERS_GONE),
             pattern_gone: of(counts::PATTERN_GONE),
             malformed: self.malformed,
         })

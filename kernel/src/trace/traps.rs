@@ -42,6 +42,7 @@ pub fn traps() -> Result<Traps, TraceError> {
         request_url: 16,
         url_path: 56,
         request_header: 56,
+        request_major: 40,
         request_pattern: None,
         inner: InnerRequest::default(),
         maps: Maps::Buckets { b: 9, buckets: 16, bucket_size: 336, values: 136, least_tophash: 5 },

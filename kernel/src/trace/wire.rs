@@ -17,6 +17,8 @@ pub(super) const NOTHING: u64 = 0xff;
 
 /// The place in the map `numbers` of when tracing began.
 pub(super) const START: u32 = 1;
+/// The place there of how many nanoseconds a request takes that is slow.
+pub(super) const SLOW: u32 = 3;
 
 /// Numbers of counts that are no site's.
 pub(super) mod counts {
@@ -29,9 +31,10 @@ pub(super) mod counts {
     pub(in super::super) const REPEATED: usize = LOST + 4;
     pub(in super::super) const FILTERED: usize = LOST + 5;
     pub(in super::super) const HEADERS_UNREAD: usize = LOST + 6;
-    pub(in super::super) const PATTERN_GONE: usize = LOST + 7;
+    pub(in super::super) const HEADERS_GONE: usize = LOST + 7;
+    pub(in super::super) const PATTERN_GONE: usize = LOST + 8;
     /// By kind of site: hits that were timed, and how long the program took for them.
-    pub(in super::super) const TIMED: usize = LOST + 8;
+    pub(in super::super) const TIMED: usize = LOST + 9;
     pub(in super::super) const TIMED_NS: usize = TIMED + SiteKind::ALL.len();
     pub(in super::super) const ALL: usize = TIMED_NS + SiteKind::ALL.len();
 }
@@ -64,7 +67,12 @@ impl<'a> Cursor<'a> {
 /// Whether what is read of a request and of its headers is within the blocks that are read at once, and aligned.
 pub(super) fn are_within_blocks(offsets: &Offsets) -> bool {
     let within = |at: u32, len: u32, block: u32| at.is_multiple_of(8) && at.saturating_add(len) <= block;
-    let in_request = [(offsets.request_method, 16), (offsets.request_url, 8), (offsets.request_header, 8)];
+    let in_request = [
+        (offsets.request_method, 16),
+        (offsets.request_url, 8),
+        (offsets.request_major, 8),
+        (offsets.request_header, 8),
+    ];
     let in_maps = match offsets.maps {
         Maps::Buckets { b, buckets, .. } => b < MAP_HEAD && within(buckets, 8, MAP_HEAD),
         Maps::Tables { dir_ptr, dir_len, .. } => within(dir_ptr, 8, MAP_HEAD) && within(dir_len, 8, MAP_HEAD),
@@ -119,6 +127,8 @@ pub(super) fn config(plan: &Plan) -> Vec<u8> {
         offsets.inner.method,
         offsets.inner.url,
         offsets.inner.header,
+        offsets.request_major,
+        u32::from(options.reads_ids_of_slow()),
     ];
     let all = numbers.into_iter().chain(buckets).chain(tables).chain(filter_numbers);
     all.for_each(|number| out.extend(number.to_ne_bytes()));

@@ -38,6 +38,7 @@ fn main() {
             ("states", requests::states_are_those_of_the_handlers),
             ("filters", requests::filters_are_the_kernel_s),
             ("without_states", requests::without_states_requests_begin_and_end),
+            ("slow", requests::ids_are_of_slow_requests),
         ] {
             let toolchain = toolchain.clone();
             add(name(test), Box::new(move || function(&toolchain, variant)));

@@ -16,6 +16,8 @@ use crate::target::runtime;
 const ENOUGH: usize = 3000;
 /// How long they may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What some of the service's handlers take longer than, and others do not.
+const SLOW_NS: u64 = 1_000_000;
 
 /// What was traced of a service, and what it says itself.
 struct Compared {
@@ -29,15 +31,39 @@ struct Compared {
     unreadable: u64,
 }
 
+impl Compared {
+    /// What was logged while it was traced, each with the one request that it is, but those whose end nobody saw.
+    fn pairs(&self) -> Result<Vec<(&OneRequest, &LoggedRequest)>> {
+        let mut by_goroutine: HashMap<u64, Vec<&OneRequest>> = HashMap::new();
+        for one in &self.traced {
+            by_goroutine.entry(one.goid).or_default().push(one);
+        }
+        let (mut pairs, mut unseen) = (Vec::new(), 0);
+        let unended = self.trace.unended() + self.trace.open().count() as u64;
+        for said in &self.logged {
+            let (start, end) = (said.start as u64, said.end as u64);
+            if start < self.from_ns || end > self.until_ns {
+                continue;
+            }
+            let of_goroutine = by_goroutine.get(&said.goroutine).map_or(&[][..], Vec::as_slice);
+            let around: Vec<_> = of_goroutine.iter().filter(|one| one.begin_ns <= start && end <= one.end_ns).collect();
+            unseen += u64::from(around.is_empty());
+            ensure!(around.len() <= 1 && unseen <= unended, "{} requests around {said:?}", around.len());
+            pairs.extend(around.first().map(|one| (**one, said)));
+        }
+        Ok(pairs)
+    }
+}
+
 /// Traces a service under load until enough requests of it are over.
-fn traced(toolchain: &Toolchain, variant: Variant, options: Options, enough: usize) -> Result<Compared> {
+fn traced(toolchain: &Toolchain, variant: Variant, options: Options, enough: usize, slow_ns: u64) -> Result<Compared> {
     let service = Service::start(&build("requests", toolchain, variant)?, &[], &[])?;
     let newest = build("requests", &toolchains::newest()?, Variant::Plain)?;
     let load = |service: &Service| {
         let ways = service.addresses.iter().filter(|(way, _)| way.as_str() != "upstream");
         Load::start(&newest, ways, &["-clients=8"])
     };
-    compared(service, load, options, enough)
+    compared(service, load, options, enough, slow_ns)
 }
 
 fn compared(
@@ -45,10 +71,12 @@ fn compared(
     load: impl FnOnce(&Service) -> Result<Load>,
     options: Options,
     enough: usize,
+    slow_ns: u64,
 ) -> Result<Compared> {
     let pid = service.fixture.pid();
     let runtime = runtime(pid)?;
     let mut tracer = Tracer::start(&plan(pid, &runtime, &probes::sites(&runtime.binary), options))?;
+    tracer.set_slow(slow_ns)?;
     let load = load(&service)?;
     let (mut trace, mut traced) = (Trace::new(Limits::default()), Vec::new());
     let (from_ns, deadline) = (tracer.start_ns(), Instant::now() + PATIENCE);
@@ -71,43 +99,30 @@ fn compared(
 /// Each request that a service logged while it was traced was seen once, as what it was, from before its handler began
 /// until after it had ended.
 pub(crate) fn all_are_seen(toolchain: &Toolchain, variant: Variant) -> Result<()> {
-    let Compared { traced, logged, from_ns, until_ns, trace, unreadable, .. } =
-        traced(toolchain, variant, Options::default(), ENOUGH)?;
-    let mut by_goroutine: HashMap<u64, Vec<&OneRequest>> = HashMap::new();
-    for one in &traced {
-        by_goroutine.entry(one.goid).or_default().push(one);
-    }
-    let (mut matched, mut with_ids, mut without_some) = (0, 0, 0);
-    for said in &logged {
-        let (start, end) = (said.start as u64, said.end as u64);
-        if start < from_ns || end > until_ns {
-            continue;
-        }
-        let of_goroutine = by_goroutine.get(&said.goroutine).map_or(&[][..], Vec::as_slice);
-        let around: Vec<_> = of_goroutine.iter().filter(|one| one.begin_ns <= start && end <= one.end_ns).collect();
-        ensure!(around.len() == 1, "{} requests around {said:?}", around.len());
-        let one = around[0];
+    let compared = traced(toolchain, variant, Options::default(), ENOUGH, 0)?;
+    compared.traced.iter().try_for_each(adds_up)?;
+    are_those_logged(toolchain, &compared)
+}
+
+fn are_those_logged(toolchain: &Toolchain, compared: &Compared) -> Result<()> {
+    let (mut with_ids, mut without_some) = (0, 0);
+    let pairs = compared.pairs()?;
+    for (one, said) in &pairs {
         ensure!(one.method == said.method && one.path == said.path, "{one:?} is {said:?}");
         let (any, missing) = agree(one, said)?;
         (with_ids, without_some) = (with_ids + u64::from(any), without_some + u64::from(missing));
-        adds_up(one)?;
-        matched += 1;
     }
-    println!(
-        "{}: {matched} of {} logged, {} traced, {with_ids} with ids",
-        toolchain.version,
-        logged.len(),
-        traced.len()
-    );
-    ensure!(matched >= ENOUGH / 2, "only {matched} to compare");
+    println!("{}: {} compared, {with_ids} with ids", toolchain.version, pairs.len());
+    ensure!(pairs.len() >= ENOUGH / 2, "only {} to compare", pairs.len());
     // A probe cannot wait for a page that is not there, and says so.
+    let unreadable = compared.unreadable;
     ensure!(
         without_some <= unreadable,
         "headers of {without_some} requests are missing, {unreadable} could not be read"
     );
     // Sums are those of the list.
-    let count: u64 = trace.routes().values().map(|route| route.durations.count()).sum();
-    ensure!(count == traced.len() as u64, "{count} of {}", traced.len());
+    let count: u64 = compared.trace.routes().values().map(|route| route.durations.count()).sum();
+    ensure!(count == compared.traced.len() as u64, "{count} of {}", compared.traced.len());
     Ok(())
 }
 
@@ -137,7 +152,7 @@ fn adds_up(one: &OneRequest) -> Result<()> {
 
 /// Handlers of known routes did what these are named for, as long as they say themselves.
 pub(crate) fn states_are_those_of_the_handlers(toolchain: &Toolchain, variant: Variant) -> Result<()> {
-    let Compared { traced, logged, from_ns, until_ns, .. } = traced(toolchain, variant, Options::default(), ENOUGH)?;
+    let Compared { traced, logged, from_ns, until_ns, .. } = traced(toolchain, variant, Options::default(), ENOUGH, 0)?;
     for (route, words, said_as) in
         [("/sleep", &["sleep"][..], "sleep"), ("/lock", &["mutex", "sync"], "lock"), ("/channel", &["chan"], "channel")]
     {
@@ -174,7 +189,7 @@ pub(crate) fn calls_are_seen(minor: u32, name: &str) -> Result<()> {
     let binary = build("grpc", &toolchain, Variant::Stripped)?;
     let service = Service::start(&binary, &[], &[])?;
     let load = |service: &Service| Load::start(&binary, &service.addresses, &["-clients=8"]);
-    let Compared { traced, logged, from_ns, until_ns, .. } = compared(service, load, Options::default(), ENOUGH)?;
+    let Compared { traced, logged, from_ns, until_ns, .. } = compared(service, load, Options::default(), ENOUGH, 0)?;
     let calls: Vec<&OneRequest> = traced.iter().filter(|one| !one.path.is_empty()).collect();
     let mut by_listener: HashMap<&str, [usize; 2]> = HashMap::new();
     for said in logged.iter().filter(|said| said.start as u64 >= from_ns && said.end as u64 <= until_ns) {
@@ -200,7 +215,7 @@ pub(crate) fn calls_are_seen(minor: u32, name: &str) -> Result<()> {
 pub(crate) fn filters_are_the_kernel_s(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let filter = pattern::filter(Some("^GET /(sleep|lock)"), None, None)?;
     let options = Options { filter, ..Options::default() };
-    let Compared { traced, filtered, logged, from_ns, until_ns, .. } = traced(toolchain, variant, options, 200)?;
+    let Compared { traced, filtered, logged, from_ns, until_ns, .. } = traced(toolchain, variant, options, 200, 0)?;
     let is_wanted =
         |method: &str, path: &str| method == "GET" && (path.starts_with("/sleep") || path.starts_with("/lock"));
     ensure!(traced.iter().all(|one| is_wanted(&one.method, &one.path)), "{:?}", traced.first());
@@ -212,12 +227,33 @@ pub(crate) fn filters_are_the_kernel_s(toolchain: &Toolchain, variant: Variant) 
     adds_up(one)
 }
 
-/// Without states, requests begin and end, and that is all.
+/// Without states, requests begin and end, and that is all; which they are is read at their end.
 pub(crate) fn without_states_requests_begin_and_end(toolchain: &Toolchain, variant: Variant) -> Result<()> {
-    let options = Options { states: false, ..Options::default() };
-    let Compared { traced, logged, from_ns, until_ns, .. } = traced(toolchain, variant, options, 500)?;
-    ensure!(traced.iter().all(|one| one.own_ns == [0; CLASSES] && one.steps.len() == 1), "{:?}", traced.first());
-    let inside = |said: &&LoggedRequest| said.start as u64 >= from_ns && said.end as u64 <= until_ns;
-    ensure!(traced.len() >= logged.iter().filter(inside).count(), "{} of {}", traced.len(), logged.len());
+    let options = Options { states: false, ids_of_slow: true, ..Options::default() };
+    let compared = traced(toolchain, variant, options, ENOUGH, 0)?;
+    let is_bare = |one: &OneRequest| one.own_ns == [0; CLASSES] && one.steps.len() == 1;
+    ensure!(compared.traced.iter().all(is_bare), "{:?}", compared.traced.first());
+    are_those_logged(toolchain, &compared)
+}
+
+/// Which request it is, is read of slow ones only, if that is asked for.
+pub(crate) fn ids_are_of_slow_requests(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    let options = Options { states: false, ids_of_slow: true, ..Options::default() };
+    let compared = traced(toolchain, variant, options, ENOUGH, SLOW_NS)?;
+    // Of HTTP/2 they are read at the beginning.
+    let one_by_one = |(_, said): &&(&OneRequest, &LoggedRequest)| ["http1", "tls1"].contains(&said.listener.as_str());
+    let (mut fast, mut slow, mut missing) = (0, 0, 0);
+    for (one, said) in compared.pairs()?.iter().filter(one_by_one) {
+        let (any, is_missing) = agree(one, said)?;
+        if one.duration_ns() < SLOW_NS {
+            ensure!(!any, "{one:?} is not slow");
+            fast += 1;
+        } else {
+            slow += u64::from(any);
+            missing += u64::from(is_missing);
+        }
+    }
+    println!("{}: {fast} fast, {slow} slow with ids, {missing} without", toolchain.version);
+    ensure!(fast > 50 && slow > 50 && missing <= compared.unreadable, "{fast} fast, {slow} slow, {missing} missing");
     Ok(())
 }

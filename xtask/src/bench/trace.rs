@@ -177,7 +177,8 @@ fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     // `push rbp` is one byte long, and what follows it has to be stepped through.
     let mut stepped = sites.clone();
     stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
-    let requests = Options { states: false, ..Options::default() };
+    // As for its table.
+    let requests = Options { states: false, ids_of_slow: true, ..Options::default() };
     let traps = Options { traps_only: true, ..requests.clone() };
     let states = Options { block_threshold_ns: Some(THRESHOLD_NS), ..Options::default() };
     let set = |sites: &[probes::Site], options: Options| -> Result<Option<Probes>> {
@@ -202,6 +203,7 @@ fn turn(asked: &mut Asked, mut probes: Option<&mut Probes>) -> Result<Turn> {
         std::thread::sleep(part);
         if let Some(Probes { tracer, trace, .. }) = &mut probes {
             tracer.poll(&mut |event| drop(trace.take(event)));
+            tracer.set_slow(trace.slow_from_ns())?;
         }
     }
     let after = asked.progress()?;
