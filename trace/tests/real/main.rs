@@ -37,6 +37,7 @@ fn main() {
             ("requests", requests::all_are_seen),
             ("states", requests::states_are_those_of_the_handlers),
             ("filters", requests::filters_are_the_kernel_s),
+            ("of_trace", requests::a_trace_is_told_in_the_kernel),
             ("without_states", requests::without_states_requests_begin_and_end),
             ("slow", requests::ids_are_of_slow_requests),
         ] {

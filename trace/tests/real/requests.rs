@@ -227,6 +227,36 @@ pub(crate) fn filters_are_the_kernel_s(toolchain: &Toolchain, variant: Variant) 
     adds_up(one)
 }
 
+/// Those of one client, by the traces that it names.
+pub(crate) fn a_trace_is_told_in_the_kernel(toolchain: &Toolchain, variant: Variant) -> Result<()> {
+    const OF_ONE_CLIENT: &str = "0000000100000004";
+    let filter = pattern::filter(None, None, Some(OF_ONE_CLIENT))?;
+    let options = Options { filter, ..Options::default() };
+    let Compared { traced, filtered, logged, from_ns, until_ns, unreadable, .. } =
+        traced(toolchain, variant, options, 50, 0)?;
+    for one in &traced {
+        let [traceparent, rest @ .., _] = &one.headers.values;
+        let mut traces = rest.iter().map(Vec::as_slice).chain(traceparent.get(3..));
+        ensure!(traces.any(|trace| trace.starts_with(OF_ONE_CLIENT.as_bytes())), "{one:?}");
+    }
+    ensure!(filtered > traced.len() as u64, "{filtered} were left out, {} not", traced.len());
+    let mut missing = 0;
+    for said in logged.iter().filter(|said| said.start as u64 >= from_ns && said.end as u64 <= until_ns) {
+        let ids = &said.ids;
+        let traceparent = ids.traceparent.get(3..).unwrap_or_default();
+        let mut traces = [traceparent, &ids.b3, &ids.x_b3_traceid, &ids.uber_trace_id].into_iter();
+        // Headers beyond the eighth group of their map are not found.
+        let is_wanted = traces.any(|trace| trace.starts_with(OF_ONE_CLIENT)) && !said.path.starts_with("/headers/");
+        let is_it = |one: &&OneRequest| {
+            one.goid == said.goroutine && one.begin_ns <= said.start as u64 && said.end as u64 <= one.end_ns
+        };
+        missing += u64::from(is_wanted && !traced.iter().any(|one| is_it(&one)));
+    }
+    println!("{}: {} of the trace, {missing} missing", toolchain.version, traced.len());
+    ensure!(missing <= unreadable, "{missing} are missing, {unreadable} could not be read");
+    Ok(())
+}
+
 /// Without states, requests begin and end, and that is all; which they are is read at their end.
 pub(crate) fn without_states_requests_begin_and_end(toolchain: &Toolchain, variant: Variant) -> Result<()> {
     let options = Options { states: false, ids_of_slow: true, ..Options::default() };
