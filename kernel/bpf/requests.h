@@ -221,8 +221,12 @@ INLINE void begins(u64 g, u64 object, u32 site, u64 now, struct wanted *wanted)
 	if (!matches(begin))
 		goto filtered;
 	if (cfg.trace_len) {
-		ids = places.map ? read_ids(g, goid, now, places.map) : 0;
-		if (!ids || !is_of_trace(ids))
+		if (!places.map)
+			goto filtered;
+		ids = read_ids(g, goid, now, places.map);
+		if (!ids)
+			goto discarded;
+		if (!is_of_trace(ids))
 			goto filtered;
 	}
 	last = number(REQUESTS);
