@@ -152,9 +152,9 @@ pub fn reading(how: &Accounting) -> String {
     let share = percent(reads, how.goroutine_ticks);
     match how.max_cpu {
         Some(max) => {
-            format!("{share} of the goroutines were read at each tick, because of --max-cpu {}%", number(max * 100.0))
+            format!("{share} of the goroutines were read at a tick, because of --max-cpu {}%", number(max * 100.0))
         }
-        None => format!("{share} of the goroutines were read at each tick"),
+        None => format!("{share} of the goroutines were read at a tick"),
     }
 }
 

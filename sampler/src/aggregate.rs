@@ -136,6 +136,9 @@ impl Estimate {
     }
 }
 
+/// In whole numbers of so many parts is kept how many samples a place stands for: only what is more than another counts.
+const PARTS_OF_SAMPLE: f64 = 64.0;
+
 /// Everything that was observed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Aggregate {
@@ -197,10 +200,11 @@ impl Aggregate {
         self.cells.get_index_mut(cell.index()).map(|(_, estimate)| &mut estimate.by_replicate)
     }
 
-    /// Counts a sample of a goroutine on a CPU.
-    pub(crate) fn saw_on_cpu(&mut self, goid: u64, start_pc: u64, stack: RawStack) {
+    /// Takes a sample of a goroutine on a CPU, which stands for so many like it.
+    pub(crate) fn saw_on_cpu(&mut self, goid: u64, start_pc: u64, stack: RawStack, count: f64) {
         let stack = self.stack_id(stack);
-        *self.on_cpu.entry(OnCpuPlace { goid, start_pc, stack }).or_default() += 1;
+        let parts = self.on_cpu.entry(OnCpuPlace { goid, start_pc, stack }).or_default();
+        *parts = parts.saturating_add((count * PARTS_OF_SAMPLE) as u64);
     }
 
     /// Changes a cell's time by an estimate, made at a tick of `replicate`.
@@ -249,6 +253,11 @@ impl Aggregate {
     /// A cell by its id.
     pub(crate) fn at(&self, id: CellId) -> Option<Cell> {
         self.cells.get_index(id.index()).map(|(cell, _)| *cell)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn estimate(&self, id: CellId) -> Estimate {
+        self.cells[id.index()]
     }
 
     /// About how many bytes of memory this takes.

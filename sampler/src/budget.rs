@@ -6,8 +6,9 @@ const MEMORY_S: f64 = 1.0;
 const HORIZON_S: f64 = 0.25;
 /// Weight of the newest measurement in the running means.
 const NEWEST: f64 = 0.1;
-/// A tick reads as many goroutines as this even when it has no budget left, or nothing would ever be learned.
-pub(crate) const FEWEST: f64 = 4.0;
+/// As many goroutines as this are read at a tick, on average, even when there is no budget left, or nothing would ever be
+/// learned.
+pub(crate) const FEWEST: f64 = 6.0;
 /// What reading one goroutine is taken to cost before it was measured, in nanoseconds.
 const FIRST_COST_NS: f64 = 1500.0;
 
@@ -44,7 +45,7 @@ impl Budget {
         Budget { max_cpu, balance_ns: max_cpu * MEMORY_S * 1e9, fixed_ns: 0.0, read_ns: FIRST_COST_NS }
     }
 
-    /// How many goroutines to read at a tick of `period_ns`.
+    /// How many goroutines to read at a tick of `period_ns`, on average.
     pub(crate) fn reads(&self, period_ns: f64) -> f64 {
         let due = self.max_cpu * period_ns + self.balance_ns * (period_ns / (HORIZON_S * 1e9)).min(1.0);
         ((due - self.fixed_ns) / self.read_ns.max(1.0)).max(FEWEST)

@@ -20,7 +20,7 @@ use crate::watch::{Now, Watch};
 /// Goroutines of a first look that are read together.
 const FIRST_LOOK: usize = 8192;
 
-/// The cost of reads is measured at one in so many ticks.
+/// The cost of reads is measured at one in so many ticks, if there are reads at each of them.
 const MEASURED: u32 = 8;
 
 /// What is kept from tick to tick.
@@ -37,6 +37,8 @@ pub(crate) struct Round {
     pub(crate) now_ns: u64,
     /// CPU time of this thread when the last tick was over.
     spent: Duration,
+    /// Of the last tick, for reading goroutines, if it was measured.
+    reading: Option<Duration>,
 }
 
 impl Round {
@@ -61,6 +63,7 @@ impl Round {
             interval,
             watch: Watch::new(accounting, options, replicates),
             max_memory: options.max_memory,
+            reading: None,
             ticks: 0,
             now_ns: 0,
         }
@@ -79,12 +82,8 @@ impl Round {
         }
         let now_ns = self.now_ns.saturating_add(tick.interval_ns);
         let now = Now { tick: self.ticks + 1, previous_ns: self.now_ns, now_ns, due_ns: tick.due_ns };
-        // What reads cost is measured now and then: asking for the time is a system call too.
-        let is_measured = self.ticks.is_multiple_of(MEASURED);
-        let before = is_measured.then(|| spent(&self.chooser));
         // `still_same` below vouches for all reads of the tick.
         let read = self.read(runtime, &memory.unchecked(), now, tick.period_ns);
-        let reading = before.map(|before| spent(&self.chooser).saturating_sub(before));
         let fate = match read {
             Err(ReadError::TargetGone) => process.fate_after_loss(),
             _ => process.still_same(),
@@ -102,7 +101,7 @@ impl Round {
         *squared = squared.saturating_add(interval_us.saturating_mul(interval_us));
         self.interval.forget_before(tick.due_ns);
         self.keep_within_memory();
-        self.account(tick, reading);
+        self.account(tick);
         Ok(())
     }
 
@@ -132,7 +131,11 @@ impl Round {
         // What is on the list only now was not there at the tick before.
         slots.all.resize(all.len(), Slot { looked_ns: now.previous_ns, ..Slot::default() });
         let tick = (now.tick, period_ns as f64);
-        if self.chooser.choose(&mut self.choice, slots, all, tick, &active, first_new) {
+        let is_first_look = self.chooser.choose(&mut self.choice, slots, all, tick, &active, first_new);
+        // What reads cost is measured now and then: asking for the time is a system call too.
+        let is_measured = is_first_look || self.choice.is_drawn() || self.ticks.is_multiple_of(MEASURED);
+        let before = is_measured.then(|| spent(&self.chooser));
+        if is_first_look {
             self.first_look(runtime, memory, now, first_new as u32)?;
         }
         let Round { reader, choice, interval, watch, .. } = self;
@@ -141,6 +144,8 @@ impl Round {
                 watch.observe(runtime, interval, now, (wanted.index, *odds), sight);
             }
         })?;
+        self.reading = before.map(|before| spent(&self.chooser).saturating_sub(before));
+        let Round { reader, interval, watch, .. } = self;
         watch.see_on_cpu(runtime, interval, reader.all());
         Ok(())
     }
@@ -179,7 +184,7 @@ impl Round {
 
     /// Tells the budget what the tick cost. The first look at all goroutines is not held against it: it would be paid
     /// for by reading nothing for a long time.
-    fn account(&mut self, tick: Tick, reading: Option<Duration>) {
+    fn account(&mut self, tick: Tick) {
         let spent = spent(&self.chooser);
         let whole_ns = spent.saturating_sub(self.spent).as_nanos() as u64;
         self.spent = spent;
@@ -187,7 +192,7 @@ impl Round {
             self.watch.accounting.first_look_ns = whole_ns;
         } else if let Some(budget) = self.chooser.budget.as_mut() {
             let reads = self.choice.wanted.len() as u64;
-            let reading_ns = reading.map(|reading| reading.as_nanos() as u64);
+            let reading_ns = self.reading.map(|reading| reading.as_nanos() as u64);
             budget.settle(Spent { whole_ns, reading_ns, reads, interval_ns: tick.interval_ns });
         }
     }

@@ -169,7 +169,7 @@ impl Watch {
         };
         if state == State::Running {
             for stack in interval.unnamed(runtime, &observation) {
-                self.aggregate.saw_on_cpu(self.shown(g.goid), g.start_pc, stack);
+                self.aggregate.saw_on_cpu(self.shown(g.goid), g.start_pc, stack, 1.0 / odds.whole());
             }
             // The kernel saw where it computes; what it left on its stack when it went over to its thread's is less.
             reach = reach.filter(|_| !observation.tid.is_some_and(|tid| interval.has_seen(tid)));
@@ -228,7 +228,7 @@ impl Watch {
             // The g may be another goroutine's by now, or none's.
             let is_known = known.is_some() && (start_pc.is_none() || start_pc == known);
             if let Some(start_pc) = start_pc.or(known) {
-                self.aggregate.saw_on_cpu(if is_known { self.shown(slot.goid) } else { 0 }, start_pc, stack);
+                self.aggregate.saw_on_cpu(if is_known { self.shown(slot.goid) } else { 0 }, start_pc, stack, 1.0);
             }
         }
     }

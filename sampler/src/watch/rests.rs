@@ -43,7 +43,7 @@ impl Rests {
 }
 
 impl Watch {
-    /// Takes those on the scheduler's lists to be at work, and the others not to be. This comes before lots are drawn: they
+    /// Takes those on the scheduler's lists to be at work, as they say, and the others not to be. This comes before lots are drawn: they
     /// are to find out where it is wrong.
     pub(crate) fn expect(&mut self, active: &Active<u32>, now: Now) {
         let Some(Rests(rests)) = &mut self.rests else { return };
@@ -59,6 +59,9 @@ impl Watch {
         }
         for &index in &active.queued {
             self.queue(index, now);
+        }
+        for &index in &active.running {
+            self.run(index, now);
         }
     }
 
@@ -83,6 +86,16 @@ impl Watch {
         if cell.state != State::Runnable {
             let stack = cell.stack.filter(|_| cell.state == State::Waiting);
             let cell = self.aggregate.cell(Cell { state: State::Runnable, wait_reason: None, stack, ..cell });
+            self.change(index, known.taken_to_be_in(Some(cell)), now, CERTAIN);
+        }
+    }
+
+    /// Takes one to run that a thread has taken on. It may still be in the system call that it was in: threads keep it meanwhile.
+    fn run(&mut self, index: u32, now: Now) {
+        let known = self.slot(index);
+        let Some(cell) = known.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
+        if matches!(cell.state, State::Runnable | State::Waiting) {
+            let cell = self.aggregate.cell(Cell { state: State::Running, wait_reason: None, stack: None, ..cell });
             self.change(index, known.taken_to_be_in(Some(cell)), now, CERTAIN);
         }
     }
@@ -215,6 +228,24 @@ mod tests {
         // From there it goes back to where it waited, with the stack that it had.
         watch.expect(&Active::default(), at(4));
         assert_eq!(place(&watch), waits);
+    }
+
+    #[test]
+    fn who_has_a_thread_is_taken_to_run_unless_it_is_in_a_call() {
+        const IN_CALL: (State, Serving) = (State::Syscall, Serving::Nothing);
+        for (sight, expected) in [(WAITING, State::Running), (QUEUED, State::Running), (IN_CALL, State::Syscall)] {
+            assert_eq!(taken_to_be(LOTS, &[(5, sight)], &running(&[0])), expected);
+        }
+        // It was queued a moment before.
+        let both = Active { running: vec![0], queued: vec![0] };
+        assert_eq!(taken_to_be(LOTS, &[(5, WAITING)], &both), State::Running);
+        assert_eq!(taken_to_be(Reading::Everything, &[(5, WAITING)], &running(&[0])), State::Waiting);
+        // When it has none any more, it waits where it did.
+        let mut watch = watch(LOTS, &[(5, WAITING)]);
+        let waits = watch.slot(0).cell;
+        watch.expect(&running(&[0]), at(2));
+        watch.expect(&Active::default(), at(3));
+        assert_eq!(watch.slot(0).cell, waits);
     }
 
     #[test]
