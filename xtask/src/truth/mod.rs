@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
     let mut compared: Vec<Compared> = Vec::new();
     for program in &programs {
-        compared.extend(comparison::compare(&binary, program, &Mode::ALL, plan)?);
+        compared.extend(comparison::compare(&binary, program, &Mode::of(program), plan)?);
         for row in compared.iter().filter(|row| row.program == *program) {
             eprintln!("{}", table::line(row));
         }

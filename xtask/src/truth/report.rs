@@ -49,7 +49,9 @@ the share and its own 95 % interval (Wilson). *Rare* cells, of which a recording
 judged: there an interval of this kind says nothing. *Bias*: (estimate − truth) ÷ standard error, the mean over recordings and
 its 95 % interval (Student). *Worst cell*: the one that is farthest off in standard errors, with how far its estimates are off
 in parts of the truth, on average. *Without a place*: goroutine time whose stack fgspy says it does not know, and which is
-therefore missing in the cells. Samples add up to goroutines × time in every recording, to the nanosecond";
+therefore missing in the cells. *Six a tick* is as little as fgspy ever reads, on average: what is left where a tick alone takes
+more than the budget. (Two seconds of it do not get to all ten thousand stacks of `parked`.) Samples add up to goroutines × time
+in every recording, to the nanosecond";
 
 const CELLS: &str = "
 ## Every cell
