@@ -78,6 +78,8 @@ pub(crate) struct Choice {
     pub(crate) odds: Vec<Odds>,
     picked: Vec<(u64, u32, Look, Odds)>,
     lots: u32,
+    /// Lots were drawn for this tick, and it was to be.
+    pub(crate) is_drawn: bool,
 }
 
 /// Chooses.
@@ -115,6 +117,7 @@ impl Chooser {
         let of_tick = (affordable / enough).min(1.0);
         let reads = affordable.max(enough);
         let is_passed_over = of_tick < 1.0 && self.rng.f64() >= of_tick;
+        choice.is_drawn = of_tick < 1.0 && !is_passed_over;
         if !is_passed_over && slots.all.len() as f64 <= reads && !matches!(self.reading, Reading::Share { .. }) {
             slots.unwalked.clear();
             for &index in all.runs().flatten() {
@@ -250,11 +253,6 @@ impl Picker<'_> {
 }
 
 impl Choice {
-    /// Whether lots were drawn for this tick, and it was to be.
-    pub(crate) fn is_drawn(&self) -> bool {
-        self.odds.iter().any(|odds| odds.of_tick < 1.0)
-    }
-
     fn clear(&mut self) {
         self.wanted.clear();
         self.odds.clear();
@@ -307,7 +305,7 @@ mod tests {
                 choice.wanted.iter().map(|wanted| wanted.index).zip(choice.odds.iter().copied()).collect();
             assert_eq!(picked.len(), choice.wanted.len());
             assert_eq!(picked[&(COUNT - 1)], CERTAIN);
-            if choice.is_drawn() {
+            if choice.is_drawn {
                 assert_eq!([250, 300].map(|index| picked[&index]), [Odds::at(FEWEST / ENOUGH); 2]);
             } else {
                 assert_eq!(picked.len(), 1);

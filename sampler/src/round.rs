@@ -133,7 +133,7 @@ impl Round {
         let tick = (now.tick, period_ns as f64);
         let is_first_look = self.chooser.choose(&mut self.choice, slots, all, tick, &active, first_new);
         // What reads cost is measured now and then: asking for the time is a system call too.
-        let is_measured = is_first_look || self.choice.is_drawn() || self.ticks.is_multiple_of(MEASURED);
+        let is_measured = is_first_look || self.choice.is_drawn || self.ticks.is_multiple_of(MEASURED);
         let before = is_measured.then(|| spent(&self.chooser));
         if is_first_look {
             self.first_look(runtime, memory, now, first_new as u32)?;
