@@ -163,12 +163,16 @@ impl Lookup<'_> {
         let runtime = self.sources.runtime;
         let addresses: Vec<u64> = symbolize::lookup_addresses(runtime, &raw.user, raw.exact_leaf).collect();
         let mut callee = None;
-        for address in addresses {
+        for &address in &addresses {
             locations.extend(self.user(address, callee));
             callee = Some(address);
         }
         let missing = match raw.reach {
-            Reach::Whole => return locations,
+            Reach::Whole => {
+                let has_not_begun = addresses.first().filter(|_| locations.is_empty());
+                locations.extend(has_not_begun.map(|&entry| self.wrapper(entry)));
+                return locations;
+            }
             Reach::Cut => CUT,
             Reach::Begun => BEGUN,
         };
@@ -196,6 +200,19 @@ impl Lookup<'_> {
         let name = self.kernel.name(pc).map_or("[kernel]".to_owned(), |name| format!("{name} [kernel]"));
         let function = self.builder.function(&name, "", 0);
         self.builder.location(pc, &[(function, 0)])
+    }
+
+    /// The location of the wrapper at `address`, with which a goroutine is to begin: it is all that there is of its stack. Go's own
+    /// profiles do not show it, and have such time in no function at all.
+    fn wrapper(&mut self, address: u64) -> LocationId {
+        let runtime = self.sources.runtime;
+        let mut lines = Vec::new();
+        runtime.binary.source_frames(address.wrapping_sub(runtime.bias), &mut lines);
+        let mut shown = Vec::new();
+        for line in &lines {
+            shown.push((self.builder.function(&line.function, &line.file, line.start_line), line.line));
+        }
+        self.builder.location(address, &shown)
     }
 
     /// The location of the code at `address`, called (or inlined) by the code at `callee`; `None` when it is not shown.

@@ -1,12 +1,13 @@
 //! Shares of time are true: programs whose shares are known, by measurement inside or by construction.
 
 use anyhow::{Context, Result, ensure};
-use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
+use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains, wait_until};
 use fgspy_profile::{Class, Filter, Profile, Sample, SampleKey, State, apply};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
+use std::process::Command;
 use std::time::Duration;
 
 fn main() {
@@ -16,11 +17,13 @@ fn main() {
     let ends = [toolchains.first().cloned(), toolchains.last().cloned()];
     let trials = ends.into_iter().flatten().flat_map(|toolchain| {
         let name = |test: &str| format!("{test}::{}", toolchain.version);
-        let (shares, mix, queue) = (toolchain.clone(), toolchain.clone(), toolchain.clone());
+        let (shares, mix, queue, unstarted) =
+            (toolchain.clone(), toolchain.clone(), toolchain.clone(), toolchain.clone());
         [
             Trial::test(name("fgprofs_example"), move || run(fgprofs_example(&shares))),
             Trial::test(name("ten_states"), move || run(ten_states(&mix))),
             Trial::test(name("more_want_to_run_than_can_be_read"), move || run(long_queue(&queue))),
+            Trial::test(name("who_has_not_begun_has_a_place"), move || run(unstarted_goroutines(&unstarted))),
         ]
     });
     // One after the other: each wants the processors for itself.
@@ -153,6 +156,33 @@ fn long_queue(toolchain: &Toolchain) -> Result<()> {
     eprintln!("{reads:.1} reads at each tick");
     ensure!(reads < 40.0, "{reads} reads at each tick");
     computing(&profile, &truth)
+}
+
+/// A goroutine that has not begun has nothing on its stack but what it is to begin with; that may be a wrapper, which is shown
+/// nowhere else.
+fn unstarted_goroutines(toolchain: &Toolchain) -> Result<()> {
+    let binary = build("unstarted", toolchain, Variant::Stripped)?;
+    let mut command = Command::new(binary);
+    let fixture = Fixture::start(command.env("GODEBUG", "asyncpreemptoff=1"), |line| line == "ready")?;
+    let mut by_place: BTreeMap<String, u64> = BTreeMap::new();
+    wait_until("four goroutines are to begin", || {
+        let profile = record(&fixture, Duration::from_millis(300), Reading::Everything)?;
+        by_place.clear();
+        for sample in profile.samples.iter().filter(|sample| sample.state == State::Runnable) {
+            let frames: Vec<&str> = profile.frames(sample.stack).map(|frame| frame.name).collect();
+            *by_place.entry(frames.join(" ")).or_default() += sample.time_ns;
+        }
+        // The runtime's own may not have begun either.
+        by_place.retain(|place, _| !place.starts_with("runtime."));
+        Ok(by_place.values().sum::<u64>() == 4 * profile.duration_ns)
+    })?;
+    let plain = by_place.remove("main.plain").context("main.plain is not there")?;
+    eprintln!("{by_place:?}, and {plain} ns in main.plain");
+    let [(wrapper, time)] = Vec::from_iter(by_place).try_into().ok().context("there are more places")?;
+    // Called so until Go 1.21, and since then.
+    ensure!(["main.main.func1", "main.main.gowrap1"].contains(&wrapper.as_str()), "{wrapper} is no wrapper");
+    ensure!(time == 3 * plain, "{time} ns of three goroutines, {plain} ns of one");
+    Ok(())
 }
 
 /// Of the computing goroutines, as many as there are processors have one, and the others want one.
