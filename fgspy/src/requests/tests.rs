@@ -153,8 +153,8 @@ fn what_was_not_read_at_every_tick_is_rough() {
     assert_eq!(
         found[1..3],
         [
-            "Times of single requests (~) are rough: 50.0% of the goroutines were read at a tick. What is",
-            "added up is right all the same. A higher --max-cpu reads more.",
+            "Times of single requests (~) are rough: 50.0% of the goroutines were read at a tick. What is added",
+            "up is right all the same. A higher --max-cpu reads more.",
         ]
     );
     assert!(

@@ -139,7 +139,7 @@ fn times_are_those_of_the_requests(toolchain: &Toolchain, reading: Reading) -> R
     if reading == Reading::Everything && profile.accounting.late_ticks == 0 {
         spans_are_within_their_request(&profile, &served)?;
     }
-    routes_take_their_time(&profile, &served, &log, began)?;
+    routes_take_their_time(&profile, &served, &log, began, reading)?;
     eprintln!("{}: {} requests recorded, {} logged", toolchain.version, profile.requests.len(), log.len());
     Ok(())
 }
@@ -259,6 +259,7 @@ fn routes_take_their_time(
     served: &[&LoggedRequest],
     log: &[LoggedRequest],
     began: i64,
+    reading: Reading,
 ) -> Result<()> {
     let ended = began + profile.duration_ns as i64;
     let mut truth: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
@@ -280,28 +281,38 @@ fn routes_take_their_time(
         }
     }
     let interval = profile.duration_ns as f64 / profile.accounting.ticks.max(1) as f64;
+    // Where lots were drawn, how sure a route is has been reckoned from the few that found something, and may be far too much
+    // when these are few indeed. What is promised is that nineteen of twenty intervals have the truth.
+    let (errors, may_miss) = if reading == Reading::Everything { (4.0, 0) } else { (1.96, MAY_MISS) };
     let mut wrong = Vec::new();
-    let (mut all, mut all_in_truth) = (0.0, 0.0);
+    let (mut all, mut all_in_truth, mut variance) = (0.0, 0.0, 0.0);
     for (route, (time, count)) in truth {
         let (seen, of_lots) = seen.get(route).copied().unwrap_or_default();
         // Each end of a request falls anywhere between two ticks: the error of each has the standard deviation of a
         // triangle over two ticks. To this comes what the profile says of the lots. Requests may be in step: then it is the
-        // profile's own error. Four of them. And up to 5 % stay without a request: while its goroutine is in the server,
-        // and the handler has not begun or has ended.
+        // profile's own error. And up to 5 % stay without a request: while its goroutine is in the server, and the handler has
+        // not begun or has ended.
         let is_of_route = |sample: &Sample| {
             let logged = sample.serving.request().and_then(|id| served.get(id.index()));
             logged.is_some_and(|logged| logged.route == route)
         };
         let in_step = profile.standard_error_ns(&is_of_route);
-        let error = 4.0 * (interval.powi(2) * count / 6.0 + of_lots).sqrt().max(in_step);
+        let standard = (interval.powi(2) * count / 6.0 + of_lots).sqrt().max(in_step);
+        let error = errors * standard;
         let line = format!("{route}: {:.3} s, in truth {:.3} ± {:.3} s", seen / 1e9, time / 1e9, error / 1e9);
         eprintln!("{line}");
-        (all, all_in_truth) = (all + seen, all_in_truth + time);
+        (all, all_in_truth, variance) = (all + seen, all_in_truth + time, variance + standard * standard);
         if seen > time + error || seen < 0.95 * time - error {
             wrong.push(line);
         }
     }
-    eprintln!("all: {:.3} s, in truth {:.3} s", all / 1e9, all_in_truth / 1e9);
-    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
+    let error = 4.0 * variance.sqrt();
+    let line = format!("all: {:.3} s, in truth {:.3} ± {:.3} s", all / 1e9, all_in_truth / 1e9, error / 1e9);
+    eprintln!("{line}");
+    ensure!(all <= all_in_truth + error && all >= 0.95 * all_in_truth - error, "{line}");
+    ensure!(wrong.len() <= may_miss, "{}", wrong.join("; "));
     Ok(())
 }
+
+/// Of nineteen routes, more intervals of 95 % than these miss the truth once in four thousand times.
+const MAY_MISS: usize = 5;
