@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use fgspy_gobin::SourceFrame;
 use fgspy_goroutines::{Runtime, symbolize};
 use fgspy_kernel::KernelSymbols;
 use fgspy_memory::Mapping;
@@ -81,7 +82,7 @@ struct Lookup<'a> {
     requests: HashMap<RequestId, RequestId>,
 }
 
-impl Lookup<'_> {
+impl<'a> Lookup<'a> {
     /// The key of the samples in a cell, but for the goroutine.
     fn key(&mut self, cell: Cell) -> SampleKey {
         let wait_reason = cell.wait_reason.map(|reason| self.builder.string(self.sources.runtime.wait_reason(reason)));
@@ -205,14 +206,8 @@ impl Lookup<'_> {
     /// The location of the wrapper at `address`, with which a goroutine is to begin: it is all that there is of its stack. Go's own
     /// profiles do not show it, and have such time in no function at all.
     fn wrapper(&mut self, address: u64) -> LocationId {
-        let runtime = self.sources.runtime;
-        let mut lines = Vec::new();
-        runtime.binary.source_frames(address.wrapping_sub(runtime.bias), &mut lines);
-        let mut shown = Vec::new();
-        for line in &lines {
-            shown.push((self.builder.function(&line.function, &line.file, line.start_line), line.line));
-        }
-        self.builder.location(address, &shown)
+        let lines = self.lines(address);
+        self.location(address, lines.iter())
     }
 
     /// The location of the code at `address`, called (or inlined) by the code at `callee`; `None` when it is not shown.
@@ -220,26 +215,43 @@ impl Lookup<'_> {
         if let Some(&location) = self.user.get(&address) {
             return location;
         }
-        let runtime = self.sources.runtime;
-        let mut lines = Vec::new();
-        runtime.binary.source_frames(address.wrapping_sub(runtime.bias), &mut lines);
+        let lines = self.lines(address);
         let location = if lines.is_empty() {
             let function = self.builder.function(&foreign_name(self.sources.mappings, address), "", 0);
             Some(self.builder.location(address, &[(function, 0)]))
         } else {
-            let mut inner = callee.and_then(|callee| runtime.function_at(callee));
+            let mut inner = callee.and_then(|callee| self.sources.runtime.function_at(callee));
             let mut shown = Vec::new();
             for line in &lines {
                 if symbolize::is_shown(line, inner.as_deref()) {
-                    let function = self.builder.function(&line.function, &line.file, line.start_line);
-                    shown.push((function, line.line));
+                    shown.push(line);
                 }
                 inner = Some(line.function.to_string());
             }
-            (!shown.is_empty()).then(|| self.builder.location(address, &shown))
+            (!shown.is_empty()).then(|| self.location(address, shown.into_iter()))
         };
         self.user.insert(address, location);
         location
+    }
+
+    /// The source lines of the code at `address`, the innermost first; none if it is not Go's.
+    fn lines(&self, address: u64) -> Vec<SourceFrame<'a>> {
+        let runtime = self.sources.runtime;
+        let mut lines = Vec::new();
+        runtime.binary.source_frames(address.wrapping_sub(runtime.bias), &mut lines);
+        lines
+    }
+
+    /// The location of the code at `address`, shown as these source lines.
+    fn location<'b>(&mut self, address: u64, lines: impl Iterator<Item = &'b SourceFrame<'a>>) -> LocationId
+    where
+        'a: 'b,
+    {
+        let mut shown = Vec::new();
+        for line in lines {
+            shown.push((self.builder.function(&line.function, &line.file, line.start_line), line.line));
+        }
+        self.builder.location(address, &shown)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::watch::{Now, Watch};
 /// Goroutines of a first look that are read together.
 const FIRST_LOOK: usize = 8192;
 
-/// The cost of reads is measured at one in so many ticks, if there are reads at each of them.
+/// The cost of reads is measured at one in so many ticks, and wherever lots decided that there are any.
 const MEASURED: u32 = 8;
 
 /// What is kept from tick to tick.
@@ -37,8 +37,6 @@ pub(crate) struct Round {
     pub(crate) now_ns: u64,
     /// CPU time of this thread when the last tick was over.
     spent: Duration,
-    /// Of the last tick, for reading goroutines, if it was measured.
-    reading: Option<Duration>,
 }
 
 impl Round {
@@ -63,7 +61,6 @@ impl Round {
             interval,
             watch: Watch::new(accounting, options, replicates),
             max_memory: options.max_memory,
-            reading: None,
             ticks: 0,
             now_ns: 0,
         }
@@ -88,12 +85,12 @@ impl Round {
             Err(ReadError::TargetGone) => process.fate_after_loss(),
             _ => process.still_same(),
         };
-        match (fate, read) {
+        let reading = match (fate, read) {
             (Fate::Exited, _) => return Err(Ended::TargetExited),
             (Fate::Execed, _) => return Err(Ended::TargetReplaced),
             (Fate::Same, Err(_)) => return Err(Ended::Denied),
-            (Fate::Same, Ok(())) => {}
-        }
+            (Fate::Same, Ok(reading)) => reading,
+        };
         self.commit(now);
         self.watch.accounting.late_ticks += u64::from(tick.late);
         let interval_us = tick.interval_ns / 1000;
@@ -101,7 +98,7 @@ impl Round {
         *squared = squared.saturating_add(interval_us.saturating_mul(interval_us));
         self.interval.forget_before(tick.due_ns);
         self.keep_within_memory();
-        self.account(tick);
+        self.account(tick, reading);
         Ok(())
     }
 
@@ -112,13 +109,14 @@ impl Round {
         self.watch.accounting.ticks += 1;
     }
 
+    /// Chooses, reads and takes what was seen. Says how much CPU time the reads took, if that was measured.
     pub(crate) fn read(
         &mut self,
         runtime: &Runtime,
         memory: &dyn Memory,
         now: Now,
         period_ns: u64,
-    ) -> Result<(), ReadError> {
+    ) -> Result<Option<Duration>, ReadError> {
         if let Some(len) = self.finder.find(runtime, memory, &mut self.active)? {
             self.reader.refresh(runtime, memory, len)?;
         }
@@ -138,16 +136,15 @@ impl Round {
         if is_first_look {
             self.first_look(runtime, memory, now, first_new as u32)?;
         }
-        let Round { reader, choice, interval, watch, .. } = self;
+        let Round { reader, chooser, choice, interval, watch, .. } = self;
         reader.read(runtime, memory, &choice.wanted, &mut |asked, sight| {
             if let (Some(wanted), Some(odds)) = (choice.wanted.get(asked), choice.odds.get(asked)) {
                 watch.observe(runtime, interval, now, (wanted.index, *odds), sight);
             }
         })?;
-        self.reading = before.map(|before| spent(&self.chooser).saturating_sub(before));
-        let Round { reader, interval, watch, .. } = self;
+        let reading = before.map(|before| spent(chooser).saturating_sub(before));
         watch.see_on_cpu(runtime, interval, reader.all());
-        Ok(())
+        Ok(reading)
     }
 
     /// Looks at the g's of goroutines that are new, so that they count from now on. A part at a time: this may be all there
@@ -184,7 +181,7 @@ impl Round {
 
     /// Tells the budget what the tick cost. The first look at all goroutines is not held against it: it would be paid
     /// for by reading nothing for a long time.
-    fn account(&mut self, tick: Tick) {
+    fn account(&mut self, tick: Tick, reading: Option<Duration>) {
         let spent = spent(&self.chooser);
         let whole_ns = spent.saturating_sub(self.spent).as_nanos() as u64;
         self.spent = spent;
@@ -192,7 +189,7 @@ impl Round {
             self.watch.accounting.first_look_ns = whole_ns;
         } else if let Some(budget) = self.chooser.budget.as_mut() {
             let reads = self.choice.wanted.len() as u64;
-            let reading_ns = self.reading.map(|reading| reading.as_nanos() as u64);
+            let reading_ns = reading.map(|reading| reading.as_nanos() as u64);
             budget.settle(Spent { whole_ns, reading_ns, reads, interval_ns: tick.interval_ns });
         }
     }

@@ -43,8 +43,8 @@ impl Rests {
 }
 
 impl Watch {
-    /// Takes those on the scheduler's lists to be at work, as they say, and the others not to be. This comes before lots are drawn: they
-    /// are to find out where it is wrong.
+    /// Takes those on the scheduler's lists to be at work, as they say, and the others not to be. This comes before lots are
+    /// drawn: they are to find out where it is wrong.
     pub(crate) fn expect(&mut self, active: &Active<u32>, now: Now) {
         let Some(Rests(rests)) = &mut self.rests else { return };
         for &index in &active.running {
@@ -81,21 +81,26 @@ impl Watch {
 
     /// Takes one to be queued: where it waited, if it did; else its stack is not known.
     fn queue(&mut self, index: u32, now: Now) {
-        let known = self.slot(index);
-        let Some(cell) = known.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
-        if cell.state != State::Runnable {
+        self.guess(index, now, |cell| {
             let stack = cell.stack.filter(|_| cell.state == State::Waiting);
-            let cell = self.aggregate.cell(Cell { state: State::Runnable, wait_reason: None, stack, ..cell });
-            self.change(index, known.taken_to_be_in(Some(cell)), now, CERTAIN);
-        }
+            let queued = Cell { state: State::Runnable, wait_reason: None, stack, ..cell };
+            (cell.state != State::Runnable).then_some(queued)
+        });
     }
 
     /// Takes one to run that a thread has taken on. It may still be in the system call that it was in: threads keep it meanwhile.
     fn run(&mut self, index: u32, now: Now) {
+        self.guess(index, now, |cell| {
+            let runs = Cell { state: State::Running, wait_reason: None, stack: None, ..cell };
+            matches!(cell.state, State::Runnable | State::Waiting).then_some(runs)
+        });
+    }
+
+    /// Takes one to be where `other` says that it is instead of in its cell, if that says anything.
+    fn guess(&mut self, index: u32, now: Now, other: impl FnOnce(Cell) -> Option<Cell>) {
         let known = self.slot(index);
-        let Some(cell) = known.cell.and_then(|cell| self.aggregate.at(cell)) else { return };
-        if matches!(cell.state, State::Runnable | State::Waiting) {
-            let cell = self.aggregate.cell(Cell { state: State::Running, wait_reason: None, stack: None, ..cell });
+        if let Some(cell) = known.cell.and_then(|cell| self.aggregate.at(cell)).and_then(other) {
+            let cell = self.aggregate.cell(cell);
             self.change(index, known.taken_to_be_in(Some(cell)), now, CERTAIN);
         }
     }
