@@ -41,6 +41,24 @@ pub struct G {
 }
 
 impl G {
+    /// No goroutine.
+    pub(crate) const NONE: G = G {
+        goid: 0,
+        raw_status: 0,
+        wait_reason: 0,
+        sequence: None,
+        wait_since_ns: 0,
+        bounds: Bounds { lo: 0, hi: 0 },
+        sched: Context { pc: 0, sp: 0, fp: None, link: None },
+        syscall: Context { pc: 0, sp: 0, fp: None, link: None },
+        m: 0,
+        locked_m: 0,
+        parent_goid: None,
+        go_pc: 0,
+        start_pc: 0,
+        labels: 0,
+    };
+
     /// Decodes a copy of a g. `None` when `bytes` is shorter than the layout needs.
     pub fn decode(layout: &Layout, bytes: &[u8]) -> Option<G> {
         let (g, gobuf) = (&layout.g, &layout.gobuf);

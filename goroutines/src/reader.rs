@@ -10,7 +10,7 @@ use crate::allgs::AllGs;
 use crate::copies::Copies;
 use crate::fingerprint::Fingerprint;
 use crate::labels::{self, Labels};
-use crate::request::{Finder, RequestCounts, RequestOptions, Served, Sought};
+use crate::request::{Finder, RequestCounts, RequestOptions, SampledServing, SampledStack, Served, Sought};
 use crate::unwind::{End, StackBytes};
 use crate::{G, Runtime, Status, bytes};
 
@@ -152,6 +152,23 @@ impl Reader {
     /// What became of looking for requests, since this reader was made.
     pub fn request_counts(&self) -> RequestCounts {
         self.requests.as_ref().map(Finder::counts).unwrap_or_default()
+    }
+
+    /// What goroutines served when the kernel sampled their threads, in the order of `samples`, all of which were taken since
+    /// the last call.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn served_when_sampled(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn Memory,
+        samples: &[SampledStack<'_>],
+    ) -> Result<Vec<SampledServing>, ReadError> {
+        match &mut self.requests {
+            Some(finder) => finder.sampled(runtime, memory, samples),
+            None => Ok(vec![SampledServing::Unknown; samples.len()]),
+        }
     }
 
     /// All g's, as of the last [`Reader::refresh`].

@@ -92,7 +92,7 @@ pub(crate) fn settle(config: &Config, threads: &[u32]) -> Result<Allowed, OpenEr
     let gone = |error: &io::Error| error.raw_os_error() == Some(libc::ESRCH);
     let mut allowed = Allowed { kernel: config.kernel, threads_only: true };
     for &tid in threads {
-        let open_sampler = |kernel| open(&attr::sampler(config, kernel, config.period_ns()), tid);
+        let open_sampler = |kernel| open(&attr::sampler(config, kernel, config.period_ns(), usize::MAX), tid);
         let open_tracker = |threads_only| open(&attr::tracker(config, threads_only), tid);
         let mut result = open_sampler(allowed.kernel);
         if allowed.kernel && errno_in(&result, &[libc::EACCES, libc::EPERM]) {
@@ -198,32 +198,14 @@ impl RingError {
     }
 }
 
-/// Opens an event with a ring of `bytes`, which is halved until the kernel gives the memory.
+/// Opens the event that `open` opens for a ring of so many bytes, with a ring of `bytes`, which is halved until the kernel
+/// gives the memory. The event is opened again for each size: how much it copies into its ring follows from that.
 pub(crate) fn open_ring(
-    attr: &perf_event_attr,
-    tid: u32,
-    cpu: i32,
+    mut open: impl FnMut(usize) -> io::Result<OwnedFd>,
     bytes: &mut usize,
 ) -> Result<(OwnedFd, Ring), RingError> {
-    let event = sys::perf_event_open(attr, tid, cpu).map_err(RingError::Open)?;
-    with_ring(event, bytes)
-}
-
-/// Opens an event for whatever runs on `cpu`, with a ring. `None` when the CPU has gone offline, or never was one.
-pub(crate) fn open_cpu_ring(
-    attr: &perf_event_attr,
-    cpu: i32,
-    bytes: &mut usize,
-) -> Result<Option<(OwnedFd, Ring)>, RingError> {
-    match sys::perf_event_open_cpu(attr, cpu) {
-        Ok(event) => with_ring(event, bytes).map(Some),
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => Ok(None),
-        Err(error) => Err(RingError::Open(error)),
-    }
-}
-
-fn with_ring(event: OwnedFd, bytes: &mut usize) -> Result<(OwnedFd, Ring), RingError> {
     loop {
+        let event = open(*bytes).map_err(RingError::Open)?;
         match Mapping::of_event(event.as_fd(), *bytes) {
             Ok(mapping) => return Ok((event, Ring::new(mapping))),
             // EPERM is perf's word for the limit on locked memory.

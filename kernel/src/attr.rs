@@ -6,6 +6,7 @@
 use perf_event_open_sys::bindings::{self, perf_event_attr};
 
 use crate::config::Config;
+use crate::memory;
 
 /// Fields of the trailer of every record that is no sample.
 const TRAILER_TYPE: u64 =
@@ -32,22 +33,23 @@ pub(crate) const USER_REGISTERS: u64 = 1 << bindings::PERF_REG_ARM64_X28
 
 /// The sampling event of one thread. It counts time on the CPU (`cpu-clock`) by a timer that runs only while the thread
 /// is on a CPU, so it needs no hardware counter and works in every virtual machine. It starts disabled, with a first
-/// period of its own: see `sampler`.
-pub(crate) fn sampler(config: &Config, kernel: bool, first_period_ns: u64) -> perf_event_attr {
+/// period of its own: see `sampler`. Its ring has `ring` bytes.
+pub(crate) fn sampler(config: &Config, kernel: bool, first_period_ns: u64, ring: usize) -> perf_event_attr {
     let mut attr = software(bindings::PERF_COUNT_SW_CPU_CLOCK);
     attr.sample_period = first_period_ns;
     attr.sample_type = SAMPLE_TYPE;
     attr.sample_regs_user = USER_REGISTERS;
-    attr.sample_stack_user = config.stack_size();
+    attr.sample_stack_user = memory::stack_size(config, ring);
     attr.set_disabled(1);
     attr.set_exclude_kernel((!kernel).into());
     attr.set_exclude_callchain_kernel((!kernel).into());
     attr
 }
 
-/// The event that samples a CPU, idle time excepted, and records threads and programs that begin and end.
-pub(crate) fn cpu_sampler(config: &Config, period_ns: u64) -> perf_event_attr {
-    let mut attr = sampler(config, true, period_ns);
+/// The event that samples a CPU, idle time excepted, and records threads and programs that begin and end. Its ring has
+/// `ring` bytes.
+pub(crate) fn cpu_sampler(config: &Config, period_ns: u64, ring: usize) -> perf_event_attr {
+    let mut attr = sampler(config, true, period_ns, ring);
     attr.set_disabled(0);
     attr.set_exclude_idle(1);
     track(&mut attr, &Config { switches: false, ..config.clone() });

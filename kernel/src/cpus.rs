@@ -1,9 +1,9 @@
 //! Sampling whole CPUs: what costs the target least.
 
-use crate::attach::{Allowed, Attached, open_cpu_ring};
+use crate::attach::{Allowed, Attached, RingError, open_ring};
 use crate::config::{Config, Mode};
 use crate::lane::{Lane, Source};
-use crate::{attr, memory};
+use crate::{attr, memory, sys};
 
 /// On more CPUs than this, looking at the samples of all that is not the target costs more than it saves the target.
 const MOST_CPUS: usize = 64;
@@ -19,11 +19,13 @@ impl Attached {
         }
         let mut attached = Attached::new(Mode::Cpus, allowed);
         let mut bytes = memory::thread_ring(config, Mode::Cpus, cpus.len(), 0);
-        let attr = attr::cpu_sampler(config, config.period_ns() / 100 * PERIOD_PERCENT);
+        let period_ns = config.period_ns() / 100 * PERIOD_PERCENT;
         for cpu in cpus.iter().filter_map(|cpu| i32::try_from(*cpu).ok()) {
-            match open_cpu_ring(&attr, cpu, &mut bytes) {
-                Ok(Some((event, ring))) => attached.lanes.push(Lane::new(ring, event, Source::Cpu(cpu))),
-                Ok(None) => {}
+            let open = |ring| sys::perf_event_open_cpu(&attr::cpu_sampler(config, period_ns, ring), cpu);
+            match open_ring(open, &mut bytes) {
+                Ok((event, ring)) => attached.lanes.push(Lane::new(ring, event, Source::Cpu(cpu))),
+                // The CPU has gone offline, or never was one.
+                Err(RingError::Open(error)) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => {}
                 Err(_) => return None, // threads are sampled instead, and what is wrong is found there
             }
         }

@@ -33,6 +33,17 @@ pub(crate) fn thread_ring(config: &Config, mode: Mode, threads: usize, taken: us
     power_of_two(wanted.min(each.saturating_sub(sys::page_size())))
 }
 
+/// Samples that a ring must have room for, however much of each stack is asked for: those of a late drain.
+const FEWEST_SAMPLES: usize = 4;
+
+/// Bytes of the stack to copy with each sample into a ring of `ring` bytes: what `config` asks for, or less where the ring
+/// would not hold [`FEWEST_SAMPLES`]. Always what the caller of a leaf function is found by, 256 bytes.
+pub(crate) fn stack_size(config: &Config, ring: usize) -> u32 {
+    const LEAST: usize = 256;
+    let fits = (ring / FEWEST_SAMPLES).saturating_sub(SAMPLE_BYTES).max(LEAST) / 8 * 8;
+    u32::try_from(fits).map_or(config.stack_size(), |fits| fits.min(config.stack_size()))
+}
+
 /// Bytes of rings that this process may surely have.
 fn lockable() -> usize {
     const CAP_IPC_LOCK: u32 = 14;
@@ -68,6 +79,19 @@ mod tests {
         assert_eq!(cpu_ring(&config(0, 99), 1), page);
         assert_eq!(cpu_ring(&config(usize::MAX, 99), usize::MAX), page);
         assert!(cpu_ring(&config(usize::MAX, 99), 0) <= MOST / 2);
+    }
+
+    #[test]
+    fn a_small_ring_still_holds_some_samples() {
+        let asked = |stack_bytes| Config { stack_bytes, ..Config::new(1) };
+        assert_eq!(stack_size(&asked(16 << 10), 256 << 10), 16 << 10);
+        for ring in [16 << 10, 64 << 10] {
+            let stack = stack_size(&asked(16 << 10), ring) as usize;
+            assert!(stack.is_multiple_of(8) && (stack + SAMPLE_BYTES) * FEWEST_SAMPLES <= ring, "{stack} of {ring}");
+            assert!((stack + 8 + SAMPLE_BYTES) * FEWEST_SAMPLES > ring, "{stack} of {ring} is less than fits");
+        }
+        assert_eq!(stack_size(&asked(16 << 10), sys::page_size()), 256);
+        assert_eq!(stack_size(&asked(100), 1 << 20), 104);
     }
 
     #[test]

@@ -60,12 +60,16 @@ impl Attached {
     fn open_sampler(&mut self, config: &Config, tid: u32) -> Result<Lane, RingError> {
         let first = self.mode == Mode::Inherited;
         let period = if first { first_period(&mut self.phase, config.period_ns()) } else { config.period_ns() };
-        let mut attr = attr::sampler(config, self.allowed.kernel, period);
-        if !first {
-            attr.set_disabled(0);
-            attr::track(&mut attr, config);
-        }
-        let (event, ring) = open_ring(&attr, tid, ANY_CPU, &mut self.thread_ring)?;
+        let kernel = self.allowed.kernel;
+        let open = |ring| {
+            let mut attr = attr::sampler(config, kernel, period, ring);
+            if !first {
+                attr.set_disabled(0);
+                attr::track(&mut attr, config);
+            }
+            sys::perf_event_open(&attr, tid, ANY_CPU)
+        };
+        let (event, ring) = open_ring(open, &mut self.thread_ring)?;
         let lane = Lane::new(ring, event, Source::Thread { tid, first, ended: false });
         if first {
             sys::enable_once(lane.event()).map_err(RingError::Open)?;

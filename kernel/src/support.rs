@@ -69,5 +69,5 @@ pub(crate) fn try_ourselves(kernel: bool) -> io::Result<()> {
 
 fn open_on_ourselves(kernel: bool) -> io::Result<OwnedFd> {
     let config = Config::new(0);
-    sys::perf_event_open(&attr::sampler(&config, kernel, config.period_ns()), 0, ANY_CPU)
+    sys::perf_event_open(&attr::sampler(&config, kernel, config.period_ns(), usize::MAX), 0, ANY_CPU)
 }

@@ -16,7 +16,7 @@ impl Attached {
     pub(crate) fn track_all(&mut self, config: &Config, cpus: &[u32]) -> Result<(), OpenError> {
         let mut bytes = memory::cpu_ring(config, cpus.len());
         for cpu in cpus.iter().filter_map(|cpu| i32::try_from(*cpu).ok()) {
-            match open_ring(&attr::ring_holder(), 0, cpu, &mut bytes) {
+            match open_ring(|_| sys::perf_event_open(&attr::ring_holder(), 0, cpu), &mut bytes) {
                 Ok((event, ring)) => self.lanes.push(Lane::new(ring, event, Source::Cpu(cpu))),
                 // The CPU has gone offline, or never was one.
                 Err(RingError::Open(error)) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => {}

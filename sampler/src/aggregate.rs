@@ -8,7 +8,7 @@ use fgspy_profile::{Serving, State, Weight};
 use indexmap::{IndexMap, IndexSet};
 use rustc_hash::FxHasher;
 
-use crate::balance::RouteId;
+use crate::requests::RouteId;
 use crate::samples::{Samples, correct};
 
 pub(crate) type Hasher = BuildHasherDefault<FxHasher>;
@@ -35,6 +35,15 @@ pub enum Reach {
     Cut,
     /// Its goroutine went on before the rest of it was read.
     Begun,
+    /// It cannot be read: part of it is not mapped, or what is there is no stack. There are no frames.
+    Unreadable,
+}
+
+impl RawStack {
+    /// Whether it says where a goroutine was.
+    pub(crate) fn is_read(&self) -> bool {
+        self.reach != Reach::Unreadable
+    }
 }
 
 /// Index of a [`RawStack`].
@@ -95,14 +104,26 @@ impl CellId {
     }
 }
 
-/// Where the kernel saw a goroutine compute.
+/// Where the kernel saw a goroutine run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct OnCpuPlace {
     /// 0 when it is not known which goroutine it was.
     pub(crate) goid: u64,
     /// Entry of the function that it was started with.
     pub(crate) start_pc: u64,
+    /// What it served at that moment.
+    pub(crate) whose: Whose,
+    /// Its labels at that moment; `None` if they are not known.
+    pub(crate) labels: Option<RawLabelsId>,
     pub(crate) stack: RawStackId,
+}
+
+/// What a goroutine served when the kernel saw it run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Whose {
+    Serving(Serving),
+    /// A request of this route that was not seen at any tick.
+    OfRoute(RouteId),
 }
 
 /// Pairs of key and value.
@@ -201,9 +222,8 @@ impl Aggregate {
     }
 
     /// Takes a sample of a goroutine on a CPU, which stands for so many like it.
-    pub(crate) fn saw_on_cpu(&mut self, goid: u64, start_pc: u64, stack: RawStack, count: f64) {
-        let stack = self.stack_id(stack);
-        let parts = self.on_cpu.entry(OnCpuPlace { goid, start_pc, stack }).or_default();
+    pub(crate) fn saw_on_cpu(&mut self, place: OnCpuPlace, count: f64) {
+        let parts = self.on_cpu.entry(place).or_default();
         *parts = parts.saturating_add((count * PARTS_OF_SAMPLE) as u64);
     }
 

@@ -12,10 +12,7 @@ use std::hash::Hash;
 use fgspy_profile::{Serving, State};
 
 use crate::aggregate::{Cell, RawStackId};
-
-/// The route of a request, by its number in a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct RouteId(pub(crate) u32);
+use crate::requests::RouteId;
 
 /// A cell's time, while it is being balanced.
 #[derive(Clone, Copy, Debug, Default)]

@@ -4,9 +4,8 @@ use fgspy_profile::Serving;
 use indexmap::IndexMap;
 
 use crate::aggregate::{Aggregate, Cell, CellId, Hasher, RawLabelsId};
-use crate::balance::RouteId;
 use crate::choose::Odds;
-use crate::requests::Requests;
+use crate::requests::{Requests, RouteId};
 
 /// Collects what drawn goroutines were found to do other than was known of them, until the tick is over.
 ///

@@ -11,6 +11,7 @@ mod budget;
 mod choose;
 mod corrections;
 mod live;
+mod near;
 mod on_cpu;
 mod profile;
 mod punctual;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
+use fgspy_goroutines::request::SampledStack;
 use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
-use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, Status};
+use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, StackBytes, Status};
 use fgspy_kernel::{CpuSample, Mode, OnCpu, Presence, Record, State as ThreadState, Waits};
 
 use crate::aggregate::{RawStack, Reach};
@@ -95,34 +96,60 @@ impl Interval {
         self.samples.contains_key(&tid)
     }
 
-    /// The stacks that the kernel saw in this interval of goroutines that its samples name: by number, with the entry of
-    /// the function that it was started with if the stack reaches back to that.
-    pub(crate) fn named<'a>(
-        &'a self,
-        runtime: &'a Runtime,
-        all: &'a AllGs,
-    ) -> impl Iterator<Item = (u32, Option<u64>, RawStack)> + 'a {
-        self.samples.values().flatten().filter_map(|sample| {
-            let thread = thread_sample(sample)?;
-            let index = all.find(thread.g)?;
-            let (doing, user) = mend(runtime, thread);
-            let reach = match doing {
-                Doing::Goroutine => Reach::Whole,
-                // Deeper than the kernel follows. In C code it may be anything.
-                Doing::Partial => runtime.function_at(thread.pc).map(|_| Reach::Cut)?,
-                Doing::OnSystemStack | Doing::Scheduler | Doing::Signal => return None,
-            };
-            let start = runtime.starts_at(&user).filter(|_| reach == Reach::Whole);
-            Some((index, start, RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach }))
-        })
+    /// What the kernel saw in this interval of goroutines that its samples name, in the order of their threads. To be asked
+    /// for once.
+    pub(crate) fn named(&mut self, runtime: &Runtime, all: &AllGs) -> Vec<Named> {
+        let mut named: Vec<Named> = self.samples.values_mut().flatten().filter_map(|s| name(runtime, all, s)).collect();
+        named.sort_unstable_by_key(|sample| sample.time_ns);
+        named
     }
 
     /// The stacks that the kernel saw in this interval of the observed goroutine, which computes at this tick, where its
-    /// samples do not name it: it was on its thread's own stack, or in C.
-    pub(crate) fn unnamed(&self, runtime: &Runtime, observation: &Observation<'_>) -> Vec<RawStack> {
+    /// samples do not name it: it was on its thread's own stack, or in C. With each, whether the goroutine's own frames in it
+    /// are those that it left behind when it left its stack.
+    pub(crate) fn unnamed(&self, runtime: &Runtime, observation: &Observation<'_>) -> Vec<(RawStack, bool)> {
         let samples = observation.tid.and_then(|tid| self.samples.get(&tid));
         samples.into_iter().flatten().filter_map(|sample| stack_of(runtime, observation, sample)).collect()
     }
+}
+
+/// A kernel's sample of a thread that ran a goroutine on that one's stack.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// The number of its g.
+    pub(crate) index: u32,
+    /// Entry of the function that it was started with, if the stack reaches back to that.
+    pub(crate) start_pc: Option<u64>,
+    pub(crate) stack: RawStack,
+    /// When, in nanoseconds of the kernel's clock.
+    pub(crate) time_ns: u64,
+    sp: u64,
+    /// Its stack's first bytes, from `sp` up.
+    copied: Vec<u8>,
+}
+
+impl Named {
+    /// What may lead to its request; `None` if not all of its frames are known.
+    pub(crate) fn sampled_stack(&self) -> Option<SampledStack<'_>> {
+        let stack = StackBytes { start: self.sp, bytes: &self.copied };
+        (self.stack.reach == Reach::Whole).then_some(SampledStack { index: self.index, pcs: &self.stack.user, stack })
+    }
+}
+
+/// The sample, if its registers name a goroutine that it ran. Takes the copied stack, which nobody else needs then.
+fn name(runtime: &Runtime, all: &AllGs, sample: &mut CpuSample) -> Option<Named> {
+    let thread = thread_sample(sample)?;
+    let (index, sp) = (all.find(thread.g)?, thread.sp);
+    let (doing, user) = mend(runtime, thread);
+    let reach = match doing {
+        Doing::Goroutine => Reach::Whole,
+        // Deeper than the kernel follows. In C code it may be anything.
+        Doing::Partial => runtime.function_at(thread.pc).map(|_| Reach::Cut)?,
+        Doing::OnSystemStack | Doing::Scheduler | Doing::Signal => return None,
+    };
+    let start_pc = runtime.starts_at(&user).filter(|_| reach == Reach::Whole);
+    let stack = RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach };
+    Some(Named { index, start_pc, stack, time_ns: sample.time_ns, sp, copied: std::mem::take(&mut sample.stack) })
 }
 
 /// Threads in system calls whose samples are kept; beyond this all are forgotten.
@@ -176,7 +203,7 @@ fn mend(runtime: &Runtime, thread: ThreadSample<'_>) -> (Doing, Vec<u64>) {
 /// A thread may have run several goroutines since the previous tick. On its system stack its registers do not say which;
 /// then the chain must reach back to the function that this goroutine was started with, or the goroutine must be off its
 /// own stack at this very tick.
-fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample) -> Option<RawStack> {
+fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample) -> Option<(RawStack, bool)> {
     let thread = thread_sample(sample)?;
     if observation.all.find(thread.g).is_some() {
         return None;
@@ -188,22 +215,27 @@ fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample
     };
     let mut reach = if matches!(observation.stack, Stack::Cut(_)) { Reach::Cut } else { Reach::Whole };
     let on_its_stack = observation.g.bounds.holds(thread.sp, 8);
+    let mut is_saved = false;
     match (doing, saved) {
         (Doing::Goroutine, _) if on_its_stack || runtime.starts_at(&user) == Some(observation.g.start_pc) => {
             reach = Reach::Whole
         }
         // The goroutine's own frames are those it left behind when its thread switched stacks.
-        (Doing::OnSystemStack, Some(saved)) => user.extend_from_slice(saved),
+        (Doing::OnSystemStack, Some(saved)) => {
+            user.extend_from_slice(saved);
+            is_saved = true;
+        }
         // In C code, called by the goroutine: it left its frames behind when it called.
         (Doing::Partial, Some(saved)) if runtime.function_at(thread.pc).is_none() => {
             user.retain(|&pc| runtime.function_at(pc).is_none());
             user.extend_from_slice(saved);
+            is_saved = true;
         }
         // On its own stack, but deeper than the kernel follows.
         (Doing::Partial, _) if on_its_stack => reach = Reach::Cut,
         _ => return None,
     }
-    Some(RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach })
+    Some((RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach }, is_saved))
 }
 
 #[cfg(test)]

@@ -28,9 +28,10 @@ pub struct Sources<'a> {
 
 /// Frames of time whose stack is not known.
 const NO_PERMISSION: &str = "[running: no perf_event permission]";
-const NO_SAMPLE: &str = "[running: too short for an on-CPU sample]";
+const NO_SAMPLE: &str = "[running: place not seen]";
 const OFF_CPU: &str = "[running, off cpu: where is not known]";
 const UNREAD: &str = "[its stack was not read]";
+const UNREADABLE: &str = "[its stack cannot be read]";
 /// How the names of the kernel's interrupt entries begin (`arch/x86/include/asm/idtentry.h`, `arch/arm64/kernel/entry.S`).
 const INTERRUPT_ENTRIES: &[&str] =
     &["asm_sysvec_", "asm_common_interrupt", "asm_exc_nmi", "el0t_64_irq", "el0t_64_fiq"];
@@ -45,6 +46,7 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
     let settled = settle(&mut samples);
     accounting.spread_ns = settled.spread_ns;
     accounting.unplaced_ns = settled.lost_ns;
+    accounting.remarks.extend(placed_by_likeness(&samples, settled.likely_ns));
     let all = std::mem::take(&mut samples.all);
     let mut lookup = Lookup {
         sources,
@@ -68,6 +70,19 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
     }
     lookup.builder.add_replicates(&samples.replicate_ns);
     lookup.builder.finish(duration.as_nanos() as u64, accounting)
+}
+
+/// A remark for the user, if more than a thousandth of all time was placed by likeness.
+fn placed_by_likeness(samples: &Samples, likely_ns: u64) -> Option<String> {
+    let all: u64 = samples.all.iter().map(|(.., weight)| weight.time_ns).sum();
+    let share = likely_ns as f64 / all.max(1) as f64;
+    (share >= 0.001).then(|| {
+        format!(
+            "{:.1}% of the time is of goroutines that were never seen with a stack in that state, each at no more than three \
+             ticks: it is placed where other goroutines were that were started with the same function",
+            100.0 * share
+        )
+    })
 }
 
 struct Lookup<'a> {
@@ -176,6 +191,7 @@ impl<'a> Lookup<'a> {
             }
             Reach::Cut => CUT,
             Reach::Begun => BEGUN,
+            Reach::Unreadable => UNREADABLE,
         };
         // What is known all the same is where the goroutine began.
         locations.push(self.builder.synthetic(missing));

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use fgspy_goroutines::request::{Identity, Request};
-use fgspy_profile::{NewRequest, RequestId, State};
+use fgspy_profile::{NewRequest, RequestId, Serving, State};
 use indexmap::{IndexMap, IndexSet};
 
-use crate::aggregate::Hasher;
-use crate::balance::RouteId;
+use crate::aggregate::{Hasher, Whose};
 use crate::profile::protocol_of;
 
 /// Requests that are told apart; of more, it is only known that there were more.
@@ -23,6 +22,10 @@ const MAX_SPANS: usize = 1024;
 const MAX_ALL_SPANS: usize = 1 << 18;
 /// Goroutines remembered that work, or worked, for a request they did not take themselves.
 const MAX_HEIRS: usize = 1 << 16;
+
+/// The route of a request, by its number in a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RouteId(pub(crate) u32);
 
 /// One request, as far as it was seen.
 #[derive(Debug)]
@@ -48,23 +51,27 @@ pub struct Seen {
 impl Seen {
     /// What a profile will call its route.
     fn route(&self) -> String {
-        let Request { method, path, route, .. } = &self.request;
-        let text = |text: &Option<String>| text.as_deref().unwrap_or("").to_owned();
-        let new = NewRequest {
-            protocol: protocol_of(self.request.protocol),
-            method: &text(method),
-            path: &text(path),
-            pattern: &text(route),
-            trace_id: "",
-            span_id: "",
-            request_id: "",
-            goid: self.goid,
-            first_ns: self.first_ns,
-            last_ns: self.last_ns,
-            spans: Vec::new(),
-        };
-        new.route()
+        route_of(&self.request, self.goid)
     }
+}
+
+/// What a profile will call the route of a request that goroutine `goid` serves.
+fn route_of(request: &Request, goid: u64) -> String {
+    let text = |text: &Option<String>| text.as_deref().unwrap_or("").to_owned();
+    let new = NewRequest {
+        protocol: protocol_of(request.protocol),
+        method: &text(&request.method),
+        path: &text(&request.path),
+        pattern: &text(&request.route),
+        trace_id: "",
+        span_id: "",
+        request_id: "",
+        goid,
+        first_ns: 0,
+        last_ns: 0,
+        spans: Vec::new(),
+    };
+    new.route()
 }
 
 /// A piece of a time line.
@@ -321,13 +328,30 @@ impl Requests {
 
     /// The route of a request. Looks it up, if it is not known.
     pub(crate) fn route(&mut self, id: RequestId) -> Option<RouteId> {
-        let (_, seen) = self.seen.get_index_mut(id.index())?;
-        if seen.route.is_none() {
-            let (number, is_new) = self.routes.insert_full(seen.route());
-            self.bytes += if is_new { self.routes.get_index(number).map_or(0, |route| 64 + route.len()) } else { 0 };
-            seen.route = Some(RouteId(number as u32));
+        let (_, seen) = self.seen.get_index(id.index())?;
+        if let Some(route) = seen.route {
+            return Some(route);
         }
+        let route = self.route_named(seen.route());
+        let (_, seen) = self.seen.get_index_mut(id.index())?;
+        seen.route = Some(route);
         seen.route
+    }
+
+    fn route_named(&mut self, name: String) -> RouteId {
+        let size = 64 + name.len();
+        let (number, is_new) = self.routes.insert_full(name);
+        self.bytes += if is_new { size } else { 0 };
+        RouteId(number as u32)
+    }
+
+    /// Whose time it is while goroutine `goid` serves `request`: that request's, if it was seen at a tick.
+    pub(crate) fn whose(&mut self, request: &Request, goid: u64) -> Whose {
+        match self.seen.get_index_of(&request.identity) {
+            Some(number) => Whose::Serving(Serving::Request(RequestId(number as u32))),
+            None if self.routes.len() < MAX_REQUESTS => Whose::OfRoute(self.route_named(route_of(request, goid))),
+            None => Whose::Serving(Serving::Unknown),
+        }
     }
 
     /// Looks up the routes of all requests.

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use fgspy_goroutines::request::{SampledServing, SampledStack};
 use fgspy_goroutines::{Active, ActiveFinder, Look, Reader, Runtime, Wanted};
-use fgspy_kernel::OnCpu;
+use fgspy_kernel::{OnCpu, monotonic_ns};
 use fgspy_memory::{Fate, Memory, ReadError, own_thread_cpu_time};
 use fgspy_profile::Accounting;
 
 use crate::budget::Spent;
 use crate::choose::{CERTAIN, Choice, Chooser, Reading};
-use crate::on_cpu::Interval;
+use crate::on_cpu::{Interval, Named};
 use crate::record::{Ended, Options, Progress, Session};
 use crate::replicates::Replicates;
 use crate::slots::Slot;
@@ -23,6 +24,9 @@ const FIRST_LOOK: usize = 8192;
 /// The cost of reads is measured at one in so many ticks, and wherever lots decided that there are any.
 const MEASURED: u32 = 8;
 
+/// What a sample says whose stack is not whole.
+const UNKNOWN: SampledServing = SampledServing::Unknown;
+
 /// What is kept from tick to tick.
 pub(crate) struct Round {
     reader: Reader,
@@ -32,6 +36,8 @@ pub(crate) struct Round {
     active: Active<u64>,
     pub(crate) interval: Interval,
     pub(crate) watch: Watch,
+    /// By the kernel's clock, when its samples were last taken to be of goroutines: what comes later is of the next tick.
+    sampled_ns: u64,
     max_memory: usize,
     pub(crate) ticks: u32,
     pub(crate) now_ns: u64,
@@ -60,6 +66,7 @@ impl Round {
             active: Active::default(),
             interval,
             watch: Watch::new(accounting, options, replicates),
+            sampled_ns: u64::MAX,
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,
@@ -136,14 +143,21 @@ impl Round {
         if is_first_look {
             self.first_look(runtime, memory, now, first_new as u32)?;
         }
-        let Round { reader, chooser, choice, interval, watch, .. } = self;
+        let Round { reader, chooser, choice, interval, watch, sampled_ns, .. } = self;
+        let samples = interval.named(runtime, reader.all());
+        let known_before = watch.before(samples.iter(), now);
         reader.read(runtime, memory, &choice.wanted, &mut |asked, sight| {
             if let (Some(wanted), Some(odds)) = (choice.wanted.get(asked), choice.odds.get(asked)) {
                 watch.observe(runtime, interval, now, (wanted.index, *odds), sight);
             }
         })?;
         let reading = before.map(|before| spent(chooser).saturating_sub(before));
-        watch.see_on_cpu(runtime, interval, reader.all());
+        let stacks: Vec<SampledStack<'_>> = samples.iter().filter_map(Named::sampled_stack).collect();
+        let mut found = reader.served_when_sampled(runtime, memory, &stacks)?.into_iter();
+        let of_sample = |sample: &Named| sample.sampled_stack().and_then(|_| found.next());
+        let served: Vec<_> = samples.iter().map(of_sample).map(|served| served.unwrap_or(UNKNOWN)).collect();
+        let since_ns = std::mem::replace(sampled_ns, monotonic_ns());
+        watch.see_on_cpu(samples.into_iter().zip(served), &known_before, now, since_ns);
         Ok(reading)
     }
 

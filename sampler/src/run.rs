@@ -19,7 +19,7 @@ pub fn record_profile(
     let description = target.describe();
     let mut remarks = remarks(&target);
     let mut mappings = target.process.maps().unwrap_or_default();
-    let (on_cpu, notes) = open_on_cpu(target.process.pid());
+    let (on_cpu, notes) = open_on_cpu(target.process.pid(), options.requests.is_some());
     remarks.extend(notes);
     let GoProcess { process, memory, runtime } = target;
     let mut session = Session { process, memory, runtime, on_cpu };
@@ -35,9 +35,17 @@ pub fn record_profile(
     (profile(recording, description, &sources), ended)
 }
 
+/// Bytes of its stack that are copied with each sample of a thread, where the request is wanted that it is for: the frames
+/// that lead to that are near the stack's other end. A handler's stack is rarely deeper.
+const STACK_WITH_REQUEST: u16 = 16 << 10;
+
 /// Opens the kernel's view of the target's threads. Without permission there is none, and a remark for the user.
-pub fn open_on_cpu(pid: u32) -> (Option<OnCpu>, Vec<String>) {
-    let config = Config { whole_cpus: true, ..Config::new(pid) };
+/// `requests` says whether a sample should have enough of the stack to tell which request it is for.
+pub fn open_on_cpu(pid: u32, requests: bool) -> (Option<OnCpu>, Vec<String>) {
+    let mut config = Config { whole_cpus: true, ..Config::new(pid) };
+    if requests {
+        config.stack_bytes = STACK_WITH_REQUEST;
+    }
     match OnCpu::open(config.clone()) {
         Ok(on_cpu) => {
             let notes = on_cpu.coverage().notes(&config);

@@ -6,9 +6,9 @@ use fgspy_profile::replicates::{self, ByReplicate};
 use fgspy_profile::{RequestId, Serving, Weight};
 use indexmap::{IndexMap, IndexSet};
 
-use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId};
-use crate::balance::{Balance, RouteId, balance};
-use crate::requests::Seen;
+use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId, Whose};
+use crate::balance::{Balance, balance};
+use crate::requests::{RouteId, Seen};
 
 /// Who spent how much time where.
 #[derive(Debug, Default)]
@@ -65,6 +65,11 @@ impl Samples {
             moves.note(id, to, weight.time_ns);
         }
         self.follow(moves);
+        for (place, _) in &mut self.on_cpu {
+            if let (Whose::Serving(Serving::Unknown), Some(&request)) = (place.whose, of_lives.get(&place.goid)) {
+                place.whose = Whose::Serving(Serving::Request(request));
+            }
+        }
     }
 
     /// Moves times by replicate along with what they are of: of a cell that is left in part, a part.

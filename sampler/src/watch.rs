@@ -5,15 +5,16 @@
 
 mod jobs;
 mod rests;
+mod sampled;
 mod serving;
 
 use std::collections::HashMap;
 
-use fgspy_goroutines::{AllGs, Observation, Owner, Runtime, Sight, Stack, Status};
+use fgspy_goroutines::{Observation, Owner, Runtime, Sight, Stack, Status};
 use fgspy_kernel::State as ThreadState;
-use fgspy_profile::{Accounting, State, replicates};
+use fgspy_profile::{Accounting, Serving, State, replicates};
 
-use crate::aggregate::{Aggregate, Cell, RawStack, Reach};
+use crate::aggregate::{Aggregate, Cell, OnCpuPlace, RawStack, Reach, Whose};
 use crate::choose::{Odds, Reading};
 use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
@@ -24,6 +25,7 @@ use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
 use jobs::Jobs;
 use rests::Rests;
+use sampled::LabelsAt;
 
 /// The moment of a tick.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,7 @@ pub(crate) struct Watch {
     pub(crate) requests: Requests,
     /// What goroutines work on that serve no request; `None` if that is not to be told.
     jobs: Option<Jobs>,
+    labels_at: LabelsAt,
     /// Goroutines that were first seen at this tick, and serve nothing themselves.
     newcomers: Vec<(u32, Newcomer)>,
     /// `None` if every goroutine is read at every tick: nothing has to be guessed.
@@ -84,6 +87,7 @@ impl Watch {
             replicates,
             requests: Requests::default(),
             jobs: jobs.then(Jobs::default),
+            labels_at: LabelsAt::default(),
             newcomers: Vec::new(),
             rests: (options.reading != Reading::Everything).then(Rests::default),
             live: 0,
@@ -151,6 +155,7 @@ impl Watch {
         if known.goid != g.goid {
             self.requests.ended(known.goid);
         }
+        self.labels_at.set(index, g.goid, g.labels);
         let labels = observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default();
         let cell = Cell {
             start_pc: g.start_pc,
@@ -165,16 +170,23 @@ impl Watch {
             Stack::Whole(_) => Some(Reach::Whole),
             Stack::Cut(_) => Some(Reach::Cut),
             Stack::Changed(leaf) => Some(Reach::Begun).filter(|_| !leaf.is_empty()),
-            Stack::Unread | Stack::OnThread | Stack::Unmapped | Stack::Broken => None,
+            Stack::Unmapped | Stack::Broken => Some(Reach::Unreadable),
+            Stack::Unread | Stack::OnThread => None,
         };
         if state == State::Running {
-            for stack in interval.unnamed(runtime, &observation) {
-                self.aggregate.saw_on_cpu(self.shown(g.goid), g.start_pc, stack, 1.0 / odds.whole());
+            for (stack, is_saved) in interval.unnamed(runtime, &observation) {
+                // Frames that were saved are of this tick, as the request is. Of others it is not known what they were for.
+                let is_of_tick = is_saved || matches!(cell.serving, Serving::Nothing);
+                let whose = Whose::Serving(if is_of_tick { cell.serving } else { Serving::Unknown });
+                let labels = Some(labels).filter(|_| is_of_tick);
+                let stack = self.aggregate.stack_id(stack);
+                let place = OnCpuPlace { goid: self.shown(g.goid), start_pc: g.start_pc, whose, labels, stack };
+                self.aggregate.saw_on_cpu(place, 1.0 / odds.whole());
             }
             // The kernel saw where it computes; what it left on its stack when it went over to its thread's is less.
             reach = reach.filter(|_| !observation.tid.is_some_and(|tid| interval.has_seen(tid)));
         }
-        let walked = reach.is_some();
+        let walked = reach.is_some_and(|reach| reach != Reach::Unreadable);
         let stack = reach.map(|reach| {
             let user = observation.stack.pcs().to_vec();
             self.aggregate.stack_id(RawStack { kernel: Vec::new(), user, exact_leaf: false, reach })
@@ -218,19 +230,6 @@ impl Watch {
             seen.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, interval_ns));
         }
         self.slots.heat(index, now.tick);
-    }
-
-    /// Takes what the kernel saw in this interval of goroutines that its samples name.
-    pub(crate) fn see_on_cpu(&mut self, runtime: &Runtime, interval: &Interval, all: &AllGs) {
-        for (index, start_pc, stack) in interval.named(runtime, all) {
-            let slot = self.slot(index);
-            let known = slot.cell.and_then(|cell| self.aggregate.at(cell)).map(|cell| cell.start_pc);
-            // The g may be another goroutine's by now, or none's.
-            let is_known = known.is_some() && (start_pc.is_none() || start_pc == known);
-            if let Some(start_pc) = start_pc.or(known) {
-                self.aggregate.saw_on_cpu(if is_known { self.shown(slot.goid) } else { 0 }, start_pc, stack, 1.0);
-            }
-        }
     }
 
     fn credit(&mut self, slot: Slot, until_ns: u64, until_tick: u32) {

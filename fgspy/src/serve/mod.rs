@@ -103,7 +103,7 @@ fn greet(process: &GoProcess, address: SocketAddr) {
         process.process.exe_path(),
         process.runtime.version,
     ));
-    let notes = fgspy_sampler::open_on_cpu(process.process.pid()).1;
+    let notes = fgspy_sampler::open_on_cpu(process.process.pid(), false).1;
     for remark in fgspy_sampler::remarks(process).into_iter().chain(notes) {
         say(format_args!("Note: {remark}"));
     }

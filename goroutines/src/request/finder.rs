@@ -113,17 +113,20 @@ const EXPECTED: u8 = 32;
 
 /// Finds the requests of the goroutines of one program.
 pub(crate) struct Finder {
-    options: RequestOptions,
-    anchors: Anchors,
+    pub(super) options: RequestOptions,
+    pub(super) anchors: Anchors,
     roots: Roots,
-    frames: RefCell<Frames>,
+    pub(super) frames: RefCell<Frames>,
     request_hint: Cell<Option<usize>>,
+    request_places: RefCell<Option<Vec<usize>>>,
     mux_hint: Cell<Option<usize>>,
     run_hint: Cell<Option<usize>>,
     stream_places: RefCell<Vec<usize>>,
     types: RefCell<Types>,
     constants: RefCell<Constants>,
-    generation: Generation,
+    pub(super) generation: Generation,
+    /// The memory's, when kernel samples were last looked at.
+    pub(super) sampled_generation: Option<u64>,
     /// Connections of the present batch that are asked what they are at work on: number of the g, and address.
     asked: Vec<(u32, u64)>,
     /// In how many more batches, of those with goroutines that have served something, to expect a new request.
@@ -149,12 +152,14 @@ impl Finder {
             roots: Roots::default(),
             frames: RefCell::default(),
             request_hint: Cell::default(),
+            request_places: RefCell::default(),
             mux_hint: Cell::default(),
             run_hint: Cell::default(),
             stream_places: RefCell::default(),
             types: RefCell::default(),
             constants: RefCell::default(),
             generation: Generation::default(),
+            sampled_generation: None,
             asked: Vec::new(),
             expects: 0,
             asks_generation: false,
@@ -227,7 +232,11 @@ impl Finder {
         if self.began.is_none() { self.generation.resolve(runtime, memory) } else { Ok(()) }
     }
 
-    fn generation_now(&self, runtime: &Runtime, memory: &dyn fgspy_memory::Memory) -> Result<Option<u64>, ReadError> {
+    pub(super) fn generation_now(
+        &self,
+        runtime: &Runtime,
+        memory: &dyn fgspy_memory::Memory,
+    ) -> Result<Option<u64>, ReadError> {
         let (mut bytes, mut got) = (Vec::new(), Vec::new());
         memory.read_ranges(&self.generation.ranges(runtime), &mut bytes, &mut got)?;
         Ok(self.generation.value(&bytes, &got))
@@ -267,23 +276,9 @@ impl Finder {
         memory: &dyn fgspy_memory::Memory,
         sought: &mut [Sought<'_>],
     ) -> Result<(), ReadError> {
-        if self.anchors.serve_calls() && !self.types.get_mut().are_known() {
-            self.types = RefCell::new(Types::find(runtime, memory));
-        }
+        self.prepare(runtime, memory);
         let reads = Reads::default();
-        let shared = Shared {
-            runtime,
-            reads: &reads,
-            anchors: &self.anchors,
-            frames: &self.frames,
-            options: self.options,
-            request_hint: &self.request_hint,
-            mux_hint: &self.mux_hint,
-            run_hint: &self.run_hint,
-            stream_places: &self.stream_places,
-            types: &self.types,
-            constants: &self.constants,
-        };
+        let shared = self.shared(runtime, &reads);
         let tasks = sought.iter_mut().map(|sought| -> Task<'_, Searched> {
             let start = std::mem::take(&mut sought.answer.known);
             let known = self.known.get(&sought.index).filter(|known| known.goid == sought.g.goid);
@@ -300,6 +295,36 @@ impl Finder {
             sought.answer.known = self.accept(sought.index, sought.g.goid, searched).unwrap_or_else(Known::No);
         }
         Ok(())
+    }
+
+    /// Learns what searches need to know of the program.
+    pub(super) fn prepare(&mut self, runtime: &Runtime, memory: &dyn fgspy_memory::Memory) {
+        if self.anchors.serve_calls() && !self.types.get_mut().are_known() {
+            self.types = RefCell::new(Types::find(runtime, memory));
+        }
+    }
+
+    /// What searches share that read by `reads`.
+    pub(super) fn shared<'a>(&'a self, runtime: &'a Runtime, reads: &'a Reads) -> Shared<'a> {
+        Shared {
+            runtime,
+            reads,
+            anchors: &self.anchors,
+            frames: &self.frames,
+            options: self.options,
+            request_hint: &self.request_hint,
+            request_places: &self.request_places,
+            mux_hint: &self.mux_hint,
+            run_hint: &self.run_hint,
+            stream_places: &self.stream_places,
+            types: &self.types,
+            constants: &self.constants,
+        }
+    }
+
+    /// The request that g number `index` was last seen to serve.
+    pub(super) fn last(&self, index: u32) -> Option<Arc<Request>> {
+        self.known.get(&index).and_then(|known| known.request.clone())
     }
 
     /// What is remembered of a goroutine that was just seen to serve something, or to wait for it.

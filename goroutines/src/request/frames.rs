@@ -81,6 +81,15 @@ impl Frames {
         *self.sizes.entry(vaddr).or_insert_with(size)
     }
 
+    /// The upper end of a goroutine's stack whose start function, which makes the call before the return address `vaddr`, has
+    /// its own return address at `slot`.
+    pub(super) fn end_of_stack(&mut self, runtime: &Runtime, arch: Arch, vaddr: u64, slot: u64) -> Option<u64> {
+        // Where the root's frame is below the end of a stack, measured at some other stack's.
+        let example = Bounds { lo: 0, hi: 1 << 32 };
+        let root = Frame::root(arch, example, self.size(runtime, vaddr)?)?;
+        slot.checked_add(example.hi.checked_sub(root.return_slot(arch))?)
+    }
+
     /// The function that the call before the return address `vaddr` calls by its address.
     fn target(&mut self, runtime: &Runtime, vaddr: u64) -> Option<u64> {
         if self.targets.len() >= MAX_KNOWN {

@@ -29,6 +29,7 @@ mod jobs;
 mod look;
 mod own;
 mod plan;
+mod sampled;
 mod search;
 mod trace;
 mod types;
@@ -36,6 +37,7 @@ mod types;
 pub use counts::RequestCounts;
 pub(crate) use finder::{Answer, Finder, Sought};
 pub use jobs::job;
+pub use sampled::{SampledServing, SampledStack};
 pub use trace::{SpanId, Trace, TraceId, TraceSource, span_of_labels, trace_of_labels};
 
 /// What to read of requests.

@@ -86,6 +86,7 @@ pub(super) fn walked(
     let frames = frames.of_walked(runtime, bounds, stack, pcs, last);
     let frame = |i: usize| frames.get(pcs.len().checked_sub(i + 2)?).copied();
     let words = |i: usize| frame(i).map(|frame| frame.words(stack).collect::<Vec<u64>>());
+    let serve = connection.filter(|_| handler.is_none()).and_then(words).unwrap_or_default();
     let must = |i: Option<usize>| i.map(|i| words(i).ok_or(No::Unknown(Mismatch::NoFrame))).transpose();
     let connection = match connection.map(frame) {
         Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),
@@ -99,6 +100,7 @@ pub(super) fn walked(
     let start = Slots {
         connection,
         handler: must(handler)?,
+        serve,
         run_handler: match (run_handler, searched) {
             (Some(first), Some(last)) => Some((last..=first).rev().filter_map(words).flatten().collect()),
             _ => None,

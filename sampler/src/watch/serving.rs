@@ -99,7 +99,7 @@ impl Watch {
     }
 }
 
-fn idle_of(idle: ReadIdle) -> Idle {
+pub(super) fn idle_of(idle: ReadIdle) -> Idle {
     match idle {
         ReadIdle::Accepting => Idle::Accepting,
         ReadIdle::Connection => Idle::Connection,

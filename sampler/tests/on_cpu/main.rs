@@ -42,7 +42,7 @@ fn spinners(toolchain: &Toolchain) -> Result<()> {
     let binary = build("zoo", toolchain, Variant::Stripped)?;
     let (fixture, kinds) = zoo::spawn(&binary, &["-spin", "3"])?;
     let target = GoProcess::open(fixture.pid())?;
-    if let (None, notes) = fgspy_sampler::open_on_cpu(fixture.pid()) {
+    if let (None, notes) = fgspy_sampler::open_on_cpu(fixture.pid(), false) {
         skip(&format!("on_cpu spinners {}", toolchain.version), &notes.join("; "));
         return Ok(());
     }

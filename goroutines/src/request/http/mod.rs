@@ -36,6 +36,57 @@ pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
     Ok(Found { request, proof })
 }
 
+/// The request that the frames of a sampled goroutine lead to. It ran, and may serve another one by now: only what the frames
+/// themselves point to counts, not what the connection says.
+pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc<Request>>, No> {
+    let place = match (slots.connection, slots.handler.as_deref()) {
+        (Some(_), Some(frame)) => {
+            let places = look.shared.request_places.borrow().clone().unwrap_or_default();
+            let words: Vec<u64> = places.iter().filter_map(|at| frame.get(*at).copied()).collect();
+            match words.split_first() {
+                Some((first, others)) if others.iter().all(|other| other == first) => {
+                    candidates(look, &[*first]).await.first().copied()
+                }
+                _ => None,
+            }
+        }
+        (Some(connection), None) => of_response(look, connection, &slots.serve).await,
+        (None, _) => {
+            let frames = slots.run_handler.as_ref().or(slots.handler.as_ref()).ok_or(No::Nothing)?;
+            Some(by_frames(look, frames, slots).await?)
+        }
+    };
+    let Some(place) = place else { return Ok(None) };
+    if let Some(request) = known(look, &place).await {
+        return Ok(Some(request));
+    }
+    read::read(look, &matched(look, place, &slots.mux).await).await.map(|request| Some(Arc::new(request)))
+}
+
+/// The request of the one response of `connection` that a frame has: there are responses to earlier requests too, perhaps.
+async fn of_response(look: &Look<'_>, connection: u64, frame: &[u64]) -> Option<Place> {
+    let http = &look.shared.runtime.layout.http;
+    let mut addresses: Vec<u64> = frame.iter().copied().filter(|word| is_pointer(*word)).take(MAX_RESPONSES).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let len = http.response_bytes() as usize;
+    let ranges: Vec<Range> = addresses.iter().map(|&addr| Range { addr, len }).collect();
+    let copies = look.shared.reads.get_all(&ranges).await;
+    let of_this = copies.iter().flatten().filter_map(|copy| {
+        let word = |offset: u32| u64_at(copy, offset as usize).unwrap_or(0);
+        (word(http.response_conn) == connection).then(|| word(http.response_req))
+    });
+    let mut requests: Vec<u64> = of_this.filter(|request| is_pointer(*request)).collect();
+    requests.dedup();
+    match requests[..] {
+        [request] => request_at(look, request).await,
+        _ => None,
+    }
+}
+
+/// Words of a frame that may be responses.
+const MAX_RESPONSES: usize = 64;
+
 /// The request at `place`, if it is the one that the goroutine was last seen to serve and nothing of it is missing.
 async fn known(look: &Look<'_>, place: &Place) -> Option<Arc<Request>> {
     let last = look.last.as_ref()?;
@@ -110,10 +161,16 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
         && let Some(at) = frame.iter().position(|word| *word == place.address)
     {
         hint.set(Some(at));
+        keep_places(look, frame, place.address);
         return Ok((place, Proof::Then));
     }
     let since = look.now().await;
     let in_frame = candidates(look, frame).await;
+    if let (Some(place), Since::Same) = (&place, since) {
+        // A copy is the same request.
+        let copy = in_frame.iter().find(|copy| copy.parts.same_as(&place.parts));
+        keep_places(look, frame, copy.map_or(place.address, |copy| copy.address));
+    }
     match (place, connection) {
         // The handler may have been called with a copy (Go up to 1.22 makes one if there is a semicolon in the query).
         (Some(place), _) if in_frame.iter().any(|copy| copy.parts.same_as(&place.parts)) => {
@@ -132,6 +189,15 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
         (Some(place), _) => Ok((place, Proof::Then)),
         (None, Some(place)) => Ok((place, Proof::Now)),
         (None, None) => Err(No::Torn),
+    }
+}
+
+/// Keeps, of the places in the frame of `serverHandler.ServeHTTP` at which requests were found, those that have `request` too.
+fn keep_places(look: &Look<'_>, frame: &[u64], request: u64) {
+    let is_it = |at: &usize| frame.get(*at) == Some(&request);
+    match &mut *look.shared.request_places.borrow_mut() {
+        Some(places) => places.retain(is_it),
+        none => *none = Some((0..frame.len()).filter(is_it).collect()),
     }
 }
 
