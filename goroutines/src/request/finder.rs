@@ -13,6 +13,7 @@ use super::bits::Bits;
 use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Constants, Found, Look, No, Proof, Searched, Shared, Start};
+use super::plan::Wants;
 use super::types::Types;
 use super::{Idle, Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
 use crate::batch::{self, Reads, Task};
@@ -118,7 +119,6 @@ pub(crate) struct Finder {
     roots: Roots,
     pub(super) frames: RefCell<Frames>,
     request_hint: Cell<Option<usize>>,
-    request_places: RefCell<Option<Vec<usize>>>,
     mux_hint: Cell<Option<usize>>,
     run_hint: Cell<Option<usize>>,
     stream_places: RefCell<Vec<usize>>,
@@ -152,7 +152,6 @@ impl Finder {
             roots: Roots::default(),
             frames: RefCell::default(),
             request_hint: Cell::default(),
-            request_places: RefCell::default(),
             mux_hint: Cell::default(),
             run_hint: Cell::default(),
             stream_places: RefCell::default(),
@@ -251,7 +250,8 @@ impl Finder {
         stack: StackBytes<'_>,
     ) -> Answer {
         let frames = self.frames.get_mut();
-        let start = plan::walked(runtime, &self.anchors, frames, g.bounds, pcs, stack, self.options.data);
+        let wants = Wants { mux: self.options.data, serve: false };
+        let start = plan::walked(runtime, &self.anchors, frames, g.bounds, (pcs, stack), wants);
         if let Ok(Start::Awaits(connection)) = start {
             let known = self.remember(index, g.goid);
             known.connection = Some(connection);
@@ -313,7 +313,6 @@ impl Finder {
             frames: &self.frames,
             options: self.options,
             request_hint: &self.request_hint,
-            request_places: &self.request_places,
             mux_hint: &self.mux_hint,
             run_hint: &self.run_hint,
             stream_places: &self.stream_places,

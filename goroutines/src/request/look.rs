@@ -43,7 +43,7 @@ pub(super) struct Slots {
     pub(super) connection: Option<u64>,
     /// The frame of `serverHandler.ServeHTTP`, from its upper end down.
     pub(super) handler: Option<Vec<u64>>,
-    /// The frame of `(*conn).serve`, where the handler does not run.
+    /// The frame of `(*conn).serve`; only of what the kernel sampled.
     pub(super) serve: Vec<u64>,
     /// The frames from `runHandler` on.
     pub(super) run_handler: Option<Vec<u64>>,
@@ -115,8 +115,6 @@ pub(super) struct Shared<'a> {
     pub(super) options: RequestOptions,
     /// Which word of the frame of `serverHandler.ServeHTTP`, counted from its upper end, was found to be the request.
     pub(super) request_hint: &'a Cell<Option<usize>>,
-    /// Which of the words were the request each time that it was known by its connection too; `None` before the first time.
-    pub(super) request_places: &'a RefCell<Option<Vec<usize>>>,
     /// Which of the words of [`Slots::mux`] was found to be a request that has a pattern.
     pub(super) mux_hint: &'a Cell<Option<usize>>,
     /// Which of the words of [`Slots::run_handler`] was found to be the request.

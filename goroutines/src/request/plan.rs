@@ -54,15 +54,23 @@ impl Positions {
     }
 }
 
+/// What is wanted beyond the frames that always are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants {
+    /// The frame of a mux, for the pattern.
+    pub(super) mux: bool,
+    /// The frame of `(*conn).serve`, for the response.
+    pub(super) serve: bool,
+}
+
 /// What a stack says that was walked to its root.
 pub(super) fn walked(
     runtime: &Runtime,
     anchors: &Anchors,
     frames: &mut Frames,
     bounds: Bounds,
-    pcs: &[u64],
-    stack: StackBytes<'_>,
-    wants_route: bool,
+    (pcs, stack): (&[u64], StackBytes<'_>),
+    wants: Wants,
 ) -> Result<Start, No> {
     let role = |i: usize| pcs.get(i).and_then(|pc| anchors.role(pc.wrapping_sub(runtime.bias)));
     let found = Positions::find(runtime, anchors, pcs);
@@ -79,14 +87,14 @@ pub(super) fn walked(
         }
     }
     let above = |i: usize, by: usize| i.saturating_sub(by)..i;
-    let mux = handler.filter(|_| wants_route);
+    let mux = handler.filter(|_| wants.mux);
     let mux = mux.and_then(|i| above(i, MUX_FRAMES).rev().find(|&i| role(i) == Some(Role::Mux)));
     let searched = run_handler.map(|i| handler.unwrap_or(i.saturating_sub(RUN_HANDLER_FRAMES)));
     let last = [connection, run_handler, handler, stream, mux, searched].into_iter().flatten().min().unwrap_or(0);
     let frames = frames.of_walked(runtime, bounds, stack, pcs, last);
     let frame = |i: usize| frames.get(pcs.len().checked_sub(i + 2)?).copied();
     let words = |i: usize| frame(i).map(|frame| frame.words(stack).collect::<Vec<u64>>());
-    let serve = connection.filter(|_| handler.is_none()).and_then(words).unwrap_or_default();
+    let serve = connection.filter(|_| wants.serve).and_then(words).unwrap_or_default();
     let must = |i: Option<usize>| i.map(|i| words(i).ok_or(No::Unknown(Mismatch::NoFrame))).transpose();
     let connection = match connection.map(frame) {
         Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),

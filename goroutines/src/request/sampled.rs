@@ -93,8 +93,9 @@ impl Finder {
         let roots = roots.into_iter().filter_map(|slot| self.root_bounds(runtime, arch, pcs, slot));
         // Without any, the functions on the stack may still say that nothing is served.
         for bounds in roots.collect::<Vec<_>>().into_iter().chain([Bounds { lo: 0, hi: 0 }]) {
-            let (anchors, frames, wants_route) = (&self.anchors, self.frames.get_mut(), self.options.data);
-            result = match plan::walked(runtime, anchors, frames, bounds, pcs, stack, wants_route) {
+            let wants = plan::Wants { mux: self.options.data, serve: true };
+            let (anchors, frames) = (&self.anchors, self.frames.get_mut());
+            result = match plan::walked(runtime, anchors, frames, bounds, (pcs, stack), wants) {
                 Ok(Start::Walked(slots)) => Ok(slots),
                 Ok(Start::Awaits(_)) => Err(No::Idle(Idle::Connection)),
                 Ok(Start::Top(_)) => Err(No::Unknown(Mismatch::NoFrame)),

@@ -39,19 +39,9 @@ pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
 /// The request that the frames of a sampled goroutine lead to. It ran, and may serve another one by now: only what the frames
 /// themselves point to counts, not what the connection says.
 pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc<Request>>, No> {
-    let place = match (slots.connection, slots.handler.as_deref()) {
-        (Some(_), Some(frame)) => {
-            let places = look.shared.request_places.borrow().clone().unwrap_or_default();
-            let words: Vec<u64> = places.iter().filter_map(|at| frame.get(*at).copied()).collect();
-            match words.split_first() {
-                Some((first, others)) if others.iter().all(|other| other == first) => {
-                    candidates(look, &[*first]).await.first().copied()
-                }
-                _ => None,
-            }
-        }
-        (Some(connection), None) => of_response(look, connection, &slots.serve).await,
-        (None, _) => {
+    let place = match slots.connection {
+        Some(connection) => of_response(look, connection, &slots.serve).await,
+        None => {
             let frames = slots.run_handler.as_ref().or(slots.handler.as_ref()).ok_or(No::Nothing)?;
             Some(by_frames(look, frames, slots).await?)
         }
@@ -63,7 +53,9 @@ pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc
     read::read(look, &matched(look, place, &slots.mux).await).await.map(|request| Some(Arc::new(request)))
 }
 
-/// The request of the one response of `connection` that a frame has: there are responses to earlier requests too, perhaps.
+/// The request of the one response of `connection` that the frame of `(*conn).serve` has. That keeps it for what it does after
+/// the handler (`net/http/server.go`, `w.finishRequest()`). Where it has another one's too, perhaps left there by an earlier
+/// request, it is not known which.
 async fn of_response(look: &Look<'_>, connection: u64, frame: &[u64]) -> Option<Place> {
     let http = &look.shared.runtime.layout.http;
     let mut addresses: Vec<u64> = frame.iter().copied().filter(|word| is_pointer(*word)).take(MAX_RESPONSES).collect();
@@ -161,16 +153,10 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
         && let Some(at) = frame.iter().position(|word| *word == place.address)
     {
         hint.set(Some(at));
-        keep_places(look, frame, place.address);
         return Ok((place, Proof::Then));
     }
     let since = look.now().await;
     let in_frame = candidates(look, frame).await;
-    if let (Some(place), Since::Same) = (&place, since) {
-        // A copy is the same request.
-        let copy = in_frame.iter().find(|copy| copy.parts.same_as(&place.parts));
-        keep_places(look, frame, copy.map_or(place.address, |copy| copy.address));
-    }
     match (place, connection) {
         // The handler may have been called with a copy (Go up to 1.22 makes one if there is a semicolon in the query).
         (Some(place), _) if in_frame.iter().any(|copy| copy.parts.same_as(&place.parts)) => {
@@ -189,15 +175,6 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
         (Some(place), _) => Ok((place, Proof::Then)),
         (None, Some(place)) => Ok((place, Proof::Now)),
         (None, None) => Err(No::Torn),
-    }
-}
-
-/// Keeps, of the places in the frame of `serverHandler.ServeHTTP` at which requests were found, those that have `request` too.
-fn keep_places(look: &Look<'_>, frame: &[u64], request: u64) {
-    let is_it = |at: &usize| frame.get(*at) == Some(&request);
-    match &mut *look.shared.request_places.borrow_mut() {
-        Some(places) => places.retain(is_it),
-        none => *none = Some((0..frame.len()).filter(is_it).collect()),
     }
 }
 
