@@ -23,8 +23,8 @@
 //! | any other | the target's own `runtime/pprof` labels |
 //!
 //! A label of the target that is itself called `state` or `wait_reason` is renamed to `label.state` or
-//! `label.wait_reason`. Where it has any other of these itself, its own is kept and ours is not. A label with an empty
-//! value is left out, because pprof cannot tell the two apart.
+//! `label.wait_reason` (`label.label.state`, where it has a `label.state` too: no sample has a key twice). Where it has any other of these itself, its own is kept and ours is not. A label with an empty
+//! value is left out, because pprof cannot tell the two apart; so is one with an empty key, for which Parca refuses the profile.
 //!
 //! `go tool pprof` takes a filter of digits alone, or of digits followed by letters alone, for a number, and ends in a panic
 //! where twenty digits or so follow each other (`parseTagFilterRange` in its `driver_focus.go`, as of Go 1.26). Few trace ids
@@ -34,9 +34,13 @@
 //! series of each set of labels, and a series for each goroutine would be the end of them. The recording and the JSON
 //! have both.
 //!
-//! The mapping says that functions, files, lines and inlined calls are all there, so no reader tries to find symbols in a
-//! binary that it may not have, or that is stripped. How the profile came about is in its comments
-//! (`go tool pprof -comments`).
+//! Ids of mappings, locations and functions are 1, 2, 3, … in the order of their tables. The format does not ask for that,
+//! but Parca does.
+//!
+//! The mapping is the executable's text segment, with its build id, as Go's own profiles have it. It says that functions,
+//! files, lines and inlined calls are all there, so no reader tries to find symbols in a binary that it may not have, or
+//! that is stripped. Locations outside it (C libraries, the kernel, what has no address) belong to no mapping. How the
+//! profile came about is in its comments (`go tool pprof -comments`).
 
 mod labels;
 pub mod proto;
@@ -44,13 +48,16 @@ pub mod proto;
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
 
-use fgspy_profile::{LocationId, Profile, Sample, StringId};
+use fgspy_profile::{LocationId, Mapping, Profile, Sample, StringId};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
 use crate::summary;
 use labels::Labels;
+
+/// The id of the only mapping: the target's executable.
+const MAPPING: u64 = 1;
 
 /// Writes `profile` as gzipped pprof.
 ///
@@ -63,15 +70,15 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
     put(&mut out, head(profile, &mut strings))?;
     let labels = Labels::new(profile, &mut strings);
     for sample in profile.samples_by(|sample| labels.key(sample)) {
-        let sample = convert_sample(profile, &mut strings, &labels, &sample);
+        let sample = convert_sample(profile, &mut strings, &labels, &used, &sample);
         put(&mut out, proto::Profile { sample: vec![sample], ..Default::default() })?;
     }
-    for (index, _) in used.locations.iter().enumerate().filter(|(_, used)| **used) {
-        let location = location(profile, index as u32);
+    for (index, id) in used.locations.all() {
+        let location = location(profile, &used, index, id);
         put(&mut out, proto::Profile { location: vec![location], ..Default::default() })?;
     }
-    for (index, _) in used.functions.iter().enumerate().filter(|(_, used)| **used) {
-        let function = function(profile, index);
+    for (index, id) in used.functions.all() {
+        let function = function(profile, index, id);
         put(&mut out, proto::Profile { function: function.into_iter().collect(), ..Default::default() })?;
     }
     for string in strings.all() {
@@ -97,11 +104,11 @@ fn head(profile: &Profile, strings: &mut Strings<'_>) -> proto::Profile {
     ];
     let period_type = Some(value("wallclock", nanoseconds));
     let target = &profile.target;
-    let (memory_start, memory_limit, file_offset) = target.text;
+    let Mapping { start, limit, file_offset } = target.mapping();
     let mapping = proto::Mapping {
-        id: 1,
-        memory_start,
-        memory_limit,
+        id: MAPPING,
+        memory_start: start,
+        memory_limit: limit,
         file_offset,
         filename: strings.id(&target.executable),
         build_id: strings.id(&target.build_id),
@@ -124,33 +131,39 @@ fn head(profile: &Profile, strings: &mut Strings<'_>) -> proto::Profile {
     }
 }
 
-fn convert_sample(profile: &Profile, strings: &mut Strings<'_>, labels: &Labels, sample: &Sample) -> proto::Sample {
+fn convert_sample(
+    profile: &Profile,
+    strings: &mut Strings<'_>,
+    labels: &Labels,
+    used: &Used,
+    sample: &Sample,
+) -> proto::Sample {
     let stack = profile.stacks.get(sample.stack.index()).map_or(&[][..], Vec::as_slice);
     let cpu = sample.cpu_ns();
     proto::Sample {
-        location_id: stack.iter().map(|location| u64::from(location.0) + 1).collect(),
+        location_id: stack.iter().filter_map(|location| used.locations.id(location.index())).collect(),
         value: [sample.count, sample.time_ns, cpu, sample.time_ns.saturating_sub(cpu)].map(signed).to_vec(),
         label: labels.of(profile, strings, sample),
     }
 }
 
-fn location(profile: &Profile, index: u32) -> proto::Location {
-    let address = profile.locations.get(index as usize).map_or(0, |location| location.address);
-    let (start, limit, _) = profile.target.text;
-    // Without a known text everything is the target's; else what lies outside (C libraries, the kernel) is not.
-    let inside = limit == 0 || address == 0 || (start..limit).contains(&address);
-    let line = profile.location_frames(LocationId(index));
+fn location(profile: &Profile, used: &Used, index: usize, id: u64) -> proto::Location {
+    let address = profile.locations.get(index).map_or(0, |location| location.address);
+    let lines = profile.location_frames(LocationId(index as u32)).filter_map(|frame| {
+        let function_id = used.functions.id(frame.function.index())?;
+        Some(proto::Line { function_id, line: frame.line.into() })
+    });
     proto::Location {
-        id: u64::from(index) + 1,
-        mapping_id: u64::from(inside),
+        id,
+        mapping_id: if profile.target.mapping().holds(address) { MAPPING } else { 0 },
         address,
-        line: line.map(|f| proto::Line { function_id: u64::from(f.function.0) + 1, line: f.line.into() }).collect(),
+        line: lines.collect(),
     }
 }
 
-fn function(profile: &Profile, index: usize) -> Option<proto::Function> {
+fn function(profile: &Profile, index: usize, id: u64) -> Option<proto::Function> {
     profile.functions.get(index).map(|function| proto::Function {
-        id: index as u64 + 1,
+        id,
         name: function.name.0.into(),
         system_name: function.name.0.into(),
         filename: function.file.0.into(),
@@ -165,35 +178,59 @@ fn signed(value: u64) -> i64 {
 
 /// What the stacks of the samples use; creators do not appear in pprof.
 struct Used {
-    locations: Vec<bool>,
-    functions: Vec<bool>,
+    locations: Numbered,
+    functions: Numbered,
 }
 
 impl Used {
     fn new(profile: &Profile) -> Used {
         let mut stacks = vec![false; profile.stacks.len()];
-        let mut used =
-            Used { locations: vec![false; profile.locations.len()], functions: vec![false; profile.functions.len()] };
+        let mut locations = vec![false; profile.locations.len()];
+        let mut functions = vec![false; profile.functions.len()];
         for sample in &profile.samples {
             mark(&mut stacks, sample.stack.index());
         }
         for (stack, _) in profile.stacks.iter().zip(&stacks).filter(|(_, used)| **used) {
             for location in stack {
-                mark(&mut used.locations, location.index());
+                mark(&mut locations, location.index());
             }
         }
-        for (location, _) in profile.locations.iter().zip(&used.locations).filter(|(_, used)| **used) {
+        for (location, _) in profile.locations.iter().zip(&locations).filter(|(_, used)| **used) {
             for line in &location.lines {
-                mark(&mut used.functions, line.function.index());
+                mark(&mut functions, line.function.index());
             }
         }
-        used
+        Used { locations: Numbered::new(&locations), functions: Numbered::new(&functions) }
     }
 }
 
 fn mark(table: &mut [bool], index: usize) {
     if let Some(entry) = table.get_mut(index) {
         *entry = true;
+    }
+}
+
+/// Ids for the entries of a table that are used: 1, 2, 3, … in the order of the table. The format allows gaps, but Parca
+/// refuses them ("function id is not sequential").
+struct Numbered(Vec<Option<u64>>);
+
+impl Numbered {
+    fn new(used: &[bool]) -> Numbered {
+        let mut last = 0;
+        let ids = used.iter().map(|used| {
+            last += u64::from(*used);
+            used.then_some(last)
+        });
+        Numbered(ids.collect())
+    }
+
+    fn id(&self, index: usize) -> Option<u64> {
+        self.0.get(index).copied().flatten()
+    }
+
+    /// Index and id of all that are used.
+    fn all(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.0.iter().enumerate().filter_map(|(index, id)| Some((index, (*id)?)))
     }
 }
 

@@ -74,6 +74,14 @@ impl GoBinary {
         &self.image.segments
     }
 
+    /// The pages that the loader maps for the segment of Go's code: the first `vaddr`, the `vaddr` behind the last, and the file
+    /// offset of the first, as `/proc/PID/maps` has them.
+    pub fn text_pages(&self) -> Option<(u64, u64, u64)> {
+        let text = self.module.text;
+        let segment = self.image.segments.iter().find(|segment| text.wrapping_sub(segment.vaddr) < segment.mem_size)?;
+        segment.pages()
+    }
+
     /// The GNU build id in hexadecimal, else the Go build id (four parts, with slashes), if there is either.
     pub fn build_id(&self) -> Option<&str> {
         self.build_id.as_deref()

@@ -19,10 +19,14 @@ const MAX_SECTIONS: usize = 1024;
 const MAX_SECTION_NAMES: u64 = 64 << 10;
 const MAX_SECTION_NAME: usize = 64;
 
+/// Bytes of the smallest page. A kernel with larger ones may map more at either end, where there is no code.
+const PAGE: u64 = 4096;
+
 pub(crate) const PT_LOAD: u32 = 1;
 pub(crate) const PT_DYNAMIC: u32 = 2;
 pub(crate) const PT_NOTE: u32 = 4;
 pub(crate) const SHT_SYMTAB: u32 = 2;
+pub(crate) const SHT_NOTE: u32 = 7;
 pub(crate) const SHT_NOBITS: u32 = 8;
 
 const ET_EXEC: u16 = 2;
@@ -52,6 +56,16 @@ impl Segment {
     /// Whether the segment may be written.
     pub const fn is_writable(&self) -> bool {
         self.flags & 2 != 0
+    }
+
+    /// The pages of the file that the loader maps: the first address, the address behind the last, and the offset of the first.
+    /// `None` if they do not fit into an address space, or the segment begins at different places of a page in the file and in
+    /// memory.
+    pub(crate) fn pages(&self) -> Option<(u64, u64, u64)> {
+        let within = self.vaddr % PAGE;
+        let limit = self.vaddr.checked_add(self.file_size)?.checked_next_multiple_of(PAGE)?;
+        let offset = self.offset.checked_sub(within)?;
+        offset.is_multiple_of(PAGE).then_some((self.vaddr - within, limit, offset))
     }
 
     /// The file offset of `len` file-backed bytes at `vaddr`.

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use crate::bytes::u32_at;
-use crate::elf::PT_NOTE;
+use crate::elf::{PT_NOTE, SHT_NOTE};
 use crate::image::Image;
 
-const MAX_HEADERS: usize = 16;
+/// Sections and program headers with notes that are looked at.
+const MAX_PLACES: usize = 32;
 const MAX_NOTES: u64 = 64 << 10;
 const MAX_ID: usize = 256;
 const NT_GNU_BUILD_ID: u32 = 3;
@@ -14,12 +15,19 @@ const NT_GNU_BUILD_ID: u32 = 3;
 const GO_BUILD_ID: u32 = 4;
 
 /// The GNU build id in hexadecimal, else the Go build id.
+///
+/// Sections are asked before program headers: from 1.24 on Go's linker writes a GNU build id by default, into a section that no
+/// program header of type `PT_NOTE` has (`cmd/link/internal/ld/elf.go`; Go's own profiles look at sections only, `elfBuildID` in
+/// `runtime/pprof/elf.go`).
 pub(crate) fn build_id(image: &Image) -> Option<String> {
-    let mut go = None;
+    let sections = image.elf.sections.iter().filter(|section| section.kind == SHT_NOTE);
+    let sections = sections.map(|section| (section.offset, section.size));
     let headers = image.elf.program_headers.iter().filter(|header| header.kind == PT_NOTE);
-    for header in headers.take(MAX_HEADERS) {
-        let len = usize::try_from(header.segment.file_size.min(MAX_NOTES)).ok()?;
-        let Some(bytes) = image.read_file(header.segment.offset, len) else { continue };
+    let headers = headers.map(|header| (header.segment.offset, header.segment.file_size));
+    let mut go = None;
+    for (offset, size) in sections.chain(headers).take(MAX_PLACES) {
+        let len = usize::try_from(size.min(MAX_NOTES)).ok()?;
+        let Some(bytes) = image.read_file(offset, len) else { continue };
         let mut rest = bytes.as_ref();
         while let Some((note, after)) = Note::split(rest) {
             match (note.owner, note.kind) {

@@ -29,8 +29,8 @@ pub use filter::{Filter, LabelMatch, LabelMatchError, ValueMatch, apply};
 pub use group::{GroupBy, group};
 pub use merge::merge;
 pub use model::{
-    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Profile, RequestId, Sample, StackId,
-    StringId, Target, Weight,
+    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Mapping, Profile, RequestId, Sample,
+    StackId, StringId, Target, Weight,
 };
 pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
 pub use request_totals::{Breakdown, Phase, PhaseTime, RequestBreakdown, RouteBreakdown, StackTime};

@@ -150,8 +150,36 @@ pub struct Target {
     pub build_id: String,
     /// `amd64` or `arm64`.
     pub arch: String,
-    /// Address range of the executable's text in the target, and the file offset of its start (a pprof mapping).
+    /// Address range of the executable's text segment in the target, in whole pages, and the file offset of its start. All 0
+    /// if it is not known. See [`Target::mapping`].
     pub text: (u64, u64, u64),
+}
+
+impl Target {
+    /// Where the executable's code is mapped.
+    pub fn mapping(&self) -> Mapping {
+        let (start, limit, file_offset) = self.text;
+        Mapping { start, limit, file_offset }
+    }
+}
+
+/// A range of a target's addresses that a part of its executable is mapped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping {
+    /// The first address.
+    pub start: u64,
+    /// The address behind the last one.
+    pub limit: u64,
+    /// Where in the file the part begins.
+    pub file_offset: u64,
+}
+
+impl Mapping {
+    /// Whether code at `address` is the executable's. What has no address is not. Where the mapping is not known, all other
+    /// code is taken to be.
+    pub fn holds(&self, address: u64) -> bool {
+        address != 0 && (self.limit == 0 || (self.start..self.limit).contains(&address))
+    }
 }
 
 /// How the profile came about; everything that was rejected, late or lost is counted here and shown to the user.

@@ -105,11 +105,6 @@ impl GoProcess {
     /// What a profile says about its target.
     pub fn describe(&self) -> Target {
         let GoProcess { process, runtime, .. } = self;
-        let module = runtime.binary.module();
-        let mut segments = runtime.binary.segments().iter();
-        let text = segments
-            .find(|segment| (segment.vaddr..segment.vaddr.saturating_add(segment.mem_size)).contains(&module.text));
-        let offset = text.map_or(0, |segment| (module.text - segment.vaddr).saturating_add(segment.offset));
         Target {
             pid: process.pid(),
             executable: process.exe_path().display().to_string(),
@@ -118,7 +113,9 @@ impl GoProcess {
             go_version: runtime.version.to_string(),
             build_id: runtime.binary.build_id().unwrap_or_default().to_owned(),
             arch: runtime.binary.arch().name().to_owned(),
-            text: (module.text.wrapping_add(runtime.bias), module.etext.wrapping_add(runtime.bias), offset),
+            text: runtime.binary.text_pages().map_or((0, 0, 0), |(start, limit, offset)| {
+                (start.wrapping_add(runtime.bias), limit.wrapping_add(runtime.bias), offset)
+            }),
         }
     }
 }

@@ -82,10 +82,11 @@ impl Labels {
             reason => labels.push(label(self.wait_reason, strings.id(reason))),
         }
         let mut own: Vec<proto::Label> = Vec::new();
-        for (key, value) in profile.labels(sample.labels).filter(|(_, value)| !value.is_empty()) {
+        let has = |wanted: &str| profile.labels(sample.labels).any(|(key, _)| key == wanted);
+        let named = profile.labels(sample.labels).filter(|(key, value)| !key.is_empty() && !value.is_empty());
+        for (key, value) in named {
             let key = match key {
-                "state" => strings.id("label.state"),
-                "wait_reason" => strings.id("label.wait_reason"),
+                "state" | "wait_reason" => strings.id(&renamed(key, has)),
                 other => strings.id(other),
             };
             own.push(label(key, strings.id(value)));
@@ -101,4 +102,13 @@ impl Labels {
         labels.extend(own);
         labels
     }
+}
+
+/// What a label of the target is called whose key is one of ours: a key that the target does not have as well.
+fn renamed(key: &str, has: impl Fn(&str) -> bool) -> String {
+    let mut renamed = format!("label.{key}");
+    while has(&renamed) {
+        renamed.insert_str(0, "label.");
+    }
+    renamed
 }

@@ -7,8 +7,11 @@ use fgspy_profile::{Profile, State};
 use crate::all::decode;
 use crate::common::{MS, Seen, profile, running, shop, waiting, written};
 
+/// What is written of `profile`, which every consumer takes.
 pub(crate) fn pprof(profile: &Profile) -> proto::Profile {
-    decode(&written(profile, Format::Pprof))
+    let file = written(profile, Format::Pprof);
+    fgspy_fixtures::pprof::read(&file).unwrap();
+    decode(&file)
 }
 
 fn string(pprof: &proto::Profile, id: i64) -> &str {
@@ -89,12 +92,25 @@ fn locations_lie_in_the_mapping_or_outside() {
             (3, 0x4000, 1, 1),
             (4, 0x3010, 1, 1),
             (5, 0x7f00_0000_0000, 0, 1),
-            (6, 0, 1, 1)
+            (6, 0, 0, 1)
         ]
     );
     let mut unknown = shop();
     unknown.target.text = (0, 0, 0);
-    assert!(pprof(&unknown).location.iter().all(|location| location.mapping_id == 1));
+    let mappings: Vec<u64> = pprof(&unknown).location.iter().map(|location| location.mapping_id).collect();
+    assert_eq!(mappings, [1, 1, 1, 1, 1, 0], "all code is the program's, what has no address is not code");
+}
+
+#[test]
+fn ids_follow_each_other_where_entries_of_a_table_are_left_out() {
+    let seen = [running(&["main", "a"], 10), running(&["main", "left", "out"], 10), running(&["b", "main"], 10)];
+    let mut p = profile(&seen);
+    p.samples.remove(1);
+    let p = pprof(&p);
+    assert_eq!(p.location.iter().map(|location| location.id).collect::<Vec<u64>>(), [1, 2, 3]);
+    assert_eq!(p.function.iter().map(|function| function.id).collect::<Vec<u64>>(), [1, 2, 3]);
+    let stacks: Vec<String> = samples(&p).into_iter().map(|(stack, ..)| stack).collect();
+    assert_eq!(stacks, ["a:2<main:2", "main:2<b:2"]);
 }
 
 #[test]
@@ -138,8 +154,14 @@ fn labels_of_the_target_do_not_pass_for_ours() {
     let p = pprof(&profile(&[Seen { labels: &labels, ..waiting(&["f"], "select", 10) }]));
     assert_eq!(
         samples(&p)[0].2,
-        "state=waiting wait_reason=select label.state=old route=GET /{id} label.state=new label.wait_reason=patience"
+        "state=waiting wait_reason=select label.state=old route=GET /{id} label.label.state=new label.wait_reason=patience"
     );
+}
+
+#[test]
+fn labels_without_a_key_or_a_value_are_left_out() {
+    let p = pprof(&profile(&[Seen { labels: &[("", "nameless"), ("valueless", "")], ..running(&["f"], 10) }]));
+    assert_eq!(samples(&p)[0].2, "state=running");
 }
 
 #[test]

@@ -75,7 +75,7 @@ Locations
      3: 0x4000 M=1 sync.(*Mutex).Lock /go/sync/mutex.go:61:0 s=60
      4: 0x3010 M=1 example.com/shop/cart.(*Cart).Price /src/cart/cart.go:24:0 s=20
      5: 0x7f0000000000 libc.read :0:0 s=0
-     6: 0x0 M=1 [running: no perf_event permission] :0:0 s=0
+     6: 0x0 [running: no perf_event permission] :0:0 s=0
 Mappings
 1: 0x1000/0x9000/0x400 /srv/shop b1d [FN][FL][LN][IN]
 "

@@ -31,7 +31,9 @@ impl Recorded {
         command.args(["-d", "2s", "-o", "profile.fgspy"]).args(arguments);
         run(command).succeeded();
         let recording = folder.path().join("profile.fgspy");
-        std::fs::write(folder.path().join("profile.pb.gz"), report(&recording, &["-f", "pprof"])).unwrap();
+        let pprof = report(&recording, &["-f", "pprof"]);
+        fgspy_fixtures::pprof::read(pprof.as_ref()).unwrap();
+        std::fs::write(folder.path().join("profile.pb.gz"), pprof).unwrap();
         let json = Profile::of(&recording);
         Recorded { folder, kinds, json, goroutines: dump::sigquit(zoo).unwrap() }
     }
@@ -138,7 +140,7 @@ fn raw_samples(text: &str) -> Vec<RawSample> {
 }
 
 fn raw_locations(text: &str) -> BTreeMap<u64, Location> {
-    let first = Regex::new(r"^ *(\d+): (0x[0-9a-f]+) M=1 (.*)$").unwrap();
+    let first = Regex::new(r"^ *(\d+): (0x[0-9a-f]+) (?:M=1 )?(.*)$").unwrap();
     let mut locations = BTreeMap::new();
     let mut id = 0;
     for text in text.lines() {

@@ -1,5 +1,6 @@
 //! The goroutine profile made from outside equals the one that the program itself makes.
 
+use fgspy_fixtures::pprof::{Mapping, read};
 use fgspy_fixtures::{Toolchain, toolchains};
 
 use crate::server::Server;
@@ -84,6 +85,31 @@ fn go_tool_pprof_shows_the_same_for_both() {
         let (own, ours) = (groups(&own, SEPARATOR), groups(&ours, SEPARATOR));
         assert_eq!(own.len(), KINDS, "Go 1.{minor}: {own:#?}");
         assert_eq!(ours, own, "Go 1.{minor}");
+    }
+}
+
+/// The reader takes Go's own profile, so that it is no stricter than Go; and what both say of the executable is the same.
+#[test]
+fn every_reader_takes_our_profiles_and_the_mapping_is_that_of_the_programs_own() {
+    let variants: [&[&str]; 2] = [&["-ldflags=-s -w"], &["-buildmode=pie"]];
+    for (minor, arguments) in [19, 24, 27].into_iter().flat_map(|minor| variants.map(|arguments| (minor, arguments))) {
+        let mut target = Target::spawn(&toolchain(minor), arguments, &[]);
+        let server = Server::of(target.fixture.pid());
+        let name = format!("Go 1.{minor} {arguments:?}");
+        let own = read(&from_hexadecimal(target.asked("pprof").trim())).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        for path in ["/debug/pprof/goroutine", "/debug/fgprof?seconds=0.2", "/debug/pprof/profile?seconds=0.2"] {
+            let ours = read(&server.get(path).body).unwrap_or_else(|error| panic!("{name} {path}: {error:?}"));
+            let ([ours, ..], [own, ..]) = (&ours.mappings[..], &own.mappings[..]) else { panic!("{name} {path}") };
+            let place = |mapping: &Mapping| (mapping.start, mapping.limit, mapping.offset, mapping.file.clone());
+            assert_eq!(place(ours), place(own), "{name} {path}");
+            assert_eq!(ours.has, [true; 4]);
+            // Where the linker wrote no GNU build id, as Go's own did not before 1.24, Go's profile has none, and ours has Go's.
+            if own.build_id.is_empty() {
+                assert!(minor < 24 && ours.build_id.split('/').count() == 4, "{name} {path}: {ours:?}");
+            } else {
+                assert_eq!(ours.build_id, own.build_id, "{name} {path}");
+            }
+        }
     }
 }
 

@@ -58,6 +58,7 @@ fn pprof_is_read_by_go_tool_pprof() {
     command.args(["trace", "-p", &service.fixture.pid().to_string(), "-d", "1s", "-f", "pprof", "-o"]).arg(&path);
     run(command).succeeded();
     load.end().unwrap();
+    fgspy_fixtures::pprof::read(&std::fs::read(&path).unwrap()).unwrap();
     let pprof = |arguments: &[&str]| {
         let output = Command::new(newest().go()).args(["tool", "pprof"]).args(arguments).arg(&path).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -6,11 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fgspy_export::pprof::proto;
 use fgspy_gobin::SourceFrame;
+use fgspy_profile::Mapping;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
 use super::{Look, Missing};
+
+/// The id of the only mapping: the target's executable.
+const MAPPING: u64 = 1;
 
 pub(super) fn write(look: &Look<'_>, out: &mut dyn Write) -> io::Result<()> {
     let mut gzip = GzEncoder::new(out, Compression::default());
@@ -19,14 +23,14 @@ pub(super) fn write(look: &Look<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn profile(look: &Look<'_>) -> proto::Profile {
-    let mut tables = Tables::default();
+    let mut tables = Tables::new(look.target.mapping());
     tables.string(""); // pprof wants it to be number 0
     let unit = proto::ValueType { r#type: tables.string("goroutine"), unit: tables.string("count") };
-    let (memory_start, memory_limit, file_offset) = look.target.text;
+    let Mapping { start, limit, file_offset } = look.target.mapping();
     let mapping = proto::Mapping {
-        id: 1,
-        memory_start,
-        memory_limit,
+        id: MAPPING,
+        memory_start: start,
+        memory_limit: limit,
         file_offset,
         filename: tables.string(&look.target.executable),
         build_id: tables.string(&look.target.build_id),
@@ -47,7 +51,8 @@ fn profile(look: &Look<'_>) -> proto::Profile {
                 Some(Missing::Outer) => location_id.push(tables.no_code(Missing::Outer.name())),
                 Some(missing) => location_id.insert(0, tables.no_code(missing.name())),
             }
-            let labels = group.labels.iter();
+            // Some consumers refuse a label without a key or a value.
+            let labels = group.labels.iter().filter(|(key, value)| !key.is_empty() && !value.is_empty());
             let label = labels.map(|(key, value)| proto::Label {
                 key: tables.string(key),
                 str: tables.string(value),
@@ -72,17 +77,31 @@ fn profile(look: &Look<'_>) -> proto::Profile {
 }
 
 /// pprof's tables. Ids are positions, from 1 on for locations and functions.
-#[derive(Default)]
 struct Tables {
+    mapping: Mapping,
     strings: Vec<String>,
     string_ids: HashMap<String, i64>,
     functions: Vec<proto::Function>,
     function_ids: HashMap<(String, String), u64>,
     locations: Vec<proto::Location>,
     location_ids: HashMap<u64, u64>,
+    no_code_ids: HashMap<&'static str, u64>,
 }
 
 impl Tables {
+    fn new(mapping: Mapping) -> Tables {
+        Tables {
+            mapping,
+            strings: Vec::new(),
+            string_ids: HashMap::new(),
+            functions: Vec::new(),
+            function_ids: HashMap::new(),
+            locations: Vec::new(),
+            location_ids: HashMap::new(),
+            no_code_ids: HashMap::new(),
+        }
+    }
+
     fn string(&mut self, text: &str) -> i64 {
         if let Some(&id) = self.string_ids.get(text) {
             return id;
@@ -132,14 +151,20 @@ impl Tables {
     }
 
     /// A location that stands for what is not known.
-    fn no_code(&mut self, name: &str) -> u64 {
+    fn no_code(&mut self, name: &'static str) -> u64 {
+        if let Some(&id) = self.no_code_ids.get(name) {
+            return id;
+        }
         let function_id = self.function(name, "", 0);
-        self.add_location(0, vec![proto::Line { function_id, line: 0 }])
+        let id = self.add_location(0, vec![proto::Line { function_id, line: 0 }]);
+        self.no_code_ids.insert(name, id);
+        id
     }
 
     fn add_location(&mut self, address: u64, line: Vec<proto::Line>) -> u64 {
         let id = self.locations.len() as u64 + 1;
-        self.locations.push(proto::Location { id, mapping_id: 1, address, line });
+        let mapping_id = if self.mapping.holds(address) { MAPPING } else { 0 };
+        self.locations.push(proto::Location { id, mapping_id, address, line });
         id
     }
 }
