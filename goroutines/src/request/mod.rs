@@ -36,7 +36,7 @@ mod types;
 
 pub use counts::RequestCounts;
 pub(crate) use finder::{Answer, Finder, Sought};
-pub use jobs::job;
+pub use jobs::{job, job_of_trace};
 pub use sampled::{SampledServing, SampledStack};
 pub use trace::{SpanId, Trace, TraceId, TraceSource, span_of_labels, trace_of_labels};
 
@@ -192,7 +192,7 @@ pub struct Request {
     pub route: Option<String>,
     /// The trace that it says it is part of.
     pub trace: Option<Trace>,
-    /// Its `X-Request-Id`; the span of a job that has no trace.
+    /// Its `X-Request-Id`; of a job that has no trace the first of its spans, as its label has it.
     pub request_id: Option<String>,
 }
 

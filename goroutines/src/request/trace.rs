@@ -63,11 +63,30 @@ impl TraceSource {
     }
 }
 
+/// How the value of a label writes an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Digits {
+    /// 16 or 32 hexadecimal digits: OpenTelemetry, Pyroscope.
+    Hexadecimal,
+    /// A decimal `uint64`: Datadog.
+    Decimal,
+}
+
 /// Keys of labels that hold a trace id, compared without regard to case and to `_`, `-`, `.` and spaces.
-const TRACE_KEYS: [&str; 3] = ["traceid", "trace", "oteltraceid"];
-/// Keys of labels that hold a span id. Pyroscope's OpenTelemetry bridge sets `profile_id` (the id of the root span) and
-/// `span_id`, Datadog's profiler `span id` and `local root span id`.
-const SPAN_KEYS: [&str; 5] = ["spanid", "span", "otelspanid", "profileid", "localrootspanid"];
+const TRACE_KEYS: [&str; 4] = ["traceid", "trace", "oteltraceid", "ddtraceid"];
+/// Keys of labels that hold the span that a goroutine works for, compared in the same way. Pyroscope's OpenTelemetry bridge sets
+/// `span_id`, or `profile_id` (grafana/otel-profiling-go, `otelpyroscope.go`), Datadog's tracer `span id` and `local root span id`
+/// (DataDog/dd-trace-go, `internal/traceprof/traceprof.go`).
+const SPAN_KEYS: [&str; 6] = ["spanid", "span", "otelspanid", "ddspanid", "profileid", "localrootspanid"];
+/// The same, those first that stay the same for all spans of one piece of work.
+const ROOT_KEYS: [&str; 6] = ["localrootspanid", "profileid", "spanid", "span", "otelspanid", "ddspanid"];
+
+/// How a label with this key writes its id. Datadog's tracer has spaces in its keys, and decimal ids, which may have 16 digits
+/// as well (`applyPPROFLabels` in `ddtrace/tracer/tracer.go`).
+fn digits(key: &str) -> Digits {
+    let is_datadog = key.contains(' ') || key.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("dd"));
+    if is_datadog { Digits::Decimal } else { Digits::Hexadecimal }
+}
 
 /// Keys of labels that name what a goroutine works on, the most telling first. Datadog's profiler sets `trace endpoint`,
 /// Pyroscope's OpenTelemetry bridge `span_name`.
@@ -76,28 +95,61 @@ const NAME_KEYS: [&str; 9] =
 
 /// What a goroutine's `runtime/pprof` labels call that which it works on.
 pub(super) fn job_name(labels: &Labels) -> Option<&str> {
-    find(labels, &NAME_KEYS).filter(|name| !name.is_empty())
+    find(labels, &NAME_KEYS, |_, name| Some(name).filter(|name| !name.is_empty()))
 }
 
 /// The trace that a goroutine's `runtime/pprof` labels name. A span alone is no trace: see [`span_of_labels`].
 pub fn trace_of_labels(labels: &Labels) -> Option<Trace> {
-    let trace_id = find(labels, &TRACE_KEYS).and_then(parse_trace_id)?;
+    let trace_id = find(labels, &TRACE_KEYS, |key, value| match (digits(key), parse_trace_id(value)) {
+        // Datadog writes the 32 digits of a whole id in hexadecimal, and the lower half of one in decimal.
+        (Digits::Hexadecimal, Some(id)) => Some(id),
+        (Digits::Decimal, Some(id)) if value.len() > MAX_DECIMAL => Some(id),
+        (Digits::Decimal, _) => number(value).map(|id| TraceId(id.into())),
+        (Digits::Hexadecimal, None) => decimal(value).map(|id| TraceId(id.into())),
+    })?;
     Some(Trace { trace_id, span_id: span_of_labels(labels), source: TraceSource::Labels })
 }
 
 /// The span that a goroutine's `runtime/pprof` labels name.
 pub fn span_of_labels(labels: &Labels) -> Option<SpanId> {
-    SPAN_KEYS.iter().find_map(|key| find(labels, &[key]).and_then(parse_span_id))
+    find(labels, &SPAN_KEYS, |key, value| span(key, value))
 }
 
-/// The value of the first of `keys` that is there.
-fn find<'a>(labels: &'a Labels, keys: &[&str]) -> Option<&'a str> {
+/// The first span of the work that labels name, which its other spans have in common, and what the label says.
+pub(super) fn root_span(labels: &Labels) -> Option<(SpanId, &str)> {
+    find(labels, &ROOT_KEYS, |key, value| Some((span(key, value)?, value)))
+}
+
+fn span(key: &str, value: &str) -> Option<SpanId> {
+    match digits(key) {
+        Digits::Hexadecimal => parse_span_id(value).or_else(|| decimal(value).map(SpanId)),
+        Digits::Decimal => number(value).map(SpanId).or_else(|| parse_span_id(value)),
+    }
+}
+
+/// What `read` makes of the value of the first of `keys` of which it makes something.
+fn find<'a, T>(labels: &'a Labels, keys: &[&str], read: impl Fn(&'a str, &'a str) -> Option<T>) -> Option<T> {
     let plain = |key: &str| -> String {
         key.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).map(|c| c.to_ascii_lowercase()).collect()
     };
     keys.iter().find_map(|wanted| {
-        labels.iter().find(|(key, _)| key.len() <= 32 && plain(key) == *wanted).map(|(_, value)| value.as_str())
+        let mut with_key = labels.iter().filter(|(key, _)| key.len() <= 32 && plain(key) == *wanted);
+        with_key.find_map(|(key, value)| read(key, value))
     })
+}
+
+/// Decimal digits of the largest `uint64`.
+const MAX_DECIMAL: usize = 20;
+
+/// A decimal `uint64` that is not 0.
+fn number(text: &str) -> Option<u64> {
+    let is_one = !text.is_empty() && text.len() <= MAX_DECIMAL && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|id| is_one && *id != 0)
+}
+
+/// A decimal `uint64` that cannot be a hexadecimal id, because it has more digits.
+fn decimal(text: &str) -> Option<u64> {
+    number(text).filter(|_| text.len() > 16)
 }
 
 /// A number of at most `digits` hexadecimal digits that is not 0.
@@ -226,7 +278,7 @@ mod tests {
             ("trace_id", "span_id"),
             ("traceID", "spanID"),
             ("trace.id", "profile_id"),
-            ("Trace-Id", "local root span id"),
+            ("Trace-Id", "otel.span_id"),
         ] {
             let found = trace_of_labels(&labels(&[(trace_key, &trace), (span_key, &span), ("x", "y")]));
             assert_eq!(ids(found), Some((TRACE, Some(SPAN))), "{trace_key} {span_key}");
@@ -236,5 +288,50 @@ mod tests {
         assert_eq!(trace_of_labels(&labels(&[("trace_id", "17"), ("span_id", &span)])), None);
         assert_eq!(span_of_labels(&labels(&[("span_id", &span)])), Some(SpanId(SPAN)));
         assert_eq!(trace_of_labels(&labels(&[])), None);
+    }
+
+    #[test]
+    fn the_key_says_whether_an_id_is_decimal() {
+        let labels = |pairs: &[(&str, &str)]| -> Labels {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let span = |key: &str, value: &str| span_of_labels(&labels(&[(key, value)])).map(|span| span.0);
+        // Sixteen digits may be either.
+        let digits = "4611686018427387";
+        assert_eq!(span("span id", digits), Some(4_611_686_018_427_387));
+        assert_eq!(span("local root span id", digits), Some(4_611_686_018_427_387));
+        assert_eq!(span("dd.span_id", digits), Some(4_611_686_018_427_387));
+        assert_eq!(span("span_id", digits), Some(0x4611_6860_1842_7387));
+        assert_eq!(span("profile_id", digits), Some(0x4611_6860_1842_7387));
+        // What cannot be one is the other.
+        assert_eq!(span("span id", "00f067aa0ba902b7"), Some(SPAN));
+        assert_eq!(span("span_id", "18446744073709551615"), Some(u64::MAX));
+        assert_eq!(span("span id", "7"), Some(7));
+        for (key, wrong) in [
+            ("span_id", "7"),
+            ("span id", "0"),
+            ("span id", ""),
+            ("span id", "-7"),
+            ("span id", "18446744073709551616"),
+            ("span id", "184467440737095516150"),
+        ] {
+            assert_eq!(span(key, wrong), None, "{key} {wrong}");
+        }
+        let trace = |key: &str, value: &str| trace_of_labels(&labels(&[(key, value)])).map(|trace| trace.trace_id.0);
+        assert_eq!(trace("dd.trace_id", digits), Some(4_611_686_018_427_387));
+        assert_eq!(trace("trace_id", digits), Some(0x4611_6860_1842_7387));
+        assert_eq!(trace("dd.trace_id", "4611686018427387904"), Some(1 << 62));
+        assert_eq!(trace("dd.trace_id", &format!("{TRACE:032x}")), Some(TRACE));
+    }
+
+    #[test]
+    fn the_root_of_a_piece_of_work_is_known_from_any_of_its_spans() {
+        let labels: Labels = [("local root span id", "17"), ("span id", "23"), ("trace endpoint", "GET /x")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
+        assert_eq!(root_span(&labels), Some((SpanId(17), "17")));
+        assert_eq!(span_of_labels(&labels), Some(SpanId(23)));
+        assert_eq!(job_name(&labels), Some("GET /x"));
     }
 }
