@@ -25,8 +25,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod allowance;
 mod auxv;
 mod bias;
+mod cgroup;
 mod cpu;
 mod denial;
 mod elf;
@@ -50,6 +52,7 @@ mod sys;
 mod text;
 mod threads;
 
+pub use allowance::Allowance;
 pub use bias::{BiasError, BiasSource, LoadBias};
 pub use cpu::{SchedTimes, own_cpu_time, own_thread_cpu_time};
 pub use denial::Denial;

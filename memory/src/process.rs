@@ -243,6 +243,16 @@ impl Process {
         crate::SchedTimes::parse(&self.dir.read(&format!("task/{tid}/schedstat"), 256).ok()?)
     }
 
+    /// The CPU time that all its threads have used so far, of those too that have ended, to 10 ms. `None` when it is gone.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        Some(self.stat_of("stat")?.cpu_time())
+    }
+
+    /// The first `limit` bytes of a file of its folder in `/proc`.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Option<Vec<u8>> {
+        self.dir.read(name, limit).ok()
+    }
+
     /// What is mapped in its memory, by ascending address.
     pub fn maps(&self) -> Result<Vec<Mapping>, ProcError> {
         let file = self.dir.open("maps").map_err(|errno| self.error("maps", errno))?;

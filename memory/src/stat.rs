@@ -40,6 +40,8 @@ pub(crate) struct Stat {
     pub(crate) state: TaskState,
     /// It belongs to the kernel and has no memory of its own.
     pub(crate) kernel_thread: bool,
+    /// The CPU time of all its threads, of those too that have ended, in clock ticks.
+    pub(crate) cpu_ticks: u64,
     /// When it started, in clock ticks since boot.
     pub(crate) start_ticks: u64,
 }
@@ -56,16 +58,31 @@ impl Stat {
         let &[letter] = fields.next()? else { return None };
         // proc_pid_stat(5) numbers the fields from 1; the state is the third.
         let flags = number(fields.nth(9 - 4)?, 10)?;
-        let start_ticks = number(fields.nth(22 - 10)?, 10)?;
-        Some(Stat { state: TaskState::from_letter(letter), kernel_thread: flags & PF_KTHREAD != 0, start_ticks })
+        let (user, system) = (number(fields.nth(14 - 10)?, 10)?, number(fields.next()?, 10)?);
+        let start_ticks = number(fields.nth(22 - 16)?, 10)?;
+        Some(Stat {
+            state: TaskState::from_letter(letter),
+            kernel_thread: flags & PF_KTHREAD != 0,
+            cpu_ticks: user.saturating_add(system),
+            start_ticks,
+        })
     }
 
     /// The start as time since boot.
     pub(crate) fn start_time(&self) -> Duration {
-        let per_second = rustix::param::clock_ticks_per_second().max(1);
-        Duration::from_secs(self.start_ticks / per_second)
-            + Duration::from_secs(self.start_ticks % per_second) / u32::try_from(per_second).unwrap_or(u32::MAX)
+        time_of(self.start_ticks)
     }
+
+    /// The CPU time of all its threads, to a clock tick (10 ms).
+    pub(crate) fn cpu_time(&self) -> Duration {
+        time_of(self.cpu_ticks)
+    }
+}
+
+fn time_of(ticks: u64) -> Duration {
+    let per_second = rustix::param::clock_ticks_per_second().max(1);
+    Duration::from_secs(ticks / per_second)
+        + Duration::from_secs(ticks % per_second) / u32::try_from(per_second).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -77,7 +94,7 @@ mod tests {
     #[test]
     fn a_name_may_look_like_fields() {
         let stat = Stat::parse(TEXT).unwrap();
-        assert_eq!(stat, Stat { state: TaskState::DiskSleep, kernel_thread: false, start_ticks: 12345 });
+        assert_eq!(stat, Stat { state: TaskState::DiskSleep, kernel_thread: false, cpu_ticks: 7, start_ticks: 12345 });
     }
 
     #[test]
@@ -95,8 +112,9 @@ mod tests {
 
     #[test]
     fn ticks_are_time() {
-        let stat = Stat { state: TaskState::Running, kernel_thread: false, start_ticks: 12345 };
+        let stat = Stat { state: TaskState::Running, kernel_thread: false, cpu_ticks: 7, start_ticks: 12345 };
         assert_eq!(stat.start_time(), Duration::from_millis(123_450)); // 100 ticks a second wherever Go runs
+        assert_eq!(stat.cpu_time(), Duration::from_millis(70));
     }
 
     proptest::proptest! {
