@@ -308,3 +308,13 @@ impl Unprivileged {
         Report::of(Command::new(&self.fgspy).arg("doctor").args(arguments).uid(65534).gid(65534).current_dir("/"))
     }
 }
+
+#[test]
+fn a_report_that_cannot_be_written_has_its_exit_code() {
+    let mut command = Command::new(binary());
+    command.arg("doctor").stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains("standard output could not be written: No space left on device"), "{said}");
+}

@@ -10,6 +10,7 @@ mod report;
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::DoctorArgs;
+use crate::output::OutputError;
 
 use check::Section;
 
@@ -21,8 +22,8 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<u8> {
         (None, None) => vec![machine::examine()],
     };
     let mut out = io::stdout().lock();
-    out.write_all(report::render(&sections, in_colour()).as_bytes())?;
-    out.flush()?;
+    let text = report::render(&sections, in_colour());
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::to_stdout)?;
     Ok(sections.iter().find_map(Section::exit_code).unwrap_or(0))
 }
 

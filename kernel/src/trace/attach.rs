@@ -117,7 +117,8 @@ fn constants(program: &Program, plan: &Plan) -> Result<OwnedFd, TraceError> {
 
 fn refusal(source: io::Error, log: &str) -> TraceError {
     match source.raw_os_error() {
-        Some(libc::EPERM) => TraceError::of("loading the program", source),
+        // By signals, again and again.
+        Some(libc::EPERM | libc::EAGAIN | libc::EINTR) => TraceError::of("loading the program", source),
         Some(libc::EINVAL) if log.is_empty() => TraceError::TooOld { release: error::release() },
         _ => {
             let shown = log.len().saturating_sub(LOG_SHOWN);
@@ -143,6 +144,8 @@ impl Loaded {
         sys::attach(&self.program, &path, &offsets, &cookies, plan.pid).map_err(|source| match source.raw_os_error() {
             Some(libc::ESRCH) => TraceError::TargetGone { pid: plan.pid },
             Some(libc::EPERM | libc::EACCES) => TraceError::of("setting probes", source),
+            // The executable is named through the process's folder in `/proc`.
+            Some(libc::ENOENT) if !plan.exe.exists() => TraceError::TargetGone { pid: plan.pid },
             _ => TraceError::Attach { path: plan.exe.clone(), source },
         })
     }

@@ -20,6 +20,8 @@ pub(super) const READ_ONLY: u32 = 1 << 7;
 
 /// Bytes of the verifier's log that are asked for.
 const LOG_BYTES: usize = 1 << 20;
+/// How often a program is loaded anew that a signal interrupted.
+const MAX_LOADS: usize = 16;
 
 #[repr(C)]
 #[derive(Default)]
@@ -198,8 +200,8 @@ pub(super) fn load(instructions: &[u8], license: &CStr) -> Result<OwnedFd, (io::
         // said.
         unsafe { bpf(PROG_LOAD, &mut attr) }.map(descriptor)
     };
-    load(&mut []).map_err(|error| {
-        if error.raw_os_error() == Some(libc::EPERM) {
+    retried(MAX_LOADS, || load(&mut [])).map_err(|error| {
+        if matches!(error.raw_os_error(), Some(libc::EPERM | libc::EAGAIN | libc::EINTR)) {
             return (error, String::new());
         }
         let mut log = vec![0; LOG_BYTES];
@@ -207,6 +209,18 @@ pub(super) fn load(instructions: &[u8], license: &CStr) -> Result<OwnedFd, (io::
         let len = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
         (error, String::from_utf8_lossy(log.get(..len).unwrap_or(&[])).into_owned())
     })
+}
+
+/// Does it again, up to so many times in all, as long as a signal comes in between: the verifier takes its time, and gives up with
+/// EAGAIN when a signal is pending (`do_check` in the kernel's kernel/bpf/verifier.c), one that stops and continues us too.
+fn retried<T>(most: usize, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..most {
+        match call() {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR)) => {}
+            result => return result,
+        }
+    }
+    call()
 }
 
 /// Attaches a program to places in a file, for one process only.
@@ -229,4 +243,31 @@ pub(super) fn attach(
     };
     // SAFETY: the path ends in a zero byte, and there are at least as many offsets and cookies as is said.
     unsafe { bpf(LINK_CREATE, &mut attr) }.map(descriptor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_a_signal_interrupts_is_done_again() {
+        let mut calls = 0;
+        let mut answer = |errors: &[i32]| {
+            calls += 1;
+            errors.get(calls - 1).map_or(Ok(calls), |&error| Err(io::Error::from_raw_os_error(error)))
+        };
+        assert_eq!(retried(4, || answer(&[libc::EAGAIN, libc::EINTR])).ok(), Some(3));
+        let mut calls = 0;
+        let failed = retried(4, || {
+            calls += 1;
+            Err::<(), _>(io::Error::from_raw_os_error(if calls == 1 { libc::EACCES } else { libc::EAGAIN }))
+        });
+        assert_eq!((failed.unwrap_err().raw_os_error(), calls), (Some(libc::EACCES), 1));
+        let mut calls = 0;
+        let failed = retried(4, || {
+            calls += 1;
+            Err::<(), _>(io::Error::from_raw_os_error(libc::EAGAIN))
+        });
+        assert_eq!((failed.unwrap_err().raw_os_error(), calls), (Some(libc::EAGAIN), 4));
+    }
 }
