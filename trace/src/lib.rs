@@ -7,12 +7,16 @@
 mod class;
 mod dfa;
 mod distribution;
+mod earlier;
 mod model;
 pub mod pattern;
 mod plan;
+mod unset;
 
 pub use class::{class, number};
 pub use dfa::TooLarge;
 pub use distribution::Distribution;
+pub use earlier::{Earlier, EarlierRequest};
 pub use model::{Limits, OneRequest, Place, Route, Step, Trace};
 pub use plan::{classes, offsets, plan, trap_ns};
+pub use unset::unset;

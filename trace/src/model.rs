@@ -20,7 +20,7 @@ pub struct Limits {
     pub open: usize,
     /// Places where goroutines wait.
     pub places: usize,
-    /// Changes of state of one request.
+    /// Changes of state of one request; 0: nobody wants them, and none is counted as left out.
     pub steps: usize,
 }
 
@@ -116,6 +116,8 @@ impl OneRequest {
 pub struct Place {
     /// The route of the request that waited, if it was one.
     pub route: Option<String>,
+    /// It was not the goroutine that serves the request which waited, but one that was started for it.
+    pub by_child: bool,
     /// What for: the kernel's number of the class.
     pub class: u8,
     /// The runtime's number of the reason.
@@ -132,8 +134,8 @@ pub struct Place {
     pub woken: u64,
 }
 
-/// Class, reason and stack.
-type Wait = (u8, u8, Vec<u64>);
+/// Whether a child waited, class, reason and stack.
+type Wait = (bool, u8, u8, Vec<u64>);
 
 /// What was traced.
 #[derive(Debug, Default)]
@@ -179,14 +181,18 @@ impl Trace {
                     last.class = RUNNING;
                 } else if open.steps.len() < self.limits.steps {
                     open.steps.push(Step { time_ns, class });
-                } else {
+                } else if self.limits.steps > 0 {
                     self.dropped += 1;
                 }
                 None
             }
-            Event::Blocked { time_ns, since_ns, class, reason, by, request, stack, .. } => {
+            Event::Blocked { time_ns, since_ns, goid, class, reason, by, request, stack, .. } => {
+                // Who was started for a request may outlive it.
+                let request = request.filter(|number| self.open.contains_key(number));
+                let by_child = request.is_some_and(|number| self.serving.get(&goid) != Some(&number));
                 let place = Place {
                     route: None,
+                    by_child,
                     class,
                     reason,
                     stack: stack.clone(),
@@ -199,11 +205,9 @@ impl Trace {
                     self.dropped += 1;
                     return None;
                 }
-                // Who was started for a request may outlive it.
-                let request = request.filter(|number| self.open.contains_key(number));
                 let waits = self.waiting.entry(request).or_default();
                 let before = waits.len();
-                add(waits.entry((class, reason, stack)), place);
+                add(waits.entry((by_child, class, reason, stack)), place);
                 self.waits += waits.len() - before;
                 None
             }
@@ -335,7 +339,9 @@ impl Trace {
     pub fn places(&self) -> Vec<Place> {
         let mut all = self.places.clone();
         for (wait, place) in self.waiting.values().flatten() {
-            add(all.entry((None, wait.clone())), place.clone());
+            // Without a request there are no children.
+            let place = Place { by_child: false, ..place.clone() };
+            add(all.entry((None, (false, wait.1, wait.2, wait.3.clone()))), place);
         }
         let mut places: Vec<Place> = all.into_values().collect();
         places.sort_by(|a, b| b.total_ns.cmp(&a.total_ns).then_with(|| a.stack.cmp(&b.stack)));

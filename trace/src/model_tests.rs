@@ -80,6 +80,27 @@ fn waits_belong_to_the_route_of_their_request() {
     assert_eq!((places[1].longest_ns, places[1].woken), (20, 2));
 }
 
+#[test]
+fn waits_of_who_was_started_for_a_request_are_told_from_its_own() {
+    let mut trace = Trace::new(Limits::default());
+    trace.take(begin(1, 7, 0, "/a"));
+    for (by, until_ns) in [(7, 20), (8, 35), (9, 40)] {
+        let mut wait = blocked(Some(1), 10, until_ns);
+        if let Event::Blocked { goid, .. } = &mut wait {
+            *goid = by;
+        }
+        trace.take(wait);
+    }
+    let places = |trace: &Trace| -> Vec<_> {
+        trace.places().iter().map(|place| (place.route.clone(), place.by_child, place.count, place.total_ns)).collect()
+    };
+    // Until the request is over its route is not known, nor whose child that is.
+    assert_eq!(places(&trace), [(None, false, 3, 65)]);
+    trace.take(end(1, 7, 0, 50, ""));
+    let route = || Some("GET /a".to_owned());
+    assert_eq!(places(&trace), [(route(), true, 2, 55), (route(), false, 1, 10)]);
+}
+
 /// A goroutine that works for request 1 changes its state.
 fn transition(goid: u64, time_ns: u64, (from, to): (u8, u8), class: u8) -> Event {
     Event::Transition {
