@@ -6,6 +6,7 @@
 pub mod folded;
 mod format;
 pub mod json;
+pub mod perfetto;
 pub mod pprof;
 pub mod summary;
 pub mod svg;
