@@ -10,7 +10,7 @@ use fgspy_sampler::TargetError;
 
 use crate::output::{ChoiceError, OutputError, RescueError};
 use crate::record::NothingRecorded;
-use crate::trace::SlowProbes;
+use crate::trace::{Incomplete, SlowProbes};
 
 /// Any failure that has no code of its own.
 const OTHER: u8 = 1;
@@ -52,7 +52,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if cause.is::<ChoiceError>() || cause.is::<fgspy_trace::TooLarge>() || cause.is::<SlowProbes>() {
         return Some(USAGE);
     }
-    (cause.is::<OutputError>() || cause.is::<RescueError>()).then_some(NOT_WRITTEN)
+    (cause.is::<OutputError>() || cause.is::<RescueError>() || cause.is::<Incomplete>()).then_some(NOT_WRITTEN)
 }
 
 fn target_code(error: &TargetError) -> u8 {

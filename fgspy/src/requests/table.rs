@@ -56,10 +56,15 @@ impl Drawn {
 /// The table in lines of at most so many columns. Phases that no route has are left out; where there is no room, so are
 /// the columns that say least.
 pub(crate) fn lines(columns: &[Column], rows: &[Row], width: usize, style: Style) -> Vec<String> {
+    titled(columns, rows, width, style, title(Phase::OnCpu))
+}
+
+/// The same, with another title for what ran: not everybody can tell whether it was on a CPU.
+pub(crate) fn titled(columns: &[Column], rows: &[Row], width: usize, style: Style, ran: &str) -> Vec<String> {
     let names: Vec<String> =
         rows.iter().map(|row| if row.route.is_empty() { NO_ROUTE.to_owned() } else { clean(&row.route) }).collect();
     let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("ROUTE".len());
-    let mut parts = parts(columns, rows);
+    let mut parts = parts(columns, rows, ran);
     let taken = |parts: &[Drawn]| parts.iter().map(|part| part.width + 2).sum::<usize>();
     while parts.len() > 1 && taken(&parts) + longest.min(ROUTE) > width {
         let least = parts.iter().enumerate().min_by(|a, b| a.1.keep.total_cmp(&b.1.keep)).map_or(0, |(at, _)| at);
@@ -75,7 +80,7 @@ pub(crate) fn lines(columns: &[Column], rows: &[Row], width: usize, style: Style
     lines
 }
 
-fn parts(columns: &[Column], rows: &[Row]) -> Vec<Drawn> {
+fn parts(columns: &[Column], rows: &[Row], ran: &str) -> Vec<Drawn> {
     let cells = columns.iter().enumerate().map(|(index, column)| {
         let cells = rows.iter().map(|row| row.cells.get(index).cloned().unwrap_or_default());
         let texts = std::iter::once(column.title.to_owned()).chain(cells).collect();
@@ -87,7 +92,8 @@ fn parts(columns: &[Column], rows: &[Row]) -> Vec<Drawn> {
         let most = rows.iter().map(part).fold(0.0, f64::max);
         words::share(most)?;
         let cells = rows.iter().map(|row| words::share(part(row)).unwrap_or(NOTHING.to_owned()));
-        let texts = std::iter::once(title(phase).to_owned()).chain(cells).collect();
+        let title = if phase == Phase::OnCpu { ran } else { title(phase) };
+        let texts = std::iter::once(title.to_owned()).chain(cells).collect();
         let time: f64 = rows.iter().map(|row| row.weight * part(row)).sum();
         Some(Drawn::new(Part::Phase(phase), time / all, texts))
     });

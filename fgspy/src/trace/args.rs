@@ -14,7 +14,7 @@ Examples:
   fgspy trace -p 4711 --route 'GET /orders/{id}'         of one route; others cost the target less
   fgspy trace -p 4711 --trace 4bf92f3577b34da6           of one trace
   fgspy trace -p 4711 --states off                       only when requests begin and end
-  fgspy trace -p 4711 -d 1s -f perfetto -o t.json        every change of state, for ui.perfetto.dev
+  fgspy trace -p 4711 -d 1s -f perfetto -o t.pftrace     every change of state, for ui.perfetto.dev
   fgspy trace -p 4711 -f pprof -o blocked.pb.gz          where goroutines waited, for go tool pprof
 
 Unlike `record` and `requests`, this puts probes into the program: each time a goroutine changes its
@@ -56,7 +56,8 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1ms", allow_negative_numbers = true)]
     pub(crate) block_threshold: Duration,
 
-    /// Take the probes out when they cost the target more than this, of ONE core
+    /// Take the probes out when they cost the target more than this, of ONE core or of what it may use if that is less (the
+    /// quota of its cgroup)
     #[arg(long, value_name = "PERCENT", value_parser = percent, default_value = "50%", allow_negative_numbers = true)]
     pub(crate) max_overhead: f64,
 
@@ -76,7 +77,7 @@ pub(crate) enum TraceFormat {
     Table,
     /// A JSON object a line: one for each request, route and place
     Json,
-    /// Every state of every goroutine in time, for ui.perfetto.dev or chrome://tracing
+    /// Every state of every goroutine in time, for ui.perfetto.dev; written while it is taken, to FILE.partial until it is whole
     Perfetto,
     /// Where goroutines waited, for go tool pprof
     Pprof,

@@ -1,13 +1,19 @@
 //! `fgspy trace`: exact states of goroutines and requests, through probes in the target.
 
 pub(crate) mod args;
+mod follow;
+mod governor;
+mod hits;
 mod json;
+mod partial;
 mod perfetto;
 mod report;
+mod stream;
 mod taken;
+mod unfinished;
 mod waits;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use fgspy_export::Format;
@@ -16,7 +22,7 @@ use fgspy_kernel::monotonic_ns;
 use fgspy_kernel::trace::{Options, Tracer};
 use fgspy_memory::{Fate, OpenError, Process};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{Limits, Trace, pattern, plan};
+use fgspy_trace::{Earlier, pattern, plan};
 
 use crate::requests::place::Place;
 use crate::requests::screen;
@@ -24,14 +30,13 @@ use crate::requests::style::Style;
 use crate::say::say;
 use crate::signals;
 use args::{States, TraceArgs, TraceFormat};
-use taken::{Ended, Taken};
+use governor::Governor;
+pub(crate) use partial::Incomplete;
+use partial::Partial;
+use perfetto::Recorder;
+use stream::Stream;
+use taken::Taken;
 
-/// How often the kernel's ring is emptied.
-const POLL: Duration = Duration::from_millis(25);
-/// How often it is reckoned what the probes cost.
-const RECKON: Duration = Duration::from_millis(250);
-/// Single changes of state and requests that are kept for files.
-const MAX_EVENTS: usize = 4_000_000;
 /// The width of a report that is not for a terminal, and the least and the greatest of one that is.
 const COLUMNS: usize = 100;
 const MIN_COLUMNS: usize = 40;
@@ -63,27 +68,62 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     })?;
     let place = Place::prepare(args.output.as_deref())?;
     let target = GoProcess::attach(process)?;
-    let sites = probes::sites(&target.runtime.binary);
+    let mut sites = probes::sites(&target.runtime.binary);
     if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
         && !args.allow_slow_probes
     {
         return Err(SlowProbes(slow.function.clone()).into());
     }
-    let mut tracer = Tracer::start(&plan(args.pid, &target.runtime, &sites, options(args)?))?;
-    say(SET);
-    let trace = Trace::new(Limits::default());
-    let mut taken = Taken::new(trace, tracer.traps(), &sites, tracer.start_ns(), args.format, MAX_EVENTS);
-    taken.ended = follow(args, &signals.stop, &target, &mut tracer, &mut taken)?;
+    let options = options(args)?;
+    let filter = options.filter.clone();
+    let plan = plan(args.pid, &target.runtime, &sites, options);
+    sites.retain(|site| plan.sites.iter().any(|set| set.file_offset == site.file_offset));
+    let mut tracer = Tracer::start(&plan)?;
+    let used_before = target.process.cpu_time();
+    hits::must_be_there(&target, &sites)?;
+    let mut governor = Governor::new(args.max_overhead, &target.process);
+    let stream = stream(args, &place, &target, tracer.start_ns())?;
+    let partial = stream.out().and_then(Partial::name).map(|name| format!(" Until then it is in {}.", name.display()));
+    let earlier = Earlier::new(&target.runtime, filter, tracer.start_ns());
+    let probes = (tracer.traps(), sites.as_slice());
+    let mut taken = Taken::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
+    follow::look(&target, &mut taken);
+    say(format_args!("{SET}{}", partial.unwrap_or_default()));
+    taken.ended = follow::follow(args, &signals.stop, &target, &mut tracer, &mut governor, &mut taken)?;
     taken.end_ns = monotonic_ns();
+    let are_there = tracer.counts()?.all_hits() > 0
+        || fgspy_trace::unset(&target.runtime, &target.memory, &sites).is_ok_and(|unset| unset.is_empty());
     tracer.detach();
     tracer.poll(&mut |event| taken.take(event));
+    if target.process.still_same() == Fate::Same {
+        // Who is gone meanwhile is not asked any more.
+        taken.earlier.again(&target.runtime, &target.memory, &monotonic_ns).ok();
+        taken.used = target.process.cpu_time().zip(used_before).map(|(now, before)| now.saturating_sub(before));
+    }
     taken.counts = tracer.counts()?;
+    taken.allowance = governor.allowance();
     // Without states, the kernel knows goroutines only as those who served something.
     if args.states == States::On {
         taken.goroutines = tracer.goroutines()?;
         taken.gone = tracer.ended()?;
     }
-    write(args, &place, &target, &taken)
+    let (hits, traced) = (taken.counts.all_hits(), Duration::from_nanos(taken.duration_ns()));
+    let finding = taken.used.and_then(|used| hits::finding(hits, traced, args.states, used, are_there));
+    write(args, &place, &target, taken)?;
+    finding.map_or(Ok(()), |finding| Err(finding.into()))
+}
+
+/// What is written while the trace is taken, if the format has such.
+fn stream<'a>(args: &TraceArgs, place: &Place, target: &'a GoProcess, start_ns: u64) -> anyhow::Result<Stream<'a>> {
+    Ok(match args.format {
+        TraceFormat::Table | TraceFormat::Pprof | TraceFormat::Flamegraph => Stream::None,
+        TraceFormat::Json => {
+            let mut out = Partial::create(place)?;
+            out.record(|out| json::begin(&target.describe(), start_ns, out));
+            Stream::Json(out)
+        }
+        TraceFormat::Perfetto => Stream::Perfetto(Box::new(Recorder::new(target, Partial::create(place)?))),
+    })
 }
 
 fn options(args: &TraceArgs) -> anyhow::Result<Options> {
@@ -102,65 +142,33 @@ fn options(args: &TraceArgs) -> anyhow::Result<Options> {
     })
 }
 
-/// Takes events until the time is over, somebody stops it, the target ends, or the probes cost too much.
-fn follow(
-    args: &TraceArgs,
-    stop: &fgspy_sampler::Stop,
-    target: &GoProcess,
-    tracer: &mut Tracer,
-    taken: &mut Taken,
-) -> anyhow::Result<Ended> {
-    let start = Instant::now();
-    let (mut reckoned, mut cost, mut slow_ns) = (start, 0.0, 0);
-    loop {
-        let left = args.duration.map_or(POLL, |duration| duration.saturating_sub(start.elapsed()).min(POLL));
-        let stopped = stop.sleep(left);
-        tracer.poll(&mut |event| taken.take(event));
-        if taken.trace.slow_from_ns() != slow_ns {
-            slow_ns = taken.trace.slow_from_ns();
-            tracer.set_slow(slow_ns)?;
+fn write(args: &TraceArgs, place: &Place, target: &GoProcess, mut taken: Taken<'_>) -> anyhow::Result<()> {
+    let (profile, places) = waits::profile(target, &taken, args.block_threshold);
+    let closing = report::closing(&taken);
+    let written = match (args.format, std::mem::replace(&mut taken.stream, Stream::None)) {
+        (_, Stream::Perfetto(recorder)) => recorder.finish(taken.earlier.requests()),
+        (_, Stream::Json(mut out)) => {
+            let mut rest = Vec::new();
+            json::write(&taken, &profile, &places, &mut rest)?;
+            out.record(|out| out.append(&mut rest));
+            out.finish()
         }
-        match target.process.still_same() {
-            Fate::Same => {}
-            Fate::Execed => return Ok(Ended::TargetReplaced),
-            Fate::Exited => return Ok(Ended::TargetExited),
+        (TraceFormat::Pprof, Stream::None) => Ok(place.write(|out| fgspy_export::write(&profile, Format::Pprof, out))?),
+        (TraceFormat::Flamegraph, Stream::None) => {
+            Ok(place.write(|out| fgspy_export::write(&profile, Format::FlameGraph, out))?)
         }
-        if stopped {
-            return Ok(Ended::Stopped);
-        }
-        if args.duration.is_some_and(|duration| start.elapsed() >= duration) {
-            return Ok(Ended::Duration);
-        }
-        if reckoned.elapsed() >= RECKON {
-            let now = tracer.counts()?.cost_ns(&taken.trap_ns);
-            let share = (now - cost) / 1e9 / reckoned.elapsed().as_secs_f64().max(1e-9);
-            (reckoned, cost) = (Instant::now(), now);
-            if share > args.max_overhead {
-                return Ok(Ended::TooDear { share });
-            }
-        }
-    }
-}
-
-fn write(args: &TraceArgs, place: &Place, target: &GoProcess, taken: &Taken) -> anyhow::Result<()> {
-    let (profile, places) = waits::profile(target, taken, args.block_threshold);
-    match args.format {
-        TraceFormat::Table => {
+        (TraceFormat::Table | TraceFormat::Json | TraceFormat::Perfetto, Stream::None) => {
             let (columns, style) = match place.is_stdout() && screen::is_terminal() {
                 true => (screen::size().0.clamp(MIN_COLUMNS, MAX_COLUMNS), Style::of_stdout()),
                 false => (COLUMNS, Style::PLAIN),
             };
-            let lines = report::lines(args, taken, &profile, &places, columns, style);
+            let lines = report::lines(args, &taken, &profile, &places, columns, style);
             place.write(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
             return Ok(());
         }
-        TraceFormat::Json => place.write(|out| json::write(taken, &profile, &places, out))?,
-        TraceFormat::Perfetto => place.write(|out| perfetto::write(target, taken, out))?,
-        TraceFormat::Pprof => place.write(|out| fgspy_export::write(&profile, Format::Pprof, out))?,
-        TraceFormat::Flamegraph => place.write(|out| fgspy_export::write(&profile, Format::FlameGraph, out))?,
-    }
-    for line in report::closing(taken) {
+    };
+    for line in closing {
         say(line);
     }
-    Ok(())
+    written
 }

@@ -10,6 +10,7 @@ use fgspy_trace::{OneRequest, Place, class};
 use super::args::{States, TraceArgs};
 use super::taken::{Ended, Taken};
 use super::waits::Placed;
+use super::{governor, unfinished};
 use crate::requests::style::{Style, clean, cut, left, right, wrap};
 use crate::requests::table::{self, Column, Row};
 use crate::requests::{live, telling};
@@ -18,6 +19,9 @@ use crate::requests::{live, telling};
 const WAITS_BEFORE: usize = 52;
 /// Places that are listed for a route.
 const PLACES: usize = 3;
+
+/// What a goroutine does that has a thread, whether a CPU runs that thread or not.
+const RUNNING: &str = "running";
 
 const TABLE: [Column; 5] = [
     Column { title: "COUNT", keep: 4.0 },
@@ -30,7 +34,7 @@ const TABLE: [Column; 5] = [
 /// The whole report.
 pub(super) fn lines(
     args: &TraceArgs,
-    taken: &Taken,
+    taken: &Taken<'_>,
     profile: &Profile,
     places: &Placed,
     columns: usize,
@@ -49,16 +53,17 @@ pub(super) fn lines(
     lines.extend(ending(taken.ended).map(str::to_owned));
     lines.push(String::new());
     if routes.is_empty() {
-        lines.extend(wrap(none(args), columns));
+        lines.extend(wrap(none(args, taken), columns));
         lines.push(String::new());
     } else {
         let rows: Vec<Row> = routes.iter().take(args.limit).map(|(name, route)| row(name, route)).collect();
-        lines.extend(table::lines(&TABLE, &rows, columns, style));
+        lines.extend(table::titled(&TABLE, &rows, columns, style, RUNNING));
         if routes.len() > args.limit {
             lines.push(style.dim(&format!("and {} more; --limit {0} shows them too", routes.len() - args.limit)));
         }
         lines.push(String::new());
     }
+    lines.extend(unfinished::table(taken, args.limit, columns, style));
     if args.states == States::On {
         lines.extend(waits(args, taken, profile, places, columns, style));
         lines.extend(slowest(args, taken, columns, style));
@@ -67,11 +72,13 @@ pub(super) fn lines(
     lines
 }
 
-fn none(args: &TraceArgs) -> &'static str {
-    if args.request.is_some() || args.route.is_some() || args.trace.is_some() {
-        "No request that was asked for was served meanwhile."
-    } else {
-        "No request of net/http or gRPC was served meanwhile."
+fn none(args: &TraceArgs, taken: &Taken<'_>) -> &'static str {
+    let is_one_there = taken.earlier.requests().next().is_some() || taken.trace.open().next().is_some();
+    match (args.request.is_some() || args.route.is_some() || args.trace.is_some(), is_one_there) {
+        (true, true) => "No request that was asked for began and ended while the probes were set.",
+        (false, true) => "No request of net/http or gRPC began and ended while the probes were set.",
+        (true, false) => "No request that was asked for was served meanwhile.",
+        (false, false) => "No request of net/http or gRPC was served meanwhile.",
     }
 }
 
@@ -112,7 +119,7 @@ fn short(ns: u64) -> String {
 
 fn waits(
     args: &TraceArgs,
-    taken: &Taken,
+    taken: &Taken<'_>,
     profile: &Profile,
     places: &Placed,
     columns: usize,
@@ -124,22 +131,21 @@ fn waits(
     names.sort_by_key(|name| std::cmp::Reverse(routes.get(*name).map_or(0, |route| route.durations.sum())));
     for name in names.into_iter().take(args.limit) {
         let room = columns.saturating_sub(WAITS_BEFORE);
-        let its = told(profile, room, places.iter().filter(|(place, _)| place.route.as_ref() == Some(name)));
-        if its.is_empty() {
+        let its = |by_child: bool| {
+            let of_route =
+                |(place, _): &&(Place, StackId)| place.route.as_ref() == Some(name) && place.by_child == by_child;
+            told(profile, room, places.iter().filter(of_route))
+        };
+        let (own, children) = (its(false), its(true));
+        if own.is_empty() && children.is_empty() {
             continue;
         }
         lines.push(style.bold(&cut(&clean(name), columns)));
-        for told in its.into_iter().take(PLACES) {
-            let word = left(&style.phase(told.phase, told.phase.word()), 8);
-            let line = format!(
-                "  {} {word} {} waits, longest {}  {}",
-                right(&short(told.total_ns), 8),
-                right(&told.count.to_string(), 5),
-                left(&short(told.longest_ns), 8),
-                told.line
-            );
-            lines.push(fit(&line, columns));
+        lines.extend(own.into_iter().take(PLACES).map(|told| wait(&told, columns, style)));
+        if !children.is_empty() {
+            lines.push(cut("  goroutines that it started, at the same time:", columns));
         }
+        lines.extend(children.into_iter().take(PLACES).map(|told| wait(&told, columns, style)));
     }
     if !lines.is_empty() {
         let title = format!("WHERE THEY WAITED, {} and longer", short(args.block_threshold.as_nanos() as u64));
@@ -148,6 +154,27 @@ fn waits(
         lines.push(String::new());
     }
     lines
+}
+
+/// A line for waits at one place.
+fn wait(told: &Told, columns: usize, style: Style) -> String {
+    let word = left(&style.phase(told.phase, phase_word(told.phase)), 8);
+    let line = format!(
+        "  {} {word} {} waits, longest {}  {}",
+        right(&short(told.total_ns), 8),
+        right(&told.count.to_string(), 5),
+        left(&short(told.longest_ns), 8),
+        told.line
+    );
+    fit(&line, columns)
+}
+
+/// The word for a phase. What the Go runtime calls running is not all on a CPU, which `fgspy requests` can tell.
+fn phase_word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::OnCpu => RUNNING,
+        _ => phase.word(),
+    }
 }
 
 /// Waits that are told in the same words.
@@ -189,7 +216,7 @@ fn fit(line: &str, columns: usize) -> String {
     cut(line, columns + extra)
 }
 
-fn slowest(args: &TraceArgs, taken: &Taken, columns: usize, style: Style) -> Vec<String> {
+fn slowest(args: &TraceArgs, taken: &Taken<'_>, columns: usize, style: Style) -> Vec<String> {
     let requests = taken.trace.slowest();
     if requests.is_empty() {
         return Vec::new();
@@ -219,7 +246,7 @@ fn breakdown(times: &Times, style: Style) -> String {
         .collect();
     parts.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
     let said = parts.into_iter().map(|(phase, time)| {
-        format!("{} {} ({})", style.phase(phase, phase.word()), short(time), summary::percent(time, all))
+        format!("{} {} ({})", style.phase(phase, phase_word(phase)), short(time), summary::percent(time, all))
     });
     said.collect::<Vec<_>>().join(" · ")
 }
@@ -249,35 +276,58 @@ fn ending(ended: Ended) -> Option<&'static str> {
         Ended::Duration | Ended::Stopped => None,
         Ended::TargetExited => Some("The program ended; this is what was traced until then."),
         Ended::TargetReplaced => Some("The program replaced itself by another; this is what was traced until then."),
+        Ended::NotWritten => Some("Tracing ended because what was recorded could not be written."),
         Ended::TooDear { .. } => Some("The probes were taken out before the time was over: see below."),
     }
 }
 
 /// What tracing took from the target.
-fn cost(taken: &Taken) -> String {
+fn cost(taken: &Taken<'_>) -> String {
     let counts = &taken.counts;
     let mut line = format!(
-        "Probes were hit {} times, at {:.1} µs a hit, measured here, so tracing took about {:.1}% of one core from the program. \
-         {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to step through).",
+        "Probes were hit {} times, at {:.1} µs a hit, measured here, so tracing took about {:.1}% of one core from the program",
         counts.all_hits(),
         taken.hit_ns() / 1e3,
         100.0 * taken.overhead(),
+    );
+    if let (Some(least), Some(words)) = (taken.allowance.least(), governor::words(taken.allowance)) {
+        let _ = write!(line, ": {:.1}% of what it may use ({words})", 100.0 * taken.overhead() / least.max(1e-9));
+    }
+    let _ = write!(
+        line,
+        ". {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to step through).",
         taken.traps.emulated_ns / 1e3,
         taken.traps.stepped_ns / 1e3
     );
     if let Ended::TooDear { share } = taken.ended {
+        let base = governor::base(taken.allowance);
+        let of = if base < 1.0 { "what the program may use" } else { "one core" };
         let _ = write!(
             line,
-            " They were taken out when that became {:.0}%: --max-overhead allows more; --route, --request, --trace or --states off \
-             cost less.",
-            100.0 * share
+            " They were taken out when that became {:.0}% of {of}: --max-overhead allows more; --route, --request, --trace or \
+             --states off cost less.",
+            100.0 * share / base
         );
     }
     line
 }
 
+/// What "running" stands for, beside what the kernel says.
+fn running(taken: &Taken<'_>) -> String {
+    let running = super::waits::totals(taken).first().copied().unwrap_or(0);
+    let mut line =
+        "running is what the Go runtime calls so: a goroutine whose thread the kernel does not run is running too \
+                    (preempted, or out of quota); `fgspy requests` tells that apart."
+            .to_owned();
+    if let Some(used) = taken.used {
+        let used = summary::time(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX));
+        let _ = write!(line, " Goroutines were running for {}, and the process used {used} of CPU.", short(running));
+    }
+    line
+}
+
 /// What was seen, lost, and what it cost.
-pub(super) fn closing(taken: &Taken) -> Vec<String> {
+pub(super) fn closing(taken: &Taken<'_>) -> Vec<String> {
     let counts = &taken.counts;
     let mut lines = vec![cost(taken)];
     let all = taken.gone.iter().map(|gone| gone.transitions).sum::<u64>()
@@ -291,9 +341,7 @@ pub(super) fn closing(taken: &Taken) -> Vec<String> {
         counts.contradicted
     ));
     if all > 0 {
-        lines.push(
-            "CPU is what the Go runtime calls running: a thread that the kernel does not run counts too.".to_owned(),
-        );
+        lines.push(running(taken));
     }
     if counts.lost > 0 {
         lines.push("What was lost is missing from lists; sums of requests that were seen to end are whole.".to_owned());
@@ -316,25 +364,18 @@ pub(super) fn closing(taken: &Taken) -> Vec<String> {
         ),
         (counts.malformed, "records made no sense"),
         (taken.trace.unknown(), "requests ended that had begun before, or whose beginning was lost"),
-        (taken.dropped + taken.trace.dropped(), "entries were left out because there were too many"),
+        (taken.stream.dropped() + taken.trace.dropped(), "entries were left out because there were too many"),
     ] {
         if number > 0 {
             lines.push(format!("{number} {what}."));
         }
     }
-    let open = taken.trace.open().count();
-    if open > 0 {
-        lines.push(format!("{} not over when it ended, and not in the table.", many_are(open as u64, "request")));
-    }
+    lines.extend(unfinished::sentences(taken));
     lines
 }
 
 fn many(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-fn many_are(count: u64, what: &str) -> String {
-    format!("{} {}", many(count, what), if count == 1 { "was" } else { "were" })
 }
 
 /// The word for a class, for files.

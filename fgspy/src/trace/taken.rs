@@ -1,10 +1,13 @@
 //! What was taken down while tracing.
 
+use std::time::Duration;
+
 use fgspy_gobin::probes;
 use fgspy_kernel::trace::{Counts, Ended as Gone, Event, Goroutine, SiteKind, Traps};
-use fgspy_trace::{OneRequest, Trace, trap_ns};
+use fgspy_memory::Allowance;
+use fgspy_trace::{Earlier, Limits, Trace, trap_ns};
 
-use super::args::TraceFormat;
+use super::stream::Stream;
 
 /// Why a trace ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,17 +25,17 @@ pub(super) enum Ended {
         /// In parts of one core.
         share: f64,
     },
+    /// What was recorded could not be written.
+    NotWritten,
 }
 
 /// Everything there is to write.
-pub(super) struct Taken {
+pub(super) struct Taken<'a> {
     pub(super) trace: Trace,
-    /// Requests that are over, where the format wants each of them.
-    pub(super) requests: Vec<OneRequest>,
-    /// Changes of state, where the format wants each of them.
-    pub(super) transitions: Vec<Event>,
-    /// What was left out of both because there was too much of it.
-    pub(super) dropped: u64,
+    /// Requests that no probe saw begin.
+    pub(super) earlier: Earlier,
+    /// What is written while it is taken.
+    pub(super) stream: Stream<'a>,
     pub(super) traps: Traps,
     /// What a trap takes at each kind of site.
     pub(super) trap_ns: [f64; SiteKind::ALL.len()],
@@ -43,26 +46,26 @@ pub(super) struct Taken {
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
     pub(super) ended: Ended,
-    wants_requests: bool,
-    wants_transitions: bool,
-    most: usize,
+    /// What the target may use.
+    pub(super) allowance: Allowance,
+    /// The CPU time that it used meanwhile; `None` if it is gone.
+    pub(super) used: Option<Duration>,
 }
 
-impl Taken {
+impl<'a> Taken<'a> {
     /// Nothing yet.
     pub(super) fn new(
-        trace: Trace,
-        traps: Traps,
-        sites: &[probes::Site],
+        earlier: Earlier,
+        stream: Stream<'a>,
+        (traps, sites): (Traps, &[probes::Site]),
         start_ns: u64,
-        format: TraceFormat,
-        most: usize,
-    ) -> Taken {
+        allowance: Allowance,
+    ) -> Taken<'a> {
         Taken {
-            trace,
-            requests: Vec::new(),
-            transitions: Vec::new(),
-            dropped: 0,
+            // Nobody looks at the steps of single requests.
+            trace: Trace::new(Limits { steps: 0, ..Limits::default() }),
+            earlier,
+            stream,
             traps,
             trap_ns: trap_ns(sites, traps),
             counts: Counts::default(),
@@ -71,20 +74,19 @@ impl Taken {
             start_ns,
             end_ns: start_ns,
             ended: Ended::Stopped,
-            wants_requests: matches!(format, TraceFormat::Json | TraceFormat::Perfetto),
-            wants_transitions: format == TraceFormat::Perfetto,
-            most,
+            allowance,
+            used: None,
         }
     }
 
     /// Takes an event down.
     pub(super) fn take(&mut self, event: Event) {
-        if self.wants_transitions && matches!(event, Event::Transition { .. }) {
-            keep(&mut self.transitions, event.clone(), self.most, &mut self.dropped);
+        if let Event::RequestBegin { goid, time_ns, .. } = event {
+            self.earlier.begins(goid, time_ns);
         }
-        let over = self.trace.take(event);
-        if let Some(one) = over.filter(|_| self.wants_requests) {
-            keep(&mut self.requests, one, self.most, &mut self.dropped);
+        self.stream.event(&event);
+        if let Some(one) = self.trace.take(event) {
+            self.stream.request(&one);
         }
     }
 
@@ -101,13 +103,5 @@ impl Taken {
     /// What the probes took from the target, in parts of one core.
     pub(super) fn overhead(&self) -> f64 {
         self.counts.cost_ns(&self.trap_ns) / self.duration_ns().max(1) as f64
-    }
-}
-
-fn keep<T>(list: &mut Vec<T>, one: T, most: usize, dropped: &mut u64) {
-    if list.len() < most {
-        list.push(one);
-    } else {
-        *dropped += 1;
     }
 }

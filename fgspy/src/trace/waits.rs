@@ -20,7 +20,7 @@ const OPEN: &str = "[not over when the trace ended]";
 pub(super) type Placed = Vec<(Place, StackId)>;
 
 /// The profile, and the places in it.
-pub(super) fn profile(target: &GoProcess, taken: &Taken, threshold: Duration) -> (Profile, Placed) {
+pub(super) fn profile(target: &GoProcess, taken: &Taken<'_>, threshold: Duration) -> (Profile, Placed) {
     let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let start_ns = (start.as_nanos() as u64).saturating_sub(taken.duration_ns());
     let mut builder = Builder::new(target.describe(), start_ns);
@@ -115,7 +115,7 @@ fn add_rest(builder: &mut Builder, class: Class, time_ns: u64, short: &str) {
 }
 
 /// What all goroutines did that were seen, until the end.
-pub(super) fn totals(taken: &Taken) -> Times {
+pub(super) fn totals(taken: &Taken<'_>) -> Times {
     let mut sums = over(taken);
     for goroutine in &taken.goroutines {
         if let Some(sum) = sums.get_mut(usize::from(goroutine.class)) {
@@ -126,7 +126,7 @@ pub(super) fn totals(taken: &Taken) -> Times {
 }
 
 /// The same, without what they were doing at the end.
-fn over(taken: &Taken) -> Times {
+fn over(taken: &Taken<'_>) -> Times {
     let mut sums = [0u64; CLASSES];
     let gone = taken.gone.iter().map(|gone| gone.total_ns);
     for total in gone.chain(taken.goroutines.iter().map(|goroutine| goroutine.total_ns)) {

@@ -2,7 +2,9 @@
 #![allow(dead_code)] // Each test program uses a part.
 
 pub(crate) mod outcome;
+pub(crate) mod perfetto;
 pub(crate) mod profile;
+pub(crate) mod quota;
 pub(crate) mod running;
 pub(crate) mod terminal;
 

@@ -7,6 +7,8 @@ mod files;
 mod lives;
 mod processes;
 mod served;
+mod streams;
+mod unseen;
 
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};

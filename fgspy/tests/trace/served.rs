@@ -31,7 +31,7 @@ struct Route {
 }
 
 /// Lines of a kind.
-fn lines<T: serde::de::DeserializeOwned>(output: &str, kind: &str) -> Vec<T> {
+pub(crate) fn lines<T: serde::de::DeserializeOwned>(output: &str, kind: &str) -> Vec<T> {
     let is_kind = |line: &&str| line.contains(&format!("\"kind\":\"{kind}\""));
     output.lines().filter(is_kind).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -123,12 +123,51 @@ fn the_table_says_what_was_asked_for() {
     load.end().unwrap();
     assert!(output.lines().all(|line| line.chars().count() <= 100), "{output}");
     assert!(output.contains("of 1 route\n"), "{output}");
-    for words in
-        ["GET /lock", "sync.(*Mutex).Lock ← main.lock", "SLOWEST REQUESTS", "Probes were hit", " 0 of events were lost"]
-    {
+    for words in [
+        " running ",
+        "GET /lock",
+        "sync.(*Mutex).Lock ← main.lock",
+        "SLOWEST REQUESTS",
+        "Probes were hit",
+        " 0 of events were lost",
+    ] {
         assert!(output.contains(words), "{words} is missing in\n{output}");
     }
     assert!(!output.contains("/sleep"), "{output}");
+    // Not all that is running is on a CPU, and only another command can tell.
+    assert!(!output.contains("on-CPU") && !output.contains("  CPU"), "{output}");
+}
+
+#[derive(Debug, Deserialize)]
+struct Place {
+    route: Option<String>,
+    by_child: bool,
+    stack: Vec<String>,
+}
+
+#[test]
+fn waits_of_goroutines_that_a_request_started_are_marked() {
+    let Some(_turn) = may_trace("waits_of_goroutines_that_a_request_started_are_marked") else { return };
+    let (service, load) = service_asked(|way| way == "http1", &["-clients=4", "-paths=/fan-out"]);
+    let pid = service.fixture.pid().to_string();
+    let trace = |arguments: &[&str]| {
+        let mut command = fgspy();
+        command.args(["trace", "-p", &pid, "-d", "1s"]).args(arguments);
+        String::from_utf8(run(command).succeeded().stdout).unwrap()
+    };
+    let (table, json) = (trace(&[]), trace(&["-f", "json"]));
+    load.end().unwrap();
+    let places = lines::<Place>(&json, "place");
+    let of_route: Vec<&Place> = places.iter().filter(|place| place.route.as_deref() == Some("GET /fan-out")).collect();
+    for place in &of_route {
+        // Who serves waits in the handler, who was started for it below the function that it was started with.
+        let serves = place.stack.iter().any(|name| name == "net/http.(*conn).serve");
+        assert_eq!(place.by_child, !serves, "{place:?}");
+    }
+    assert!(of_route.iter().any(|place| place.by_child) && of_route.iter().any(|place| !place.by_child), "{json}");
+    let at = |words: &str| table.find(words).unwrap_or_else(|| panic!("{words} is missing in\n{table}"));
+    let marked = at("goroutines that it started, at the same time:");
+    assert!(at("sync.(*WaitGroup).Wait ←") < marked && marked < at("time.Sleep ← main.fanOut.func1"), "{table}");
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,92 +1,396 @@
-//! A trace in Chrome's trace event format, which ui.perfetto.dev, chrome://tracing and speedscope open: a track for each
-//! goroutine with its states as slices, one for each request, and an arrow from who ended a wait to who had waited.
+//! A trace for ui.perfetto.dev, written while it is taken: a track for each goroutine with its states as slices, one for each
+//! request, and an arrow from who ended a wait to who had waited. A wait that was long has its stack as an argument.
+//!
+//! Memory is bounded by the goroutines that are there at a time ([`MAX_GOROUTINES`]), by the stacks that are known
+//! (`interned`) and by one buffer (`partial`), not by how long the trace is.
 
-use std::collections::HashMap;
-use std::io::{self, Write};
+mod interned;
 
-use fgspy_kernel::trace::{Event, RUNNING};
+use std::collections::{HashMap, HashSet};
+
+use fgspy_export::perfetto::{
+    CHRONOLOGICAL, CLEARED, DebugAnnotation, EXPLICIT, INSTANT, InternedData, NEEDS_INTERNED, ProcessDescriptor,
+    SLICE_BEGIN, SLICE_END, TracePacket, TrackDescriptor, TrackEvent,
+};
+use fgspy_goroutines::{Look, Reader, Sight, Status, Wanted};
+use fgspy_kernel::trace::{Event, OTHER, RUNNABLE, RUNNING, SYSCALL};
+use fgspy_memory::ReadError;
 use fgspy_sampler::GoProcess;
-use serde_json::{Value, json};
+use fgspy_trace::{EarlierRequest, OneRequest, classes};
+use interned::{Argument, Stack, Stacks};
 
-use super::report::{identity, word};
-use super::taken::Taken;
+use super::partial::Partial;
+use super::report::identity;
+use crate::requests::style::clean;
+
+/// Goroutines whose states are followed at a time: as many as the kernel's program follows, and as many again whose end was
+/// lost. Of others nothing is written.
+const MAX_GOROUTINES: usize = 1 << 18;
+/// A state that lasts as long as this is written before it ends: otherwise it would be missing if fgspy were killed.
+const LONG_NS: u64 = 1_000_000_000;
+/// Who writes the packets.
+const SEQUENCE: u32 = 1;
+
+/// Numbers of tracks: their lowest bits say what they stand for.
+const PROCESS: u64 = 4;
+const REQUESTS: u64 = 8;
+const GOROUTINES: u64 = 12;
+
+const fn track_of_goroutine(goid: u64) -> u64 {
+    goid << 2 | 2
+}
+
+const fn track_of_request(number: u64) -> u64 {
+    number << 2 | 1
+}
+
+/// Tracks of requests that no probe saw begin: their numbers are those of goroutines, from here on.
+const EARLIER: u64 = 1 << 60;
 
 /// A state that has begun.
 struct Open {
     since_ns: u64,
     class: u8,
     reason: u8,
+    /// The arrow that ends in it.
+    arrow: Option<u64>,
+    /// Its beginning is written.
+    is_written: bool,
+    /// Where it was.
+    stack: Option<u64>,
 }
 
-/// Writes all of it.
-pub(super) fn write(target: &GoProcess, taken: &Taken, out: &mut dyn Write) -> io::Result<()> {
-    let pid = target.process.pid();
-    write!(out, "{{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
-    let name = target.describe().executable;
-    write!(out, "{}", json!({"ph": "M", "name": "process_name", "pid": pid, "args": {"name": name}}))?;
-    let mut event = |value: Value| write!(out, ",\n{value}");
-    let mut named: HashMap<u64, ()> = HashMap::new();
-    let mut open: HashMap<u64, Open> = HashMap::new();
-    let mut unnumbered: HashMap<u64, Open> = HashMap::new();
-    let mut arrows = 0u64;
-    for transition in &taken.transitions {
-        let &Event::Transition { time_ns, g, goid, class, reason, start_pc, .. } = transition else { continue };
-        let next = Open { since_ns: time_ns, class, reason };
-        // A goroutine may get its number after it was made runnable.
-        if goid == 0 {
-            unnumbered.insert(g, next);
-            continue;
+impl Open {
+    fn new(since_ns: u64, class: u8, reason: u8) -> Open {
+        Open { since_ns, class, reason, arrow: None, is_written: false, stack: None }
+    }
+}
+
+/// Writes events as they come.
+pub(super) struct Recorder<'a> {
+    target: &'a GoProcess,
+    out: Partial,
+    stacks: Stacks,
+    /// What goroutines do that have a track, by their numbers.
+    open: HashMap<u64, Open>,
+    /// By g: one may get its number after it was made runnable.
+    unnumbered: HashMap<u64, Open>,
+    /// What goroutines did when they were first looked at, of which no change of state is known yet.
+    first: HashMap<u64, Open>,
+    named: HashSet<u64>,
+    arrows: u64,
+    dropped: u64,
+}
+
+impl<'a> Recorder<'a> {
+    /// Writes what every trace begins with.
+    pub(super) fn new(target: &'a GoProcess, out: Partial) -> Recorder<'a> {
+        let mut recorder = Recorder {
+            target,
+            out,
+            stacks: Stacks::default(),
+            open: HashMap::new(),
+            unnumbered: HashMap::new(),
+            first: HashMap::new(),
+            named: HashSet::new(),
+            arrows: 0,
+            dropped: 0,
+        };
+        let pid = i32::try_from(target.process.pid()).unwrap_or_default();
+        let process = ProcessDescriptor { pid, process_name: clean(&target.describe().executable) };
+        recorder.packet(TracePacket {
+            sequence_flags: CLEARED,
+            interned_data: Some(interned::always(target)),
+            track_descriptor: Some(TrackDescriptor {
+                uuid: PROCESS,
+                process: Some(process),
+                ..TrackDescriptor::default()
+            }),
+            ..TracePacket::default()
+        });
+        for (uuid, name, order) in [(REQUESTS, "requests", CHRONOLOGICAL), (GOROUTINES, "goroutines", EXPLICIT)] {
+            let parent_uuid = Some(PROCESS);
+            recorder.track(TrackDescriptor {
+                uuid,
+                parent_uuid,
+                name: name.to_owned(),
+                child_ordering: Some(order),
+                ..TrackDescriptor::default()
+            });
         }
-        if named.insert(goid, ()).is_none() {
-            let function = target.runtime.function_at(start_pc).unwrap_or_default();
-            let name = format!("goroutine {goid} {function}");
-            event(json!({"ph": "M", "name": "thread_name", "pid": pid, "tid": goid, "args": {"name": name}}))?;
+        recorder
+    }
+
+    /// The file, and whether it can be written.
+    pub(super) fn out(&self) -> &Partial {
+        &self.out
+    }
+
+    /// What was left out because there was too much of it.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Looks at all goroutines, for their names and what they do: many will not change that for long. Only what is not in
+    /// the events up to [`Recorder::has_caught_up`] holds.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(super) fn look(&mut self, start_ns: u64) -> Result<(), ReadError> {
+        let (runtime, memory) = (&self.target.runtime, &self.target.memory);
+        let mut reader = Reader::new();
+        let len = fgspy_memory::Memory::read_u64(memory, runtime.list.len)?.unwrap_or(0);
+        reader.refresh(runtime, memory, len)?;
+        let indices: Vec<u32> = reader.all().runs().flatten().copied().collect();
+        let wanted: Vec<Wanted> = indices.into_iter().map(|index| Wanted { index, look: Look::G }).collect();
+        let classes = classes(&runtime.wait_reasons);
+        let mut found = Vec::new();
+        reader.read(runtime, memory, &wanted, &mut |_, sight| {
+            let Sight::Seen(observation) = sight else { return };
+            let reason = observation.g.wait_reason;
+            let (class, reason) = match observation.status {
+                Status::Running | Status::CopyStack => (RUNNING, 0),
+                Status::Runnable => (RUNNABLE, 0),
+                Status::Syscall => (SYSCALL, 0),
+                Status::Waiting => (classes.get(usize::from(reason)).copied().unwrap_or(OTHER), reason),
+                Status::Preempted | Status::Leaked => (OTHER, 0),
+            };
+            found.push((observation.g.goid, observation.g.start_pc, class, reason));
+        })?;
+        for (goid, start_pc, class, reason) in found.into_iter().take(MAX_GOROUTINES) {
+            self.name(goid, start_pc);
+            self.first.insert(goid, Open::new(start_ns, class, reason));
         }
-        if let Some(mut before) = unnumbered.remove(&g).or_else(|| open.remove(&goid)) {
-            if transition.was_at_work() {
-                before.class = RUNNING;
+        Ok(())
+    }
+
+    /// All events are taken that came before [`Recorder::look`]: who is in none of them does what it did when it was looked at.
+    pub(super) fn has_caught_up(&mut self) {
+        for (goid, open) in std::mem::take(&mut self.first) {
+            self.open.entry(goid).or_insert(open);
+        }
+    }
+
+    /// Takes an event down.
+    pub(super) fn event(&mut self, event: &Event) {
+        match event {
+            Event::Transition { .. } => self.transition(event),
+            // It comes right before the change of state that ends the wait.
+            Event::Blocked { goid, stack, since_ns, class, reason, .. } => {
+                let stack = self.stack(stack);
+                // It may have begun before the probes were set.
+                if self.open.contains_key(goid) || self.open.len() < MAX_GOROUTINES {
+                    let open = self.open.entry(*goid).or_insert_with(|| Open::new(*since_ns, *class, *reason));
+                    open.stack = Some(stack);
+                }
             }
-            event(slice(target, taken, pid, goid, &before, time_ns))?;
+            Event::RequestBegin { time_ns, goid, request, method, path, .. } => {
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let name = format!("{} {}", text(method), text(path));
+                self.begin_request(track_of_request(*request), *time_ns, &name, *goid, Vec::new());
+            }
+            Event::RequestIds { .. } | Event::RequestEnd { .. } => {}
+        }
+    }
+
+    /// A request is over.
+    pub(super) fn request(&mut self, one: &OneRequest) {
+        let arguments = vec![Argument::Route.text(&one.route), Argument::Id.text(&identity(one))];
+        self.end(track_of_request(one.number), one.end_ns, arguments);
+    }
+
+    /// Writes all that was kept until now.
+    pub(super) fn flush(&mut self) {
+        self.out.flush();
+    }
+
+    /// Writes the beginning of what has lasted long.
+    pub(super) fn write_long(&mut self, now_ns: u64) {
+        let long = |open: &Open| !open.is_written && now_ns.saturating_sub(open.since_ns) >= LONG_NS;
+        let goids: Vec<u64> = self.open.iter().filter(|(_, open)| long(open)).map(|(&goid, _)| goid).collect();
+        for goid in goids {
+            self.write_beginning(goid);
+        }
+    }
+
+    /// Writes what is not over, and gives the file its name. What was still going on has no end.
+    pub(super) fn finish<'b>(mut self, earlier: impl Iterator<Item = &'b EarlierRequest>) -> anyhow::Result<()> {
+        let goids: Vec<u64> = self.open.keys().copied().collect();
+        for goid in goids {
+            self.write_beginning(goid);
+        }
+        for one in earlier {
+            let track = track_of_request(EARLIER | one.goid);
+            let name = format!("{} {}", one.method, one.path);
+            let mut arguments =
+                vec![Argument::Began.text("before the probes were set"), Argument::Route.text(&one.route)];
+            if !one.id.is_empty() {
+                arguments.push(Argument::Id.text(&one.id));
+            }
+            self.begin_request(track, one.since_ns, &name, one.goid, arguments);
+            if one.ended {
+                self.end(track, one.seen_ns, Vec::new());
+            }
+        }
+        self.out.finish()
+    }
+
+    fn transition(&mut self, transition: &Event) {
+        let &Event::Transition { time_ns, g, goid, class, reason, start_pc, .. } = transition else { return };
+        let mut next = Open::new(time_ns, class, reason);
+        if goid == 0 {
+            if self.unnumbered.len() >= MAX_GOROUTINES {
+                self.unnumbered.clear();
+            }
+            self.unnumbered.insert(g, next);
+            return;
+        }
+        self.first.remove(&goid);
+        if !self.name(goid, start_pc) {
+            self.dropped += 1;
+            return;
+        }
+        if let Some(before) = self.unnumbered.remove(&g) {
+            self.open.insert(goid, before);
+        }
+        if transition.was_at_work()
+            && let Some(open) = self.open.get_mut(&goid)
+        {
+            (open.class, open.reason) = (RUNNING, 0);
+        }
+        self.write_beginning(goid);
+        if let Some(before) = self.open.remove(&goid) {
+            // Where its beginning was written earlier, its stack was not known yet.
+            let stack = before.stack.map(|stack| Argument::Stack.interned(stack));
+            self.end(track_of_goroutine(goid), time_ns, stack.into_iter().collect());
         }
         if let Some(waker) = transition.woken_by() {
-            arrows += 1;
-            let at = micros(taken, time_ns);
-            let arrow = |ph: &str, tid: u64| json!({"ph": ph, "bp": "e", "cat": "wake", "name": "wakes", "id": arrows, "pid": pid, "tid": tid, "ts": at});
-            event(arrow("s", waker))?;
-            event(arrow("f", goid))?;
+            self.arrows += 1;
+            if self.name(waker, 0) {
+                self.wakes(waker, time_ns);
+                next.arrow = Some(self.arrows);
+            }
         }
-        if !transition.is_end_of_goroutine() {
-            open.insert(goid, next);
-        }
-    }
-    for (goid, last) in &open {
-        event(slice(target, taken, pid, *goid, last, taken.end_ns.max(last.since_ns)))?;
-    }
-    for one in &taken.requests {
-        let name = format!("{} {}", one.method, one.path);
-        let args = json!({"route": one.route, "id": identity(one), "goroutine": one.goid});
-        for (ph, time_ns) in [("b", one.begin_ns), ("e", one.end_ns)] {
-            event(
-                json!({"ph": ph, "cat": "request", "name": name, "id": one.number, "pid": pid, "tid": one.goid, "ts": micros(taken, time_ns), "args": args}),
-            )?;
+        if transition.is_end_of_goroutine() {
+            self.named.remove(&goid);
+        } else {
+            self.open.insert(goid, next);
         }
     }
-    writeln!(out, "]}}")
-}
 
-fn slice(target: &GoProcess, taken: &Taken, pid: u32, goid: u64, state: &Open, end_ns: u64) -> Value {
-    let (from, to) = (micros(taken, state.since_ns), micros(taken, end_ns));
-    let mut value = json!({"ph": "X", "cat": "state", "name": word(state.class), "pid": pid, "tid": goid, "ts": from, "dur": to - from});
-    if state.reason != 0 {
-        let reason = target.runtime.wait_reason(state.reason);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("args".into(), json!({ "reason": reason }));
+    /// Gives a goroutine its track, if it has none. `start_pc` is where the function begins that it was started with, 0 if that is
+    /// not known. `false` if there are too many.
+    fn name(&mut self, goid: u64, start_pc: u64) -> bool {
+        if self.named.contains(&goid) {
+            return true;
+        }
+        if self.named.len() >= MAX_GOROUTINES {
+            return false;
+        }
+        self.named.insert(goid);
+        let function = self.target.runtime.started_with(start_pc).unwrap_or_default();
+        self.track(TrackDescriptor {
+            uuid: track_of_goroutine(goid),
+            parent_uuid: Some(GOROUTINES),
+            name: clean(format!("goroutine {goid} {function}").trim_end()),
+            sibling_order_rank: Some(i32::try_from(goid).unwrap_or(i32::MAX)),
+            ..TrackDescriptor::default()
+        });
+        true
+    }
+
+    /// Writes the beginning of the state that a goroutine is in, if that was not done.
+    fn write_beginning(&mut self, goid: u64) {
+        let Some(open) = self.open.get_mut(&goid).filter(|open| !open.is_written) else { return };
+        open.is_written = true;
+        let reason = (open.reason != 0).then(|| Argument::Reason.interned(interned::reason(open.reason)));
+        let stack = open.stack.take().map(|stack| Argument::Stack.interned(stack));
+        let event = TrackEvent {
+            kind: SLICE_BEGIN,
+            track_uuid: track_of_goroutine(goid),
+            name_iid: Some(interned::state(open.class)),
+            debug_annotations: reason.into_iter().chain(stack).collect(),
+            terminating_flow_ids: open.arrow.into_iter().collect(),
+            ..TrackEvent::default()
+        };
+        let since_ns = open.since_ns;
+        self.at(since_ns, event);
+    }
+
+    /// An arrow, the last one, begins.
+    fn wakes(&mut self, waker: u64, time_ns: u64) {
+        let event = TrackEvent {
+            kind: INSTANT,
+            track_uuid: track_of_goroutine(waker),
+            name_iid: Some(interned::WAKES),
+            flow_ids: vec![self.arrows],
+            ..TrackEvent::default()
+        };
+        self.at(time_ns, event);
+    }
+
+    /// The number of a stack, which is written if it is new.
+    fn stack(&mut self, pcs: &[u64]) -> u64 {
+        if self.stacks.are_full() {
+            // Numbers are given anew, and those that wait to be written are none any more.
+            self.stacks.forget();
+            self.open.values_mut().for_each(|open| open.stack = None);
+            let interned_data = Some(interned::always(self.target));
+            self.packet(TracePacket { sequence_flags: CLEARED, interned_data, ..TracePacket::default() });
+        }
+        match self.stacks.number(self.target, pcs) {
+            Stack::Known(number) => number,
+            Stack::New(text) => {
+                let number = text.iid;
+                let interned = InternedData { debug_annotation_string_values: vec![text], ..InternedData::default() };
+                self.packet(TracePacket {
+                    sequence_flags: NEEDS_INTERNED,
+                    interned_data: Some(interned),
+                    ..TracePacket::default()
+                });
+                number
+            }
         }
     }
-    value
-}
 
-/// The format counts microseconds; from the start, so that no digit is lost.
-fn micros(taken: &Taken, time_ns: u64) -> f64 {
-    time_ns.saturating_sub(taken.start_ns) as f64 / 1e3
+    fn begin_request(&mut self, uuid: u64, time_ns: u64, name: &str, goid: u64, more: Vec<DebugAnnotation>) {
+        self.track(TrackDescriptor {
+            uuid,
+            parent_uuid: Some(REQUESTS),
+            name: "request".to_owned(),
+            ..TrackDescriptor::default()
+        });
+        let mut debug_annotations = vec![Argument::Goroutine.number(goid)];
+        debug_annotations.extend(more);
+        let event = TrackEvent {
+            kind: SLICE_BEGIN,
+            track_uuid: uuid,
+            name: Some(clean(name)),
+            debug_annotations,
+            ..TrackEvent::default()
+        };
+        self.at(time_ns, event);
+    }
+
+    fn end(&mut self, track_uuid: u64, time_ns: u64, debug_annotations: Vec<DebugAnnotation>) {
+        self.at(time_ns, TrackEvent { kind: SLICE_END, track_uuid, debug_annotations, ..TrackEvent::default() });
+    }
+
+    fn track(&mut self, descriptor: TrackDescriptor) {
+        self.packet(TracePacket { track_descriptor: Some(descriptor), ..TracePacket::default() });
+    }
+
+    fn at(&mut self, time_ns: u64, event: TrackEvent) {
+        self.packet(TracePacket {
+            timestamp: Some(time_ns),
+            sequence_flags: NEEDS_INTERNED,
+            track_event: Some(event),
+            ..TracePacket::default()
+        });
+    }
+
+    fn packet(&mut self, packet: TracePacket) {
+        let packet = TracePacket { trusted_packet_sequence_id: SEQUENCE, ..packet };
+        self.out.record(|out| packet.append_to(out));
+    }
 }
