@@ -84,6 +84,7 @@ fn shop() -> Profile {
         accepted: 71_032,
         goroutine_ticks: 71_044,
         changed: 12,
+        torn: 0,
         cpu_samples: 3_610,
         own_cpu_ns: 183_000_000,
         ..Accounting::default()

@@ -100,13 +100,14 @@ pub fn lines(profile: &Profile) -> Vec<String> {
 fn sampling(how: &Accounting, total: u64, achieved: f64) -> [String; 2] {
     [
         format!(
-            "{} ticks a second of {}, {} late; {} observations, {} more moved while they were read, {} have a broken stack, \
-             {} were unreadable; {} on-CPU samples, {} more lost",
+            "{} ticks a second of {}, {} late; {} observations, {} more moved while they were read, {} have a torn stack, \
+             {} a broken one, {} were unreadable; {} on-CPU samples, {} more lost",
             number(achieved),
             number(how.rate_hz),
             how.late_ticks,
             how.accepted,
             how.changed,
+            how.torn,
             how.broken,
             how.unmapped,
             how.cpu_samples,
@@ -145,7 +146,7 @@ const OVER_BUDGET: f64 = 1.25;
 
 /// How much was read of what there was: `every goroutine was read at every tick`.
 pub fn reading(how: &Accounting) -> String {
-    let reads = how.accepted.saturating_add(how.changed).saturating_add(how.broken).saturating_add(how.unmapped);
+    let reads = how.observations();
     if reads >= how.goroutine_ticks {
         return "every goroutine was read at every tick".to_owned();
     }

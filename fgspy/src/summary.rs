@@ -83,7 +83,7 @@ fn nothing_left(whole: &Profile) -> String {
 fn quality(profile: &Profile) -> String {
     let accounting = &profile.accounting;
     let seconds = profile.duration_ns as f64 / 1e9;
-    let observations = accounting.accepted + accounting.changed + accounting.broken + accounting.unmapped;
+    let (rejected, observations) = (accounting.rejected(), accounting.observations());
     let (steady_ns, first_look) = match accounting.max_cpu {
         // What the budget is about; the first look is not.
         Some(_) => (
@@ -94,12 +94,13 @@ fn quality(profile: &Profile) -> String {
     };
     let mut text = format!(
         "  {:.1} ticks a second of {} asked for, {} late; {} of the stacks read were rejected ({} moved while read, {} \
-         broken, {} unreadable).\n  {}; fgspy used {} of a core{}.\n",
+         torn, {} broken, {} unreadable).\n  {}; fgspy used {} of a core{}.\n",
         accounting.ticks as f64 / seconds.max(1e-9),
         accounting.rate_hz,
         accounting.late_ticks,
-        summary::percent(observations - accounting.accepted, observations),
+        summary::percent(rejected, observations),
         accounting.changed,
+        accounting.torn,
         accounting.broken,
         accounting.unmapped,
         summary::capitalised(&summary::reading(accounting)),

@@ -36,6 +36,7 @@ fn merge_accounting(a: &Profile, b: &Profile) -> Accounting {
         accepted: x.accepted.saturating_add(y.accepted),
         proven: x.proven.saturating_add(y.proven),
         changed: x.changed.saturating_add(y.changed),
+        torn: x.torn.saturating_add(y.torn),
         broken: x.broken.saturating_add(y.broken),
         unmapped: x.unmapped.saturating_add(y.unmapped),
         spread_ns: x.spread_ns.saturating_add(y.spread_ns),

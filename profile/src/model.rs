@@ -200,6 +200,9 @@ pub struct Accounting {
     pub proven: u64,
     /// Observations whose goroutine moved while it was read: the state counts, the stack does not.
     pub changed: u64,
+    /// Observations whose stack was a mixture of two moments, which no calls can have made: the state counts, the stack does
+    /// not.
+    pub torn: u64,
     /// Observations whose stack could not be walked to its end.
     pub broken: u64,
     /// Reads of memory that was not mapped.
@@ -225,6 +228,18 @@ pub struct Accounting {
     pub max_cpu: Option<f64>,
     /// Free-text remarks for the user: missing permissions and their consequence.
     pub remarks: Vec<String>,
+}
+
+impl Accounting {
+    /// Observations whose stack was rejected, for whatever reason.
+    pub fn rejected(&self) -> u64 {
+        [self.changed, self.torn, self.broken, self.unmapped].into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Observations in all: goroutines of which a stack was read, or was not needed.
+    pub fn observations(&self) -> u64 {
+        self.accepted.saturating_add(self.rejected())
+    }
 }
 
 /// A wall-clock profile.

@@ -46,8 +46,8 @@ fn play(file: &str, ticks: &str, reading: &str) -> Result<()> {
     let snapshot = Snapshot::load(&std::fs::read(file).with_context(|| file.to_owned())?)?;
     let runtime = runtime(Box::new(snapshot.exe()), &snapshot, snapshot.facts())?;
     let accounting = replay(&runtime, &snapshot, ticks.parse()?, options(reading)?)?;
-    let reads = accounting.accepted + accounting.changed + accounting.broken + accounting.unmapped;
-    if accounting.broken + accounting.unmapped > 0 {
+    let reads = accounting.observations();
+    if accounting.torn + accounting.broken + accounting.unmapped > 0 {
         bail!("the snapshot lacks something: {accounting:?}");
     }
     println!("{} goroutine-ticks, {reads} reads, {} proven", accounting.goroutine_ticks, accounting.proven);

@@ -215,12 +215,11 @@ impl Round {
 
     pub(crate) fn progress(&self, elapsed: Duration) -> Progress {
         let accounting = &self.watch.accounting;
-        let rejected = accounting.changed + accounting.broken + accounting.unmapped;
         Progress {
             elapsed,
             goroutines: self.watch.live,
-            observations: accounting.accepted + rejected,
-            rejected,
+            observations: accounting.observations(),
+            rejected: accounting.rejected(),
             late_ticks: accounting.late_ticks,
         }
     }

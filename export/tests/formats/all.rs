@@ -127,8 +127,8 @@ fn the_story_of_a_recording_leaves_nothing_out() {
                 ": 500 ms of pid 4242 (/srv/shop, go1.27.3 amd64) from 2026-09-21T14:13:20Z"
             ),
             "4 goroutines, 2.0 on average; the samples stand for 1.00 s, 100.0% of what there should be",
-            "100 ticks a second of 100, 1 late; 100 observations, 2 more moved while they were read, 3 have a broken stack, \
-             4 were unreadable; 34 on-CPU samples, 5 more lost",
+            "100 ticks a second of 100, 1 late; 100 observations, 2 more moved while they were read, 1 have a torn stack, \
+             3 a broken one, 4 were unreadable; 34 on-CPU samples, 5 more lost",
             "place inferred for 10.0% of the time, unknown for 4.0%; every goroutine was read at every tick; fgspy used 7.00 ms of CPU time",
             "remark: no permission for perf_event_open",
         ]

@@ -81,6 +81,7 @@ pub(crate) fn shop() -> Profile {
         accepted: 100,
         proven: 60,
         changed: 2,
+        torn: 1,
         broken: 3,
         unmapped: 4,
         spread_ns: 100 * MS,

@@ -12,7 +12,7 @@ fn the_schema_is_that_of_version_1() {
   "start_unix_ns": 1790000000000000000,
   "duration_ns": 500000000,
   "totals": {"time_ns":1000000000,"average_goroutines":2.0,"by_class_ns":{"running":340000000,"running off cpu":10000000,"runnable":0,"syscall":50000000,"mutex":600000000,"sync":0,"network":0,"chan":0,"select":0,"sleep":0,"gc":0,"other":0},"by_class_95_ns":{"running":12752558,"running off cpu":18842955,"runnable":0,"syscall":41787340,"mutex":46407157,"sync":0,"network":0,"chan":0,"select":0,"sleep":0,"gc":0,"other":0},"serving":null},
-  "accounting": {"rate_hz":100.0,"ticks":50,"late_ticks":1,"squared_intervals_us2":5000000000,"accepted":100,"proven":60,"changed":2,"broken":3,"unmapped":4,"spread_ns":100000000,"unplaced_ns":40000000,"cpu_samples":34,"cpu_samples_lost":5,"expected_ns":1000000000,"goroutine_ticks":109,"own_cpu_ns":7000000,"first_look_ns":2000000,"max_cpu":0.01,"remarks":["no permission for perf_event_open"]},
+  "accounting": {"rate_hz":100.0,"ticks":50,"late_ticks":1,"squared_intervals_us2":5000000000,"accepted":100,"proven":60,"changed":2,"torn":1,"broken":3,"unmapped":4,"spread_ns":100000000,"unplaced_ns":40000000,"cpu_samples":34,"cpu_samples_lost":5,"expected_ns":1000000000,"goroutine_ticks":109,"own_cpu_ns":7000000,"first_look_ns":2000000,"max_cpu":0.01,"remarks":["no permission for perf_event_open"]},
   "frames": [
     {"function":"example.com/shop/cart.sum","file":"/src/cart/cart.go","line":42,"start_line":40,"address":"0x3000","inlined":true},
     {"function":"example.com/shop/cart.(*Cart).Price","file":"/src/cart/cart.go","line":22,"start_line":20,"address":"0x3000","inlined":false},

@@ -44,8 +44,7 @@ impl<'a> Findings<'a> {
         requests.sort_by_key(|time| Reverse(time.duration_ns));
         let tick_ns = whole.duration_ns / whole.accounting.ticks.max(1);
         let how = &whole.accounting;
-        let reads = [how.accepted, how.changed, how.broken, how.unmapped].into_iter().fold(0, u64::saturating_add);
-        let all_were_read = reads >= how.goroutine_ticks;
+        let all_were_read = how.observations() >= how.goroutine_ticks;
         Findings { whole, shown, routes, requests, tick_ns, all_were_read }
     }
 

@@ -53,9 +53,61 @@ impl From<AccountingV1> for Accounting {
     fn from(old: AccountingV1) -> Accounting {
         Accounting {
             squared_intervals_us2: 0,
+            torn: 0,
             rate_hz: old.rate_hz,
             ticks: old.ticks,
             late_ticks: old.late_ticks,
+            accepted: old.accepted,
+            proven: old.proven,
+            changed: old.changed,
+            broken: old.broken,
+            unmapped: old.unmapped,
+            spread_ns: old.spread_ns,
+            unplaced_ns: old.unplaced_ns,
+            cpu_samples: old.cpu_samples,
+            cpu_samples_lost: old.cpu_samples_lost,
+            expected_ns: old.expected_ns,
+            goroutine_ticks: old.goroutine_ticks,
+            own_cpu_ns: old.own_cpu_ns,
+            first_look_ns: old.first_look_ns,
+            max_cpu: old.max_cpu,
+            remarks: old.remarks,
+        }
+    }
+}
+
+/// The accounting of format versions 2 and 3, which did not count torn stacks.
+#[derive(Deserialize)]
+pub(super) struct AccountingV3 {
+    rate_hz: f64,
+    ticks: u64,
+    late_ticks: u64,
+    squared_intervals_us2: u64,
+    accepted: u64,
+    proven: u64,
+    changed: u64,
+    broken: u64,
+    unmapped: u64,
+    spread_ns: u64,
+    unplaced_ns: u64,
+    cpu_samples: u64,
+    cpu_samples_lost: u64,
+    expected_ns: u64,
+    goroutine_ticks: u64,
+    own_cpu_ns: u64,
+    first_look_ns: u64,
+    max_cpu: Option<f64>,
+    remarks: Vec<String>,
+}
+
+impl From<AccountingV3> for Accounting {
+    fn from(old: AccountingV3) -> Accounting {
+        Accounting {
+            torn: 0,
+            rate_hz: old.rate_hz,
+            ticks: old.ticks,
+            late_ticks: old.late_ticks,
+            squared_intervals_us2: old.squared_intervals_us2,
             accepted: old.accepted,
             proven: old.proven,
             changed: old.changed,

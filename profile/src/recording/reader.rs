@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use flate2::read::GzDecoder;
 use serde::de::DeserializeOwned;
 
-use super::entries::{AccountingV1, RequestEntry, SampleV1, SpanEntry};
+use super::entries::{AccountingV1, AccountingV3, RequestEntry, SampleV1, SpanEntry};
 use super::{Error, MAGIC, VERSION, check};
 use crate::replicates::Replicates;
 use crate::{Profile, Request, Sample};
@@ -59,6 +59,7 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
     let (target, start_unix_ns, duration_ns) = body.take("head")?;
     let accounting = match found {
         1 => body.take::<AccountingV1>("head")?.into(),
+        2 | 3 => body.take::<AccountingV3>("head")?.into(),
         _ => body.take("head")?,
     };
     let mut profile = Profile {

@@ -57,7 +57,7 @@ fn times_add_up(profile: &Profile, least: u64, most: u64) -> Result<()> {
 fn nothing_is_broken(profile: &Profile) -> Result<()> {
     let accounting = &profile.accounting;
     let failed = accounting.broken + accounting.unmapped;
-    let observed = accounting.accepted + accounting.changed + failed;
+    let observed = accounting.observations();
     ensure!(failed * 1000 <= observed, "{failed} of {observed} stacks are broken: {accounting:?}");
     // Goroutines that run have the stacks that the kernel saw; all others must have their own, whole.
     let still = profile.samples.iter().filter(|sample| !matches!(sample.state, State::Running | State::RunningOffCpu));
@@ -134,13 +134,14 @@ fn summary(profile: &Profile, least: u64, most: u64) -> String {
         .map(|(state, time)| format!("{state:?} {:.2} %", *time as f64 * 100.0 / profile.total_time() as f64))
         .collect();
     format!(
-        "{}: {least} to {most} goroutines, {} ticks ({} late), stacks: {} read, {} moved, {} broken, {} unmapped; \
+        "{}: {least} to {most} goroutines, {} ticks ({} late), stacks: {} read, {} moved, {} torn, {} broken, {} unmapped; \
          {:.3} s spread, {:.3} s unplaced; {}",
         profile.target.executable,
         accounting.ticks,
         accounting.late_ticks,
         accounting.accepted,
         accounting.changed,
+        accounting.torn,
         accounting.broken,
         accounting.unmapped,
         accounting.spread_ns as f64 / 1e9,

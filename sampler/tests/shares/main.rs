@@ -152,7 +152,7 @@ fn long_queue(toolchain: &Toolchain) -> Result<()> {
     // As good as nothing: each tick reads as few as it ever does.
     let profile = record(&fixture, Duration::from_secs(4), Reading::Budget { max_cpu: 1e-6 })?;
     let how = &profile.accounting;
-    let reads = (how.accepted + how.changed + how.broken + how.unmapped) as f64 / how.ticks as f64;
+    let reads = how.observations() as f64 / how.ticks as f64;
     eprintln!("{reads:.1} reads at each tick");
     ensure!(reads < 40.0, "{reads} reads at each tick");
     computing(&profile, &truth)
