@@ -2,7 +2,29 @@
 
 use iced_x86::{ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use super::{Op, Place, Reg};
+use super::{Jump, Op, Place, Reg};
+
+/// Bytes of the longest call through a register or memory: a prefix, the opcode, two bytes that say where, a distance.
+pub(super) const LONGEST_CALL: usize = 8;
+
+/// Whether `code` is exactly one call through a register or memory.
+pub(super) fn is_indirect_call(code: &[u8]) -> bool {
+    let insn = Decoder::new(64, code, DecoderOptions::NONE).decode();
+    insn.len() == code.len() && insn.is_call_near_indirect()
+}
+
+pub(super) fn jumps(code: &[u8], vaddr: u64) -> Vec<Jump> {
+    let mut jumps = Vec::new();
+    for insn in &mut Decoder::with_ip(64, code, vaddr, DecoderOptions::NONE) {
+        let target = match insn.flow_control() {
+            FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => Some(insn.near_branch_target()),
+            FlowControl::IndirectBranch => None,
+            _ => continue,
+        };
+        jumps.push(Jump { at: insn.ip(), target });
+    }
+    jumps
+}
 
 pub(super) fn decode(code: &[u8], vaddr: u64) -> Vec<Op> {
     Decoder::with_ip(64, code, vaddr, DecoderOptions::NONE).iter().map(|insn| operation(&insn)).collect()

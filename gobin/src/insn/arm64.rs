@@ -2,7 +2,7 @@
 //! encoding"). An address is built in two steps there (`ADRP` and an addition or offset), so the decoder follows the
 //! registers that hold a known address along straight-line code.
 
-use super::{Op, Place, Reg};
+use super::{Jump, Op, Place, Reg};
 
 /// Register 31 as a base or an addend: the stack pointer.
 pub(super) const SP: Reg = Reg(31);
@@ -12,6 +12,31 @@ pub(super) fn decode(code: &[u8], vaddr: u64) -> Vec<Op> {
     let words = code.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
     let addresses = (0u64..).step_by(4).map(|offset| vaddr.wrapping_add(offset));
     words.zip(addresses).flat_map(|(word, at)| known.step(word, at)).flatten().collect()
+}
+
+/// Whether `code` is a `BLR`.
+pub(super) fn is_indirect_call(code: &[u8]) -> bool {
+    code.try_into().is_ok_and(|code| u32::from_le_bytes(code) & 0xffff_fc1f == 0xd63f_0000)
+}
+
+pub(super) fn jumps(code: &[u8], vaddr: u64) -> Vec<Jump> {
+    let words = code.chunks_exact(4).filter_map(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+    let addresses = (0u64..).step_by(4).map(|offset| vaddr.wrapping_add(offset));
+    words.zip(addresses).filter_map(|(word, at)| jump(word, at)).collect()
+}
+
+/// The jump that an instruction is, if it is one: "Branches, exception generating and system instructions".
+fn jump(word: u32, at: u64) -> Option<Jump> {
+    // Where its distance is, in instructions: the lowest bit and the number of bits.
+    let (low, width) = match word >> 24 {
+        0x14..=0x17 => (0, 26),                                                           // B
+        0x54 | 0x34 | 0x35 | 0xb4 | 0xb5 => (5, 19),                                      // B.cond, CBZ, CBNZ
+        0x36 | 0x37 | 0xb6 | 0xb7 => (5, 14),                                             // TBZ, TBNZ
+        _ if word & 0xffff_fc1f == 0xd61f_0000 => return Some(Jump { at, target: None }), // BR
+        _ => return None,
+    };
+    let distance = signed(bits(word, low, width), width) * 4;
+    Some(Jump { at, target: Some(at.wrapping_add_signed(distance)) })
 }
 
 /// What one instruction does: two operations when it loads a pair.
