@@ -7,6 +7,7 @@ use fgspy_memory::{Memory, Range, ReadError};
 use job::{Job, Outcome};
 
 use crate::allgs::AllGs;
+use crate::chain::Chains;
 use crate::copies::Copies;
 use crate::fingerprint::Fingerprint;
 use crate::labels::{self, Labels};
@@ -63,6 +64,9 @@ pub enum Stack<'a> {
     /// The goroutine ran, or its stack moved, while it was read. What was read after that is not used; here are the frames
     /// nearest the leaf, perhaps none, that were read before, when it was as its g was first read.
     Changed(&'a [u64]),
+    /// What was read is a mixture of two moments: no calls can have made it. The goroutine ran while it was read, and its g
+    /// does not say so.
+    Torn,
     /// Part of it is not mapped.
     Unmapped,
     /// What was read is no stack.
@@ -74,7 +78,7 @@ impl<'a> Stack<'a> {
     pub fn pcs(&self) -> &'a [u64] {
         match *self {
             Stack::Whole(pcs) | Stack::Cut(pcs) | Stack::Changed(pcs) => pcs,
-            Stack::Unread | Stack::OnThread | Stack::Unmapped | Stack::Broken => &[],
+            Stack::Unread | Stack::OnThread | Stack::Torn | Stack::Unmapped | Stack::Broken => &[],
         }
     }
 }
@@ -106,7 +110,7 @@ pub struct Observation<'a> {
     pub all: &'a AllGs,
 }
 
-/// Reads goroutines. Keeps its buffers.
+/// Reads the goroutines of one program. Keeps its buffers, and what it learnt of the program's code.
 #[derive(Debug, Default)]
 pub struct Reader {
     all: AllGs,
@@ -116,6 +120,7 @@ pub struct Reader {
     ranges: Vec<Range>,
     pcs: Vec<u64>,
     arena: Vec<u64>,
+    chains: Chains,
     requests: Option<Finder>,
 }
 

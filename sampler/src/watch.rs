@@ -142,6 +142,7 @@ impl Watch {
             Stack::Unread => self.slots.unwalked.push(index),
             Stack::Whole(_) | Stack::Cut(_) | Stack::OnThread => accounting.accepted += 1,
             Stack::Changed(_) => accounting.changed += 1,
+            Stack::Torn => accounting.torn += 1,
             Stack::Broken => accounting.broken += 1,
             Stack::Unmapped => accounting.unmapped += 1,
         }
@@ -171,7 +172,7 @@ impl Watch {
             Stack::Cut(_) => Some(Reach::Cut),
             Stack::Changed(leaf) => Some(Reach::Begun).filter(|_| !leaf.is_empty()),
             Stack::Unmapped | Stack::Broken => Some(Reach::Unreadable),
-            Stack::Unread | Stack::OnThread => None,
+            Stack::Unread | Stack::OnThread | Stack::Torn => None,
         };
         if state == State::Running {
             for (stack, is_saved) in interval.unnamed(runtime, &observation) {

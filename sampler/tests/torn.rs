@@ -1,19 +1,32 @@
 //! No stack is ever a mixture of two moments, however wildly the goroutines move while they are read.
 //!
 //! Every stack that is believed must be one that calls can have made: it begins at the function that the goroutine was
-//! started with, and each return address follows a call instruction that calls the function above it.
+//! started with, and each return address follows a call instruction that calls the function above it. Of programs whose
+//! stacks say so, no stack may have functions of two ways that are never gone at once.
+//!
+//! `FGSPY_TORN_OBSERVATIONS` is how many stacks are looked at in each program, for longer runs by hand.
 
 use std::collections::HashMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, skip, toolchains};
 use fgspy_goroutines::symbolize::lookup_addresses;
 use fgspy_goroutines::{Fingerprint, Look, Observation, Reader, Runtime, Sight, Stack, Status, Wanted};
 use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
+use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Stacks looked at in each program.
+/// Stacks looked at in each program, unless the environment says otherwise.
 const OBSERVATIONS: u64 = 200_000;
+/// The variable that says otherwise.
+const OBSERVATIONS_VARIABLE: &str = "FGSPY_TORN_OBSERVATIONS";
+/// Programs that move: how they are called here, the fixture, and its arguments.
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    ("churn", "churn", "-churners=300"),
+    ("detours", "detours", "-by=calls"),
+    ("detours-by-methods", "detours", "-by=methods"),
+    ("detours-shared", "detours", "-by=shared"),
+];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -23,14 +36,19 @@ fn main() {
     let newest = toolchains::newest().expect("the newest toolchain can be had").minor;
     let mut trials = Vec::new();
     for minor in [19, 23, newest] {
-        for (program, argument) in [("churn", "-churners=300"), ("detours", "-callers=2")] {
-            trials.push(Trial::test(format!("{program}::go1.{minor}"), move || {
+        for (name, program, argument) in PROGRAMS {
+            trials.push(Trial::test(format!("{name}::go1.{minor}"), move || {
                 let toolchain = toolchains::get(minor).map_err(described)?;
                 no_stack_is_torn(&toolchain, program, argument).map_err(described)
             }));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn observations() -> Result<u64> {
+    let Some(text) = std::env::var_os(OBSERVATIONS_VARIABLE) else { return Ok(OBSERVATIONS) };
+    text.to_str().and_then(|text| text.parse().ok()).with_context(|| format!("{OBSERVATIONS_VARIABLE} is no number"))
 }
 
 fn described(error: anyhow::Error) -> Failed {
@@ -40,10 +58,11 @@ fn described(error: anyhow::Error) -> Failed {
 fn no_stack_is_torn(toolchain: &Toolchain, program: &str, argument: &str) -> Result<()> {
     let fixture = Fixture::spawn(&build(program, toolchain, Variant::Plain)?, [argument])?;
     let target = GoProcess::open(fixture.pid())?;
-    let mut judge = Judge { runtime: &target.runtime, calls: HashMap::new() };
+    let mut judge = Judge { runtime: &target.runtime, calls: HashMap::new(), possible: FxHashMap::default() };
     let mut reader = Reader::new();
     let mut count = Count::default();
-    while count.all() < OBSERVATIONS {
+    let observations = observations()?;
+    while count.all() < observations {
         let mut violation = None;
         reader.round(&target.runtime, &target.memory, &mut |observation| {
             count.add(&observation);
@@ -116,6 +135,7 @@ struct Count {
     changed: u64,
     /// Of those, with the frames that were read before.
     begun: u64,
+    torn: u64,
     unmapped: u64,
     broken: u64,
 }
@@ -134,17 +154,18 @@ impl Count {
                 self.changed += 1;
                 self.begun += u64::from(!leaf.is_empty());
             }
+            Stack::Torn => self.torn += 1,
             Stack::Unmapped => self.unmapped += 1,
             Stack::Broken => self.broken += 1,
         }
     }
 
     fn all(&self) -> u64 {
-        self.whole + self.cut + self.changed + self.unmapped + self.broken
+        self.whole + self.cut + self.changed + self.torn + self.unmapped + self.broken
     }
 
     fn rejected(&self) -> f64 {
-        (self.changed + self.unmapped + self.broken) as f64 / self.all() as f64
+        (self.changed + self.torn + self.unmapped + self.broken) as f64 / self.all() as f64
     }
 }
 
@@ -153,10 +174,31 @@ struct Judge<'a> {
     runtime: &'a Runtime,
     /// Whether the function at the first address is called before the second; remembered, as there are few pairs.
     calls: HashMap<(u64, u64), bool>,
+    /// Stacks that were found to be possible, by the start of their goroutine; there are few of these, too.
+    possible: FxHashMap<u64, FxHashSet<Vec<u64>>>,
 }
 
 impl Judge<'_> {
     fn check(&mut self, observation: &Observation<'_>) -> Result<()> {
+        let (start, pcs) = (observation.g.start_pc, observation.stack.pcs());
+        if self.possible.get(&start).is_some_and(|stacks| stacks.contains(pcs)) {
+            return Ok(());
+        }
+        self.check_calls(observation)?;
+        self.check_ways(pcs)?;
+        self.possible.entry(start).or_default().insert(pcs.to_vec());
+        Ok(())
+    }
+
+    /// No stack has functions of the way to the left and of the way to the right.
+    fn check_ways(&self, pcs: &[u64]) -> Result<()> {
+        let functions = || pcs.iter().filter_map(|&pc| self.runtime.function_at(pc));
+        let is_of = |way: &str| functions().any(|name| name.starts_with("main.") && name.contains(way));
+        ensure!(!is_of("left") || !is_of("right"), "two ways at once: {}", self.named(pcs));
+        Ok(())
+    }
+
+    fn check_calls(&mut self, observation: &Observation<'_>) -> Result<()> {
         // Of one that moved, what was read before.
         let (Stack::Whole(pcs) | Stack::Changed(pcs)) = observation.stack else { return Ok(()) };
         let lookups: Vec<u64> = lookup_addresses(self.runtime, pcs, false).collect();

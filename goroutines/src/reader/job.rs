@@ -43,6 +43,7 @@ pub(super) enum Outcome {
     OnThread,
     /// With the frames that were found before it moved.
     Changed(usize, usize),
+    Torn,
     Unmapped,
     Broken,
 }
@@ -150,6 +151,7 @@ impl Job {
                 Outcome::Cut(start, end) => Stack::Cut(frames(start, end)),
                 Outcome::OnThread => Stack::OnThread,
                 Outcome::Changed(start, end) => Stack::Changed(frames(start, end)),
+                Outcome::Torn => Stack::Torn,
                 Outcome::Unmapped => Stack::Unmapped,
                 Outcome::Broken | Outcome::Wanted(_) => Stack::Broken,
             },

@@ -12,6 +12,8 @@ pub struct SpecialFunctions {
     switches: Vec<(u64, u64)>,
     left: Vec<(u64, u64)>,
     c_calls: Vec<(u64, u64)>,
+    callbacks: Vec<(u64, u64)>,
+    deferred_return: Vec<(u64, u64)>,
     scheduler: Vec<(u64, u64)>,
     signal: Vec<(u64, u64)>,
 }
@@ -42,6 +44,11 @@ const SWITCHES: &[&str] = &[
 const LEFT: &[&str] = &["runtime.systemstack_switch", "runtime.systemstack_switch.abi0"];
 /// Calls into C. Meanwhile the goroutine is in a system call; afterwards nothing clears what was saved.
 const C_CALLS: &[&str] = &["runtime.cgocall"];
+/// Called by C. What it returns to on the goroutine's stack is where that stack was left (`runtime/asm_amd64.s`,
+/// `cgocallback`).
+const CALLBACKS: &[&str] = &["runtime.cgocallback", "runtime.cgocallback.abi0"];
+/// Calls deferred functions when the function that deferred them returns.
+const DEFERRED_RETURN: &[&str] = &["runtime.deferreturn"];
 /// On a thread's own stack, with no goroutine: choosing the next one.
 const SCHEDULER: &[&str] = &["runtime.schedule", "runtime.park_m", "runtime.goexit0", "runtime.mstart1"];
 
@@ -69,6 +76,8 @@ impl SpecialFunctions {
             switches: ranges(SWITCHES),
             left: ranges(LEFT),
             c_calls: ranges(C_CALLS),
+            callbacks: ranges(CALLBACKS),
+            deferred_return: ranges(DEFERRED_RETURN),
             scheduler: ranges(SCHEDULER),
             signal: ranges(SIGNAL),
         }
@@ -112,6 +121,16 @@ impl SpecialFunctions {
     /// A frame that calls into C.
     pub fn is_c_call(&self, vaddr: u64) -> bool {
         within(&self.c_calls, vaddr)
+    }
+
+    /// A frame that C called.
+    pub fn is_callback(&self, vaddr: u64) -> bool {
+        within(&self.callbacks, vaddr)
+    }
+
+    /// In `runtime.deferreturn`.
+    pub fn is_deferred_return(&self, vaddr: u64) -> bool {
+        within(&self.deferred_return, vaddr)
     }
 
     /// A frame in which a thread switches from its goroutine's stack to its own.
