@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::elf::Segment;
 use crate::image::Image;
 use crate::module::{self, ModuleData};
-use crate::pclntab::{Func, Pclntab, PclntabVersion};
+use crate::pclntab::{Func, LiveSlots, Pclntab, PclntabVersion};
 use crate::symtab::{self, Symbol};
 use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, insn, notes};
 
@@ -168,6 +168,14 @@ impl GoBinary {
     /// `vaddr` is executed. The address is used as given.
     pub fn sp_delta(&self, vaddr: u64) -> Option<i32> {
         self.pclntab.sp_delta(&self.pclntab.func_at(vaddr)?, vaddr)
+    }
+
+    /// The words that are live in a frame, as the compiler tells the garbage collector, while it makes the call that has the
+    /// link-time address `vaddr`: give a return address minus 1. `None` where nothing is said: in assembly, and where the
+    /// tables were not found.
+    pub fn live_slots(&self, vaddr: u64) -> Option<LiveSlots> {
+        let func = self.func_at(vaddr)?;
+        self.pclntab.live_slots(&self.image, self.module.gofunc, &func, vaddr)
     }
 
     /// The size of a function's frame: how far the stack pointer is at most below its value at the function's entry, in

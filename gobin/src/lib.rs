@@ -40,7 +40,7 @@ pub use elf::Segment;
 pub use error::Error;
 pub use frames::{SourceFrame, printed_name};
 pub use module::ModuleData;
-pub use pclntab::{Func, FuncFlags, PclntabVersion};
+pub use pclntab::{Func, FuncFlags, LiveSlots, PclntabVersion};
 pub use source::Source;
 pub use symtab::Symbol;
 pub use version::GoVersion;

@@ -10,11 +10,13 @@
 mod func;
 mod header;
 mod inline;
+mod live;
 mod pcvalue;
 mod table;
 
 pub use func::{Func, FuncFlags};
 pub use header::PclntabVersion;
+pub use live::LiveSlots;
 
 pub(crate) use func::Identity;
 pub(crate) use header::{HEADER_SIZE, Header, LARGEST_TABLE, magic_is_older};

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use super::func::Func;
 use super::header::{Header, PclntabVersion};
+use super::live::{LiveSlots, PCDATA_STACK_MAP};
 use super::pcvalue::{self, Fuel};
 use crate::bytes::{c_string, u32_at, u64_at};
+use crate::image::Image;
 
 /// Index of the table of inline tree positions among a function's pcdata (`PCDATA_InlTreeIndex`).
 const PCDATA_INLINE_INDEX: u32 = 2;
@@ -186,5 +188,17 @@ impl Pclntab {
         }
         let table = u32_at(&self.bytes, func.pcdata.checked_add(4 * PCDATA_INLINE_INDEX as usize)?)?;
         u32::try_from(self.value(func, table, vaddr, fuel)?).ok()
+    }
+
+    /// The live words of the frame of `func` at the call that has `vaddr`. `gofunc` is the address that funcdata offsets
+    /// count from (Go 1.18 and later).
+    pub(crate) fn live_slots(&self, image: &Image, gofunc: Option<u64>, func: &Func, vaddr: u64) -> Option<LiveSlots> {
+        if func.pcdata_count <= PCDATA_STACK_MAP {
+            return None;
+        }
+        let table = u32_at(&self.bytes, func.pcdata.checked_add(4 * PCDATA_STACK_MAP as usize)?)?;
+        // The runtime takes the first bitmap where there is none: before the prologue is over.
+        let index = self.value(func, table, vaddr, &mut Fuel::full()).and_then(|index| u32::try_from(index).ok());
+        Some(LiveSlots::read(image, self, gofunc, func, index.unwrap_or(0)))
     }
 }
