@@ -1,17 +1,21 @@
 //! Reading goroutines: read, check that nothing moved meanwhile, walk the stacks.
 
+mod children;
 mod confirm;
 mod job;
 
+use std::collections::HashMap;
+
 use fgspy_memory::{Memory, Range, ReadError};
 use job::{Job, Outcome};
+use rustc_hash::FxBuildHasher;
 
 use crate::allgs::AllGs;
 use crate::chain::Chains;
 use crate::copies::Copies;
 use crate::fingerprint::Fingerprint;
 use crate::labels::{self, Labels};
-use crate::request::{Finder, RequestCounts, RequestOptions, SampledServing, SampledStack, Served, Sought};
+use crate::request::{Finder, Gathered, RequestCounts, RequestOptions, SampledServing, SampledStack, Served, Sought};
 use crate::unwind::{End, StackBytes};
 use crate::{G, Runtime, Status, bytes};
 
@@ -122,6 +126,9 @@ pub struct Reader {
     arena: Vec<u64>,
     chains: Chains,
     requests: Option<Finder>,
+    /// The live words of stacks are kept.
+    gathers: bool,
+    gathered: HashMap<u32, Gathered, FxBuildHasher>,
 }
 
 /// What became of looking at a goroutine.
@@ -237,7 +244,12 @@ impl Reader {
             self.find_requests(runtime, memory, &mut jobs)?;
             if let Some(finder) = &mut self.requests {
                 finder.end(runtime, memory, jobs.iter_mut().map(Job::sought))?;
-                jobs.iter().for_each(|job| finder.count(&job.request));
+                if !self.gathers {
+                    jobs.iter().for_each(|job| finder.count(&job.request));
+                }
+            }
+            if self.gathers {
+                self.gathered.extend(jobs.iter_mut().map(Job::gathered));
             }
             jobs.iter().for_each(|job| sink(job.asked, Sight::Seen(job.observation(&self.arena, &self.all))));
         }
@@ -374,6 +386,9 @@ impl Reader {
                     };
                     if let (Outcome::Whole(..), Some(finder)) = (job.outcome, &mut self.requests) {
                         job.request = finder.walked(runtime, (job.index, &job.g), &self.pcs, stack);
+                        if self.gathers {
+                            job.words = finder.live_words(runtime, &job.g, &self.pcs, stack);
+                        }
                     }
                 }
             }

@@ -6,7 +6,7 @@ use super::{Look, Observation, Stack, Wanted};
 use crate::allgs::AllGs;
 use crate::fingerprint::Fingerprint;
 use crate::labels::Labels;
-use crate::request::{Answer, Sought};
+use crate::request::{Answer, Gathered, Sought, Word};
 use crate::{G, Runtime, Status};
 
 /// First bytes read of each stack, from its stack pointer up; enough for nearly all.
@@ -30,6 +30,8 @@ pub(super) struct Job {
     pub(super) leaf: (usize, usize),
     pub(super) labels: Option<Labels>,
     pub(super) request: Answer,
+    /// The live words of its stack, if these are gathered.
+    pub(super) words: Vec<Word>,
 }
 
 /// [`Stack`], with its frames in the arena.
@@ -77,6 +79,7 @@ impl Job {
             leaf: (0, 0),
             labels: None,
             request: Answer::default(),
+            words: Vec::new(),
         })
     }
 
@@ -113,6 +116,7 @@ impl Job {
     /// The goroutine moved while it was read. A running one keeps what its first read said, but for its labels.
     pub(super) fn reject(&mut self) {
         self.labels = None;
+        self.words.clear();
         // Where its request was is of no use either; one that was found stays.
         if self.request.is_open() {
             self.request = Answer::default();
@@ -133,6 +137,12 @@ impl Job {
 
     pub(super) fn sought(&mut self) -> Sought<'_> {
         Sought { index: self.index, address: self.address, g: &self.g, answer: &mut self.request }
+    }
+
+    /// What is kept of it where live words are gathered.
+    pub(super) fn gathered(&mut self) -> (u32, Gathered) {
+        let words = std::mem::take(&mut self.words);
+        (self.index, Gathered { address: self.address, g: self.g, words })
     }
 
     pub(super) fn observation<'a>(&'a self, arena: &'a [u64], all: &'a AllGs) -> Observation<'a> {

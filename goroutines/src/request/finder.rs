@@ -10,12 +10,14 @@ use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Roots};
 use super::bits::Bits;
+use super::children::{Case, Child, ChildCounts, Gathered, Liveness, Parentage, Prover, Serving, Word};
 use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Constants, Found, Look, No, Proof, Searched, Shared, Start};
 use super::plan::Wants;
 use super::types::Types;
 use super::{Idle, Mismatch, Request, RequestCounts, RequestOptions, Served, plan, search};
+use crate::allgs::AllGs;
 use crate::batch::{self, Reads, Task};
 use crate::bytes::words;
 use crate::unwind::StackBytes;
@@ -106,6 +108,17 @@ struct Memory {
     moved: bool,
     /// How many more times to expect that it serves something.
     expects: u8,
+    /// When it was last seen to serve its last request, and what that was made of.
+    seen: Option<Seen>,
+}
+
+/// A request as it was seen, and when: [`Finder::turn`].
+#[derive(Debug)]
+struct Seen {
+    turn: u64,
+    serves_one: bool,
+    marks: Vec<u64>,
+    response: u64,
 }
 
 /// How many times in a row nothing may be found before nothing is expected any more. What is expected is prepared for by a few
@@ -142,6 +155,10 @@ pub(crate) struct Finder {
     /// Numbers of g's that have served something, or waited to.
     servers: Bits,
     counts: RequestCounts,
+    liveness: Liveness,
+    prover: Prover,
+    /// Counts the times that it was asked for which requests goroutines were started.
+    turn: u64,
 }
 
 impl Finder {
@@ -167,6 +184,9 @@ impl Finder {
             known: HashMap::default(),
             servers: Bits::default(),
             counts: RequestCounts::default(),
+            liveness: Liveness::default(),
+            prover: Prover::default(),
+            turn: 0,
         }
     }
 
@@ -292,7 +312,8 @@ impl Finder {
         let results = batch::run(memory, &reads, tasks)?;
         for (sought, searched) in sought.iter_mut().zip(results) {
             let searched = searched.unwrap_or(Searched::no(No::Unknown(Mismatch::TooLarge)));
-            sought.answer.known = self.accept(sought.index, sought.g.goid, searched).unwrap_or_else(Known::No);
+            let who = (sought.index, sought.g.goid, sought.answer.serves_one);
+            sought.answer.known = self.accept(who, searched).unwrap_or_else(Known::No);
         }
         Ok(())
     }
@@ -332,7 +353,7 @@ impl Finder {
             self.known.clear();
         }
         self.servers.set(index);
-        let fresh = || Memory { goid, request: None, connection: None, moved: false, expects: 0 };
+        let fresh = || Memory { goid, request: None, connection: None, moved: false, expects: 0, seen: None };
         let known = self.known.entry(index).or_insert_with(fresh);
         if known.goid != goid {
             *known = fresh();
@@ -343,14 +364,17 @@ impl Finder {
 
     /// Believes what was found, if the goroutine served it when it was first looked at: that is proven, or it did so
     /// earlier, and a request that has ended does not come back.
-    fn accept(&mut self, index: u32, goid: u64, searched: Searched) -> Result<Known, No> {
+    fn accept(&mut self, who: (u32, u64, bool), searched: Searched) -> Result<Known, No> {
+        let (index, goid, serves_one) = who;
+        let turn = self.turn;
         let known = self.remember(index, goid);
         known.expects = match &searched.found {
             Ok(_) | Err(No::Torn) => EXPECTED,
             Err(_) => known.expects.saturating_sub(1),
         };
         known.connection = searched.connection.or(known.connection);
-        let Found { request, proof } = searched.found?;
+        let Found { request, proof, marks, response } = searched.found?;
+        known.seen = (proof != Proof::Doubtful).then_some(Seen { turn, serves_one, marks, response });
         if known.request.as_ref().is_some_and(|known| known.identity == request.identity) {
             // Read by its identity, or read again because something was missing.
             known.request = Some(Arc::clone(&request));
@@ -399,6 +423,53 @@ impl Finder {
             }
         }
         Ok(())
+    }
+}
+
+/// For which requests goroutines were started.
+impl Finder {
+    /// From now on only what is read anew is known of parents.
+    pub(crate) fn next_turn(&mut self) {
+        self.turn += 1;
+    }
+
+    /// The live words of a stack that was walked to its root.
+    pub(crate) fn live_words(&mut self, runtime: &Runtime, g: &G, pcs: &[u64], stack: StackBytes<'_>) -> Vec<Word> {
+        self.liveness.words(runtime, &self.anchors, self.frames.get_mut(), (g.bounds, pcs), stack)
+    }
+
+    /// Finds out for which requests `children` were started. They, and those that started them, were read in this turn.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(crate) fn parentage(
+        &mut self,
+        (runtime, memory): (&Runtime, &dyn fgspy_memory::Memory),
+        all: &AllGs,
+        children: &[Child],
+        gathered: &HashMap<u32, Gathered, FxBuildHasher>,
+    ) -> Result<Vec<Parentage>, ReadError> {
+        let parents = children.iter().filter_map(|child| Some((child.parent, self.serving(child)?)));
+        let serving: HashMap<u32, Serving, FxBuildHasher> = parents.collect();
+        let case = Case { children, gathered, serving: &serving };
+        self.prover.prove((runtime, memory), (&self.anchors, all), &case)
+    }
+
+    /// What a parent was seen to serve in this turn.
+    fn serving(&self, child: &Child) -> Option<Serving> {
+        let known = self.known.get(&child.parent).filter(|known| known.goid == child.parent_goid)?;
+        let seen = known.seen.as_ref().filter(|seen| seen.turn == self.turn)?;
+        Some(Serving {
+            request: Arc::clone(known.request.as_ref()?),
+            serves_one: seen.serves_one,
+            marks: seen.marks.clone(),
+            connection: known.connection,
+            response: seen.response,
+        })
+    }
+
+    pub(crate) fn child_counts(&self) -> ChildCounts {
+        self.prover.counts
     }
 }
 

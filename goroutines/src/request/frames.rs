@@ -54,6 +54,13 @@ impl Frame {
         if arch == Arch::Amd64 { self.cfa } else { self.cfa.wrapping_add(8) }
     }
 
+    /// Where its variables end, from which the compiler counts down: above them is the saved frame pointer (on arm64 the
+    /// place where the next function may keep its own), and on amd64 the return address (`runtime/traceback.go`, `varp`).
+    pub(super) fn end_of_variables(self, arch: Arch) -> u64 {
+        let end = if arch == Arch::Amd64 { self.cfa.wrapping_sub(8) } else { self.cfa };
+        if end > self.sp { end.wrapping_sub(8) } else { end }
+    }
+
     /// The words in it, from the highest address down.
     pub(super) fn words<'a>(self, stack: StackBytes<'a>) -> impl Iterator<Item = u64> + 'a {
         let words = (self.cfa.saturating_sub(self.sp) / 8).min(MAX_FRAME_WORDS);

@@ -132,15 +132,19 @@ struct Call {
     /// The map of its metadata.
     metadata: u64,
     has_ended: bool,
+    /// The contexts that were made for it.
+    contexts: Vec<u64>,
 }
 
 /// Follows the chain of contexts from `context` to the metadata, and on to the one that is cancelled at the end.
 async fn call(look: &Look<'_>, context: u64) -> Option<Call> {
     let (reads, layout) = (look.shared.reads, &look.shared.runtime.layout.context);
     let mut metadata = None;
+    let mut contexts = Vec::new();
     let mut at = context;
     for _ in 0..MAX_CONTEXTS {
         let copy = reads.bytes(at, CONTEXT_BYTES).await?;
+        contexts.push(at);
         let word = |offset: u32| u64_at(&copy, offset as usize);
         let key = word(layout.value_key)?;
         if look.shared.types.borrow().has(key) {
@@ -149,7 +153,7 @@ async fn call(look: &Look<'_>, context: u64) -> Option<Call> {
                 metadata = word(layout.value_val.checked_add(8)?).filter(|map| is_pointer(*map));
             }
         } else if let Some(metadata) = metadata {
-            return Some(Call { metadata, has_ended: word(layout.cancel_err)? != 0 });
+            return Some(Call { metadata, has_ended: word(layout.cancel_err)? != 0, contexts });
         }
         // Each begins with the context that it is derived from.
         at = u64_at(&copy, 8).filter(|parent| is_pointer(*parent))?;
@@ -170,7 +174,7 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> R
     }
     let identity = Identity(hasher.finish());
     if let Some(last) = look.last.clone().filter(|last| last.identity == identity) {
-        return Ok(Found { request: last, proof: Proof::Then });
+        return Ok(Found { request: last, proof: Proof::Then, marks: call.marks(stream), response: 0 });
     }
     // A call that is over by now was not, if the goroutine has gone on since. (Else its client has gone away, or it is
     // what an earlier call left there.)
@@ -197,7 +201,14 @@ async fn read(look: &Look<'_>, slots: &Slots, stream: &Stream, call: &Call) -> R
             (request.trace, request.request_id) = (headers.trace, headers.request_id);
         }
     }
-    Ok(Found { request: Arc::new(request), proof })
+    Ok(Found { request: Arc::new(request), proof, marks: call.marks(stream), response: 0 })
+}
+
+impl Call {
+    /// Addresses of what was made for this call and for no other.
+    fn marks(&self, stream: &Stream) -> Vec<u64> {
+        self.contexts.iter().copied().chain([stream.address]).collect()
+    }
 }
 
 #[cfg(test)]

@@ -74,6 +74,10 @@ pub(super) enum No {
 pub(super) struct Found {
     pub(super) request: Arc<Request>,
     pub(super) proof: Proof,
+    /// Addresses of what was made for this request and for no other; empty where that is not certain.
+    pub(super) marks: Vec<u64>,
+    /// The response to it, by the connection; 0 where there is none.
+    pub(super) response: u64,
 }
 
 /// When a goroutine served a request that was found.
@@ -102,7 +106,7 @@ impl Searched {
 
     /// It is the request that was seen before.
     pub(super) const fn known(request: Arc<Request>) -> Searched {
-        Searched { connection: None, found: Ok(Found { request, proof: Proof::Then }) }
+        Searched { connection: None, found: Ok(Found { request, proof: Proof::Then, marks: Vec::new(), response: 0 }) }
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod anchors;
 mod bits;
+mod children;
 mod counts;
 mod finder;
 mod frames;
@@ -34,6 +35,8 @@ mod search;
 mod trace;
 mod types;
 
+pub use children::{Child, ChildCounts, Parentage, Proofs};
+pub(crate) use children::{Gathered, Word};
 pub use counts::RequestCounts;
 pub(crate) use finder::{Answer, Finder, Sought};
 pub use jobs::{job, job_of_trace};

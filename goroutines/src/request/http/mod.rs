@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use fgspy_memory::Range;
 
+pub(super) use self::parts::context_of;
 use self::parts::{Place, candidates};
 use super::look::{Found, Look, No, Proof, Since, Slots, is_pointer};
 use super::{Idle, Mismatch, Request};
@@ -33,7 +34,7 @@ pub(super) async fn find(look: &Look<'_>, slots: &Slots) -> Result<Found, No> {
         Some(request) => request,
         None => Arc::new(read::read(look, &matched(look, place, &slots.mux).await).await?),
     };
-    Ok(Found { request, proof })
+    Ok(Found { request, proof, marks: place.marks(), response: place.response })
 }
 
 /// The request that the frames of a sampled goroutine lead to. It ran, and may serve another one by now: only what the frames
@@ -149,6 +150,7 @@ async fn by_both(look: &Look<'_>, address: u64, frame: &[u64]) -> Result<(Place,
         Connection::At(response, request) => (Some(response), request_at(look, request).await),
         Connection::Idle | Connection::Wrong(_) => (None, None),
     };
+    let place = place.map(|place| Place { response: response.unwrap_or(0), ..place });
     if let Some(place) = place
         && let Some(at) = frame.iter().position(|word| *word == place.address)
     {
@@ -191,7 +193,7 @@ async fn by_connection(look: &Look<'_>, address: u64) -> Result<(Place, Proof), 
     // Asked for after the connection was, so that what it says of that moment holds for the connection too.
     let [copy, g] = look.shared.reads.get([look.request_range(request), look.g_range()]).await;
     let since = look.since(g.as_deref());
-    let place = copy.and_then(|copy| look.place(request, &copy));
+    let place = copy.and_then(|copy| look.place(request, &copy)).map(|place| Place { response, ..place });
     match (place, since) {
         (_, Since::Gone) => Err(No::Torn),
         (Some(place), Since::Same) => Ok((place, Proof::Then)),

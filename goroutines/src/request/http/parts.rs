@@ -2,7 +2,7 @@
 
 use std::hash::Hasher;
 
-use fgspy_gobin::layout::RequestFields;
+use fgspy_gobin::layout::{HttpLayout, RequestFields};
 use fgspy_memory::Range;
 use rustc_hash::FxHasher;
 
@@ -64,6 +64,19 @@ pub(super) struct Place {
     /// (`net/http/internal/http2`, `responseWriterStatePool`).
     pub(super) is_pooled: bool,
     pub(super) pattern: Pattern,
+    /// The response to it, by the connection that says so; or 0.
+    pub(super) response: u64,
+}
+
+impl Place {
+    /// Addresses of what was made for this request and for no other: itself, its response, and its context, which is a fresh
+    /// one (`net/http/server.go`, `(*conn).readRequest`; `h2_bundle.go`, `newStream`). None where a request of HTTP/1 is not
+    /// what its connection says.
+    pub(super) fn marks(&self) -> Vec<u64> {
+        let is_first_hand = self.parts.version.0 != 1 || self.response != 0;
+        let own = [if self.is_pooled { 0 } else { self.address }, self.ctx, self.response];
+        own.into_iter().filter(|mark| is_first_hand && is_pointer(*mark)).collect()
+    }
 }
 
 /// The words that have the shape of a request's address: a `net/http.Request`'s, or that of what HTTP/2 has made one of.
@@ -101,11 +114,18 @@ impl Look<'_> {
                 ctx,
                 is_pooled: false,
                 pattern: Pattern { text, parsed: parsed.unwrap_or(0) },
+                response: 0,
             });
         }
         let (parts, ctx) = parts(&layout.http2?, copy)?;
-        Some(Place { address, parts, ctx, is_pooled: true, pattern: Pattern::default() })
+        Some(Place { address, parts, ctx, is_pooled: true, pattern: Pattern::default(), response: 0 })
     }
+}
+
+/// The two words of the interface that is the context of the request in a copy, if it has the shape of one.
+pub(in crate::request) fn context_of(http: &HttpLayout, copy: &[u8]) -> Option<(u64, u64)> {
+    let (_, data) = parts(&http.request(), copy)?;
+    Some((u64_at(copy, http.ctx as usize)?, data))
 }
 
 /// A request's parts and its context.
