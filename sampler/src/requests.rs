@@ -131,6 +131,8 @@ pub(crate) struct Requests {
     waiting: HashMap<u64, u64>,
     /// Those who have waited.
     late: HashMap<u64, RequestId>,
+    /// Goroutines that take requests, whether they serve one now or not, and the numbers of their g's.
+    takers: HashMap<u64, u32>,
     routes: IndexSet<String, Hasher>,
     spans: usize,
     bytes: usize,
@@ -142,6 +144,69 @@ impl Requests {
     pub(crate) fn serves(
         &mut self,
         (goid, index): (u64, u32),
+        request: &Request,
+        serves_one: bool,
+        tick: Range<u64>,
+    ) -> Option<RequestId> {
+        let request = self.number(goid, request, serves_one, tick.clone())?;
+        let new = Server { index, request, since_ns: tick.end, serves_one };
+        let server = self.servers.entry(goid).or_insert(new);
+        if server.request != request {
+            *server = new;
+        }
+        if let Some(open) = self.open.remove(&goid) {
+            self.close(open, request);
+        }
+        Some(request)
+    }
+
+    /// Takes note that goroutine `goid`, which was started by `parent`, is seen to work on `job`. Who works on a job has the same
+    /// labels as those whom it starts: the job is that one's who was not started for it.
+    pub(crate) fn works_on(
+        &mut self,
+        (goid, index): (u64, u32),
+        parent: Option<u64>,
+        job: &Request,
+        tick: Range<u64>,
+    ) -> Option<RequestId> {
+        let id = self.serves((goid, index), job, false, tick)?;
+        let (_, seen) = self.seen.get_index_mut(id.index())?;
+        let has_started = seen.started_by.map_or(goid < seen.goid, |parent| parent == goid);
+        if seen.goid == goid {
+            seen.started_by = parent;
+        } else if has_started {
+            (seen.goid, seen.started_by, seen.route) = (goid, parent, None);
+            seen.request.path.clone_from(&job.path);
+        }
+        Some(id)
+    }
+
+    /// Takes note that goroutine `goid`, whose g has the number `index`, is one that takes requests.
+    pub(crate) fn takes(&mut self, goid: u64, index: u32) {
+        if self.takers.len() < MAX_HEIRS {
+            self.takers.insert(goid, index);
+        }
+    }
+
+    /// The number of the g of goroutine `goid`, if that is one that takes requests.
+    pub(crate) fn taker(&self, goid: u64) -> Option<u32> {
+        self.takers.get(&goid).copied()
+    }
+
+    /// Takes note that goroutine `goid` was started for `request`, and works for it all its life. `late` says that it may have
+    /// been seen before that was known.
+    pub(crate) fn is_for(&mut self, goid: u64, request: RequestId, late: bool) {
+        self.heirs.insert(goid, request);
+        if late && self.late.len() < MAX_HEIRS {
+            self.late.insert(goid, request);
+        }
+    }
+
+    /// The number of `request`, which goroutine `goid` was seen to serve at some time of a tick outside the order in which
+    /// goroutines are read. `None` when there are too many requests.
+    pub(crate) fn number(
+        &mut self,
+        goid: u64,
         request: &Request,
         serves_one: bool,
         tick: Range<u64>,
@@ -174,37 +239,7 @@ impl Requests {
             seen.request.route.clone_from(&request.route);
             seen.route = None;
         }
-        let request = RequestId(number as u32);
-        let new = Server { index, request, since_ns: tick.end, serves_one };
-        let server = self.servers.entry(goid).or_insert(new);
-        if server.request != request {
-            *server = new;
-        }
-        if let Some(open) = self.open.remove(&goid) {
-            self.close(open, request);
-        }
-        Some(request)
-    }
-
-    /// Takes note that goroutine `goid`, which was started by `parent`, is seen to work on `job`. Who works on a job has the same
-    /// labels as those whom it starts: the job is that one's who was not started for it.
-    pub(crate) fn works_on(
-        &mut self,
-        (goid, index): (u64, u32),
-        parent: Option<u64>,
-        job: &Request,
-        tick: Range<u64>,
-    ) -> Option<RequestId> {
-        let id = self.serves((goid, index), job, false, tick)?;
-        let (_, seen) = self.seen.get_index_mut(id.index())?;
-        let has_started = seen.started_by.map_or(goid < seen.goid, |parent| parent == goid);
-        if seen.goid == goid {
-            seen.started_by = parent;
-        } else if has_started {
-            (seen.goid, seen.started_by, seen.route) = (goid, parent, None);
-            seen.request.path.clone_from(&job.path);
-        }
-        Some(id)
+        Some(RequestId(number as u32))
     }
 
     /// Takes note that goroutine `goid` serves nothing, or that it could not be told what.
@@ -242,6 +277,7 @@ impl Requests {
     /// Takes note that a goroutine has ended. What it started goes on, and may start more.
     pub(crate) fn ended(&mut self, goid: u64) {
         self.servers.remove(&goid);
+        self.takers.remove(&goid);
         if let Some(open) = self.open.remove(&goid) {
             self.spans -= open.spans.len();
             for heir in open.heirs {
@@ -377,7 +413,7 @@ impl Requests {
             + self.spans * size_of::<RawSpan>()
             + (self.servers.capacity() + self.heirs.capacity()) * 40
             + self.open.capacity() * 64
-            + (self.waiting.capacity() + self.late.capacity()) * 32
+            + (self.waiting.capacity() + self.late.capacity() + self.takers.capacity()) * 32
     }
 
     /// All requests, by their [`RequestId`].

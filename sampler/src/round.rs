@@ -151,6 +151,11 @@ impl Round {
                 watch.observe(runtime, interval, now, (wanted.index, *odds), sight);
             }
         })?;
+        watch.adopt(now);
+        if !watch.asked().is_empty() {
+            let told = reader.parentage(runtime, memory, watch.asked())?;
+            watch.answered(told, now);
+        }
         let reading = before.map(|before| spent(chooser).saturating_sub(before));
         let stacks: Vec<SampledStack<'_>> = samples.iter().filter_map(Named::sampled_stack).collect();
         let mut found = reader.served_when_sampled(runtime, memory, &stacks)?.into_iter();

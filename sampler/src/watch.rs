@@ -3,6 +3,7 @@
 //! A goroutine is credited for the time since its last change only when it changes again: one that stands still costs
 //! nothing but its read.
 
+mod children;
 mod jobs;
 mod rests;
 mod sampled;
@@ -20,9 +21,10 @@ use crate::corrections::Corrections;
 use crate::on_cpu::Interval;
 use crate::record::Options;
 use crate::replicates::Replicates;
-use crate::requests::{Newcomer, Requests};
+use crate::requests::Requests;
 use crate::samples::Samples;
 use crate::slots::{Slot, Slots};
+use children::{Arrival, Children};
 use jobs::Jobs;
 use rests::Rests;
 use sampled::LabelsAt;
@@ -58,7 +60,8 @@ pub(crate) struct Watch {
     jobs: Option<Jobs>,
     labels_at: LabelsAt,
     /// Goroutines that were first seen at this tick, and serve nothing themselves.
-    newcomers: Vec<(u32, Newcomer)>,
+    newcomers: Vec<Arrival>,
+    children: Children,
     /// `None` if every goroutine is read at every tick: nothing has to be guessed.
     rests: Option<Rests>,
     /// Slots in a cell.
@@ -89,6 +92,7 @@ impl Watch {
             jobs: jobs.then(Jobs::default),
             labels_at: LabelsAt::default(),
             newcomers: Vec::new(),
+            children: Children::default(),
             rests: (options.reading != Reading::Everything).then(Rests::default),
             live: 0,
             expected_ns: 0,
@@ -164,7 +168,7 @@ impl Watch {
             state,
             wait_reason: (state == State::Waiting).then_some(g.wait_reason),
             labels,
-            serving: self.serving(runtime, (known, labels), now, &observation),
+            serving: self.serving(runtime, (known, labels), (now, odds), &observation),
             stack: None,
         };
         let mut reach = match observation.stack {
@@ -255,7 +259,6 @@ impl Watch {
 
     /// The tick is over, and the target was there until its end.
     pub(crate) fn commit(&mut self, now: Now) {
-        self.adopt(now.now_ns);
         let replicate = self.replicates.tick(now.interval_ns());
         self.corrections.apply(&mut self.aggregate, &mut self.requests, replicate);
         self.expected_ns = self.expected_ns.saturating_add(self.live.saturating_mul(now.interval_ns()));
@@ -283,6 +286,7 @@ impl Watch {
         self.slots.bytes()
             + self.aggregate.bytes()
             + self.requests.bytes()
+            + self.children.bytes()
             + self.rests.as_ref().map_or(0, Rests::bytes)
     }
 

@@ -4,8 +4,10 @@ use fgspy_goroutines::request::{Idle as ReadIdle, Served};
 use fgspy_goroutines::{Observation, Runtime};
 use fgspy_profile::{Idle, Serving};
 
+use super::children::Arrival;
 use super::{Now, Watch};
 use crate::aggregate::{Cell, RawLabelsId};
+use crate::choose::Odds;
 use crate::requests::{Newcomer, RawSpan};
 use crate::slots::Slot;
 
@@ -15,32 +17,38 @@ impl Watch {
         &mut self,
         runtime: &Runtime,
         (known, labels): (Slot, RawLabelsId),
-        now: Now,
+        (now, odds): (Now, Odds),
         observation: &Observation<'_>,
     ) -> Serving {
         let (goid, index) = (observation.g.goid, observation.index);
         let of_heir = self.requests.of_heir(goid).map(Serving::Request);
         match observation.request {
             Served::Serving(request) => {
+                self.requests.takes(goid, index);
                 let id =
                     self.requests.serves((goid, index), request, observation.serves_one, now.previous_ns..now.now_ns);
                 id.map_or(Serving::Unknown, Serving::Request)
             }
             Served::Idle(idle) => {
                 self.requests.rests(goid);
+                if matches!(idle, ReadIdle::Connection | ReadIdle::Worker) {
+                    self.requests.takes(goid, index);
+                }
                 Serving::Idle(idle_of(idle))
             }
             Served::Nothing => {
                 let parent = observation.g.parent_goid.filter(|parent| *parent != 0 && known.goid != goid);
                 if let (None, Some(parent)) = (of_heir, parent) {
                     let absent_ns = Some(known.looked_ns).filter(|ns| *ns != 0);
-                    self.newcomers.push((index, Newcomer { goid, parent, absent_ns }));
+                    let newcomer = Newcomer { goid, parent, absent_ns };
+                    self.newcomers.push(Arrival { index, newcomer, odds, before: known.cell });
                 }
                 of_heir.unwrap_or_else(|| self.working(runtime, labels, now, observation))
             }
             Served::NotAsked | Served::Torn | Served::Unknown(_) => {
                 self.requests.rests(goid);
                 if observation.serves_one {
+                    self.requests.takes(goid, index);
                     self.requests.is_open(goid);
                 }
                 // What it was started for holds all its life.
@@ -65,21 +73,6 @@ impl Watch {
                     self.requests.rests(goid);
                 }
                 Serving::Nothing
-            }
-        }
-    }
-
-    /// Gives those who were first seen at this tick to the requests for which they were started.
-    pub(super) fn adopt(&mut self, now_ns: u64) {
-        for (index, newcomer) in std::mem::take(&mut self.newcomers) {
-            let slot = self.slot(index);
-            let cell = slot.cell.filter(|_| slot.goid == newcomer.goid).and_then(|cell| self.aggregate.at(cell));
-            let slots = &self.slots.all;
-            let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked_ns);
-            let request = self.requests.adopt(newcomer, now_ns, looked);
-            if let (Some(cell), Some(request)) = (cell, request) {
-                let cell = self.aggregate.cell(Cell { serving: Serving::Request(request), ..cell });
-                self.put(index, Slot { cell: Some(cell), ..slot });
             }
         }
     }
