@@ -1,0 +1,117 @@
+//! Goroutines that requests start count as the requests' own, and never as another's.
+//!
+//! A service starts goroutines in all the ways in which handlers do, on connections that serve one request after the other, and
+//! logs which goroutine worked for which request. Whatever a recording says of one of them must be so.
+
+mod truth;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use fgspy_fixtures::requests::{Load, Service};
+use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
+use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use truth::{Tally, tally};
+
+/// The ways in which something that the program cannot use for another request leads from the child to its own, or in which
+/// it was started right after another goroutine of the request.
+const PROVABLE: [&str; 18] = [
+    "group",
+    "group-go",
+    "method",
+    "channel",
+    "buffered",
+    "select",
+    "context",
+    "value",
+    "deadline",
+    "detached",
+    "request",
+    "copy",
+    "writer",
+    "timeout",
+    "nested",
+    "orphan",
+    "later",
+    "pooled-object",
+];
+/// Those that leave goroutines behind when they are over, which have what the next request has as well.
+const ADVERSE: [&str; 9] =
+    ["left-behind", "pooled", "pooled-object", "shared", "nothing", "context-drop", "detached", "channel", "group"];
+
+/// Recordings are so long, unless `FGSPY_CHILDREN_SECONDS` says otherwise.
+fn length() -> Duration {
+    let seconds = std::env::var("FGSPY_CHILDREN_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(4))
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // Each wants the processors for itself.
+    arguments.test_threads = Some(1);
+    let toolchains = toolchains::required().expect("the required toolchains can be had");
+    let mut trials = Vec::new();
+    for toolchain in toolchains {
+        let trial = |name: &str, test: fn(&Toolchain) -> Result<()>| {
+            let toolchain = toolchain.clone();
+            let name = format!("{name}::{}", toolchain.version);
+            Trial::test(name, move || test(&toolchain).map_err(|error| Failed::from(format!("{error:#}"))))
+        };
+        trials.push(trial("everything", nearly_all_are_found));
+        trials.push(trial("lots", nearly_all_are_found_by_lots));
+        trials.push(trial("adverse", none_is_taken_for_another_s));
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+/// A recording of a service under load, compared with what the service says.
+fn recorded(toolchain: &Toolchain, reading: Reading, ways: &[&str], serve: &[&str], load: &[&str]) -> Result<Tally> {
+    let binary: PathBuf = build("requests", toolchain, Variant::Stripped)?;
+    let mut service = Service::start(&binary, serve, &[("GOGC", "50")])?;
+    let client = build("requests", &toolchains::newest()?, Variant::Plain)?;
+    let paths: Vec<String> = ways.iter().map(|way| format!("/ways/{way}")).collect();
+    let paths = format!("-paths={}", paths.join(","));
+    let arguments: Vec<&str> = load.iter().copied().chain(["-traced", paths.as_str()]).collect();
+    let addresses = service.addresses.iter().filter(|(way, _)| matches!(way.as_str(), "http1" | "tls1"));
+    let mut load = Load::start(&client, addresses, &arguments)?;
+    let target = GoProcess::open(service.fixture.pid())?;
+    let options = Options { duration: Some(length()), reading, ..Options::default() };
+    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
+    ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
+    load.must_run()?;
+    load.end()?;
+    let tally = tally(&profile, &service.log()?)?;
+    tally.print(&toolchain.version);
+    for remark in &profile.accounting.remarks {
+        eprintln!("{remark}");
+    }
+    Ok(tally)
+}
+
+fn nearly_all_are_found(toolchain: &Toolchain) -> Result<()> {
+    let ways = [&PROVABLE[..], &["nothing", "context-drop"]].concat();
+    let tally = recorded(toolchain, Reading::Everything, &ways, &["-delay=30ms"], &["-clients=4"])?;
+    tally.ensure_right()?;
+    if toolchain.minor >= 21 {
+        tally.ensure_found(&PROVABLE, 0.95)?;
+    }
+    Ok(())
+}
+
+fn nearly_all_are_found_by_lots(toolchain: &Toolchain) -> Result<()> {
+    let reading = Reading::Share { probability: 0.05 };
+    let tally = recorded(toolchain, reading, &PROVABLE, &["-delay=30ms"], &["-clients=4"])?;
+    tally.ensure_right()?;
+    if toolchain.minor >= 21 {
+        tally.ensure_found(&PROVABLE, 0.9)?;
+    }
+    Ok(())
+}
+
+fn none_is_taken_for_another_s(toolchain: &Toolchain) -> Result<()> {
+    let tally = recorded(toolchain, Reading::Everything, &ADVERSE, &["-delay=3ms"], &["-clients=4"])?;
+    tally.ensure_right()
+}
