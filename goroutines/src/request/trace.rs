@@ -274,12 +274,9 @@ mod tests {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
         let (trace, span) = (format!("{TRACE:032x}"), format!("{SPAN:016x}"));
-        for (trace_key, span_key) in [
-            ("trace_id", "span_id"),
-            ("traceID", "spanID"),
-            ("trace.id", "profile_id"),
-            ("Trace-Id", "otel.span_id"),
-        ] {
+        for (trace_key, span_key) in
+            [("trace_id", "span_id"), ("traceID", "spanID"), ("trace.id", "profile_id"), ("Trace-Id", "otel.span_id")]
+        {
             let found = trace_of_labels(&labels(&[(trace_key, &trace), (span_key, &span), ("x", "y")]));
             assert_eq!(ids(found), Some((TRACE, Some(SPAN))), "{trace_key} {span_key}");
         }

@@ -94,8 +94,9 @@ impl Watch {
                     _ => Serving::Unknown,
                 }),
             };
-            // Who came to be since the tick before may not be the first since.
-            let is_certain = before.goid == after.goid || self.requests.len() == 0;
+            // Its g may have been others' in between, where that matters: of requests, it says whose.
+            let is_certain =
+                (before.goid == after.goid && before.is_fresh && after.is_fresh) || self.requests.len() == 0;
             let goid = if whose == Whose::Serving(Serving::Unknown) && !is_certain { 0 } else { goid };
             let labels = labels(before, after, is_steady);
             let stack = self.aggregate.stack_id(sample.stack);

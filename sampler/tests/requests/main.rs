@@ -4,6 +4,8 @@
 //! a profile must be one of these, each of its samples a goroutine's that worked for it, each piece of its time line within
 //! the time that it took; and the times of all requests of a route must add up to what the service measured itself.
 
+mod places;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,8 +40,14 @@ fn main() {
         let at_full_speed = readings.map(|(name, reading)| {
             trial(name, Box::new(move |toolchain| times_are_those_of_the_requests(toolchain, reading)))
         });
+        let places = [("everything", Reading::Everything), ("a-budget", Reading::Budget { max_cpu: 0.01 })];
+        let places = places.map(|(name, reading)| {
+            let test = move |toolchain: &Toolchain| stacks_are_under_their_requests(toolchain, reading);
+            trial(&format!("places-{name}"), Box::new(test))
+        });
         let others =
             [trial("calm", Box::new(nearly_all_is_known)), trial("intervals", Box::new(intervals_have_the_truth))];
+        let others = others.into_iter().chain(places);
         at_full_speed.into_iter().chain(others).collect::<Vec<_>>()
     });
     // One after the other: each wants the processors for itself.
@@ -64,7 +72,10 @@ fn recorded(
     load.end()?;
     let log = service.log()?;
     let began = began(&profile)?;
-    every_sample_is_its_request_s(&profile, &Truth::new(&log).served(&profile, began)?)?;
+    let truth = Truth::new(&log);
+    let served = truth.served(&profile, began)?;
+    every_sample_is_its_request_s(&profile, &served)?;
+    places::every_function_is_under_its_route(&profile, &served)?;
     no_secret_is_kept(&profile)?;
     Ok((profile, log, began))
 }
@@ -79,6 +90,21 @@ fn nearly_all_is_known(toolchain: &Toolchain) -> Result<()> {
     }
     Ok(())
 }
+
+/// Functions of one route are under that route, where one connection serves all routes in turn; and they run as long as the
+/// service says.
+fn stacks_are_under_their_requests(toolchain: &Toolchain, reading: Reading) -> Result<()> {
+    let paths = format!("-paths={}", OWN_PATHS.join(","));
+    let (profile, log, began) = recorded(toolchain, reading, &["-cpu=2ms"], &["-clients=2", "-rate=12", &paths])?;
+    let truth = Truth::new(&log);
+    let served = truth.served(&profile, began)?;
+    let placed = places::every_function_is_under_its_route(&profile, &served)?;
+    ensure!(placed.observations > 300, "{} observations are too few to tell", placed.observations);
+    places::routes_run_as_long_as_their_threads(&profile, &served, &log, began)
+}
+
+/// See `fixtures/go/requests/own.go`.
+const OWN_PATHS: [&str; 6] = ["/own/brief", "/own/long", "/own/naps", "/own/kernel", "/own/deep", "/own/maps"];
 
 /// The intervals that are printed of a route's shares have the truth as often as they say.
 fn intervals_have_the_truth(toolchain: &Toolchain) -> Result<()> {

@@ -44,7 +44,7 @@ pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc
         Some(connection) => of_response(look, connection, &slots.serve).await,
         None => {
             let frames = slots.run_handler.as_ref().or(slots.handler.as_ref()).ok_or(No::Nothing)?;
-            Some(by_frames(look, frames, slots).await?)
+            by_hint(look, frames).await
         }
     };
     let Some(place) = place else { return Ok(None) };
@@ -52,6 +52,18 @@ pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc
         return Ok(Some(request));
     }
     read::read(look, &matched(look, place, &slots.mux).await).await.map(|request| Some(Arc::new(request)))
+}
+
+/// The request of HTTP/2 that is where those of goroutines that do not run were found. Nothing is learned from samples.
+async fn by_hint(look: &Look<'_>, frames: &[u64]) -> Option<Place> {
+    let hinted = look.shared.run_hint.get().and_then(|at| frames.get(at).copied())?;
+    let place = candidates(look, &[hinted]).await.first().copied()?;
+    if !place.is_pooled {
+        return Some(place);
+    }
+    // It may be another one's by now; what `net/http` has made of it is not.
+    let others = candidates(look, frames).await;
+    others.into_iter().find(|other| !other.is_pooled && other.parts.same_as(&place.parts))
 }
 
 /// The request of the one response of `connection` that the frame of `(*conn).serve` has. That keeps it for what it does after
