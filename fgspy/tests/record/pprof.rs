@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use fgspy_fixtures::zoo::{self, ZooKind};
-use fgspy_fixtures::{Toolchain, dump, wait_until};
+use fgspy_fixtures::{Toolchain, dump, fetch_modules, skip, wait_until};
 use regex::Regex;
 use tempfile::TempDir;
 
@@ -333,6 +333,24 @@ fn tagfocus_slices_by_state() {
     }
     let top = pprof(&recorded.pprof(), &["-top", "-tagfocus=state=waiting", "-nodecount=100000", "-nodefraction=0"]);
     assert!(top.contains("main.kindSelectMany\n") && !top.contains("main.spinLeaf"), "{top}");
+}
+
+/// Google's own package for these files takes ours, and finds nothing in it to put together.
+#[test]
+fn the_package_of_the_format_reads_it() {
+    let toolchain = newest();
+    if let Err(error) = fetch_modules("readpprof", &toolchain) {
+        return skip("program readpprof", &format!("{error:#}"));
+    }
+    let recorded = Recorded::new(&toolchain, &[]);
+    let output = Command::new(program("readpprof", &toolchain)).arg(recorded.pprof()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let raw = Raw::of(&recorded.pprof(), &[]);
+    let sums: Vec<String> =
+        (0..4).map(|at| raw.samples.iter().map(|sample| sample.values[at]).sum::<u64>().to_string()).collect();
+    let one = format!("{} [{}]", raw.samples.len(), sums.join(" "));
+    assert_eq!(text.trim_end(), format!("{one} {one}"));
 }
 
 /// A web server that is killed when this is dropped.
