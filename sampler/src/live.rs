@@ -1,7 +1,7 @@
 //! What is known of requests while they are being recorded.
 
 use fgspy_goroutines::Runtime;
-use fgspy_profile::{Class, Serving};
+use fgspy_profile::Class;
 
 use crate::requests::Seen;
 use crate::watch::Watch;
@@ -41,7 +41,7 @@ impl Live<'_> {
         let Watch { aggregate, requests, slots, .. } = self.watch;
         let mut give = |cell, time_ns, is_now| {
             let Some(cell) = aggregate.at(cell) else { return };
-            let Serving::Request(id) = cell.serving else { return };
+            let Some(id) = cell.serving.request().and_then(|id| requests.whole(id)) else { return };
             let Some(seen) = requests.get(id) else { return };
             let reason = cell.wait_reason.map_or("", |reason| self.runtime.wait_reason(reason));
             sink(LiveTime { number: id.0, seen, class: Class::of(cell.state, reason), time_ns, is_now });

@@ -4,6 +4,8 @@
 //! down: a goroutine that was started by one that serves a request works for that request, and so do those that it starts
 //! (`g.parentGoid`, Go 1.21 on).
 
+mod once;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -13,6 +15,8 @@ use indexmap::{IndexMap, IndexSet};
 
 use crate::aggregate::{Hasher, Whose};
 use crate::profile::protocol_of;
+use once::Owners;
+pub(crate) use once::Part;
 
 /// Requests that are told apart; of more, it is only known that there were more.
 const MAX_REQUESTS: usize = 1 << 20;
@@ -133,6 +137,9 @@ pub(crate) struct Requests {
     late: HashMap<u64, RequestId>,
     /// Goroutines that take requests, whether they serve one now or not, and the numbers of their g's.
     takers: HashMap<u64, u32>,
+    /// The last call of gRPC that was served by a goroutine of this one's.
+    calls: HashMap<u64, RequestId>,
+    owners: Owners,
     routes: IndexSet<String, Hasher>,
     spans: usize,
     bytes: usize,
@@ -278,6 +285,7 @@ impl Requests {
     pub(crate) fn ended(&mut self, goid: u64) {
         self.servers.remove(&goid);
         self.takers.remove(&goid);
+        self.calls.remove(&goid);
         if let Some(open) = self.open.remove(&goid) {
             self.spans -= open.spans.len();
             for heir in open.heirs {
@@ -412,6 +420,8 @@ impl Requests {
         self.bytes
             + self.spans * size_of::<RawSpan>()
             + (self.servers.capacity() + self.heirs.capacity()) * 40
+            + self.calls.capacity() * 16
+            + self.owners.bytes()
             + self.open.capacity() * 64
             + (self.waiting.capacity() + self.late.capacity() + self.takers.capacity()) * 32
     }

@@ -50,26 +50,50 @@ impl Samples {
     /// This comes after [`correct`]: what was estimated for those that were not read has been spread over those that were,
     /// and goes along with their time.
     pub(crate) fn give_to(&mut self, of_lives: &HashMap<u64, RequestId>) {
-        let mut moves = Moves::default();
-        for place in 0..self.all.len() {
-            let Some(&(goid, id, weight)) = self.all.get(place) else { continue };
-            let Some(cell) = self.at(id) else { continue };
-            if !matches!(cell.serving, Serving::Unknown | Serving::Nothing) {
-                continue;
+        self.change_serving(|goid, serving| match serving {
+            Serving::Unknown | Serving::Nothing => {
+                Some(of_lives.get(&goid).map_or(serving, |id| Serving::Request(*id)))
             }
-            let mut to = id;
-            if let Some(&request) = of_lives.get(&goid) {
-                to = self.cell(Cell { serving: Serving::Request(request), ..cell });
-                self.all[place] = (goid, to, weight);
-            }
-            moves.note(id, to, weight.time_ns);
-        }
-        self.follow(moves);
+            Serving::Request(_) | Serving::Idle(_) => None,
+        });
         for (place, _) in &mut self.on_cpu {
             if let (Whose::Serving(Serving::Unknown), Some(&request)) = (place.whose, of_lives.get(&place.goid)) {
                 place.whose = Whose::Serving(Serving::Request(request));
             }
         }
+    }
+
+    /// Gives the time of jobs that are part of a request to that request, and to none where it is not known which it is.
+    pub(crate) fn join(&mut self, parts: &HashMap<RequestId, Option<RequestId>>) {
+        if parts.is_empty() {
+            return;
+        }
+        let becomes = |serving: Serving| {
+            let whole = serving.request().and_then(|id| parts.get(&id))?;
+            Some(whole.map_or(Serving::Unknown, Serving::Request))
+        };
+        self.change_serving(|_, serving| becomes(serving));
+        for (place, _) in &mut self.on_cpu {
+            if let Whose::Serving(serving) = place.whose
+                && let Some(whole) = becomes(serving)
+            {
+                place.whose = Whose::Serving(whole);
+            }
+        }
+    }
+
+    /// Says anew what was served: `becomes` says what, by the goroutine and what was known; nothing of what cannot change.
+    fn change_serving(&mut self, becomes: impl Fn(u64, Serving) -> Option<Serving>) {
+        let mut moves = Moves::default();
+        for place in 0..self.all.len() {
+            let Some(&(goid, id, weight)) = self.all.get(place) else { continue };
+            let Some(cell) = self.at(id) else { continue };
+            let Some(serving) = becomes(goid, cell.serving) else { continue };
+            let to = if serving == cell.serving { id } else { self.cell(Cell { serving, ..cell }) };
+            self.all[place] = (goid, to, weight);
+            moves.note(id, to, weight.time_ns);
+        }
+        self.follow(moves);
     }
 
     /// Moves times by replicate along with what they are of: of a cell that is left in part, a part.
@@ -276,6 +300,22 @@ mod tests {
             samples.all.iter().map(|(goid, id, weight)| (*goid, samples.at(*id).unwrap().serving, weight.time_ns));
         let of_request = Serving::Request(RequestId(7));
         assert!(whose.eq([(1, of_request, 10), (2, Serving::Unknown, 20), (1, Serving::Idle(Idle::Worker), 30)]));
+    }
+
+    #[test]
+    fn time_of_jobs_goes_to_the_requests_that_they_are_part_of() {
+        let mut samples = Samples::default();
+        let labels = RawLabelsId::default();
+        let mut cell = |number| {
+            let (state, serving) = (State::Running, Serving::Request(RequestId(number)));
+            samples.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack: None })
+        };
+        let [request, part, unsure, job] = [0, 1, 2, 3].map(&mut cell);
+        samples.all = [request, part, unsure, job].map(|cell| sample(1, cell, 10)).to_vec();
+        samples.join(&HashMap::from([(RequestId(1), Some(RequestId(0))), (RequestId(2), None)]));
+        let whose: Vec<Serving> = samples.all.iter().map(|(_, id, _)| samples.at(*id).unwrap().serving).collect();
+        let of = |number| Serving::Request(RequestId(number));
+        assert_eq!(whose, [of(0), of(0), Serving::Unknown, of(3)]);
     }
 
     #[test]

@@ -310,6 +310,7 @@ impl Watch {
         let route = |cell: &Cell| self.requests.get(cell.serving.request()?)?.route;
         let (mut samples, added_ns) = aggregate.finish(due, route);
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
+        samples.join(&self.requests.parts());
         samples.give_to(&self.requests.of_lives());
         samples.replicate_ns = self.replicates.until(ticks);
         samples.requests = self.requests.into_seen();

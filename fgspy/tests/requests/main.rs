@@ -6,5 +6,6 @@ mod common;
 mod calls;
 mod jobs;
 mod known;
+mod labels;
 mod report;
 mod words;

@@ -64,6 +64,9 @@ const ROLES: [(Role, &[&str]); 9] = [
             "google.golang.org/grpc/internal/transport.(*http2Client).reader",
             "google.golang.org/grpc/internal/transport.(*http2Client).keepalive",
             "google.golang.org/grpc/internal/transport.(*loopyWriter).run",
+            // `(*Server).ServeHTTP`: a handler of `net/http` that moves the bytes of a call, which another goroutine serves.
+            "google.golang.org/grpc/internal/transport.(*serverHandlerTransport).HandleStreams",
+            "google.golang.org/grpc/internal/transport.(*serverHandlerTransport).runStream",
         ],
     ),
     (

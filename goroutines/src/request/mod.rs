@@ -210,7 +210,8 @@ impl Request {
 pub const MAX_TEXT: usize = 512;
 
 /// Tells requests of one program apart. Two observations of the same goroutine with equal identities saw the same request;
-/// equal identities at different goroutines too, where both serve it (gRPC through `net/http` gives two identities).
+/// equal identities at different goroutines too, where both serve it. A call of gRPC that came through `net/http` has two: that of the
+/// call, and that of the request of HTTP/2, which is seen only while its goroutine is not in gRPC's transport.
 ///
 /// Made of the addresses of the request's parts and of the seed of the map that holds its headers, which Go draws for each
 /// map (`runtime/map.go`, `hmap.hash0`; `internal/runtime/maps.Map.seed`): a request that takes the very memory of another

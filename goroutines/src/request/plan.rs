@@ -15,6 +15,8 @@ const LEAF_FRAMES: usize = 8;
 const MUX_FRAMES: usize = 24;
 /// Frames from that of HTTP/2's `runHandler` on that are searched.
 const RUN_HANDLER_FRAMES: usize = 5;
+/// Frames below the handler's among which a transport is looked for.
+const HANDLER_FRAMES: usize = 24;
 /// Words of arguments that may lead to a gRPC stream: a server, an interface, the stream, and more in old versions.
 const STREAM_ARGUMENTS: u64 = 5;
 
@@ -87,6 +89,13 @@ pub(super) fn walked(
         }
     }
     let above = |i: usize, by: usize| i.saturating_sub(by)..i;
+    // A handler may be no more than a transport: of gRPC (`(*Server).ServeHTTP`), or of all of HTTP/2 (`h2c`).
+    if let Some(from) = handler.or(run_handler).filter(|_| stream.is_none()) {
+        let carries = |i: usize| role(i) == Some(Role::Idle(Idle::Transport));
+        if above(from, HANDLER_FRAMES).chain(0..LEAF_FRAMES.min(from)).any(carries) {
+            return Err(No::Idle(if connection.is_some() { Idle::Connection } else { Idle::Transport }));
+        }
+    }
     let mux = handler.filter(|_| wants.mux);
     let mux = mux.and_then(|i| above(i, MUX_FRAMES).rev().find(|&i| role(i) == Some(Role::Mux)));
     let searched = run_handler.map(|i| handler.unwrap_or(i.saturating_sub(RUN_HANDLER_FRAMES)));

@@ -119,7 +119,8 @@ fn grpc(newest: &Toolchain) -> Result<()> {
         let sent = load.end()?;
         let tally = tally::compare(&service.log()?, &seen)?;
         tally.print(&format!("grpc {} {}: {} calls, {counts:?}", toolchain.version, variant.word(), sent.len()));
-        tally.ensure_found(["own", "workers", "http", "net/http", "xnet", "x/net"], 250, 0.97)?;
+        // The goroutines of net/http only move bytes meanwhile: that is no request.
+        tally.ensure_found(["own", "workers", "http", "xnet"], 250, 0.97)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Who works for which request, and how much is kept of each.
 
-use fgspy_goroutines::request::Protocol;
+use fgspy_goroutines::request::{Protocol, Trace, TraceId, TraceSource, job_of_trace};
 
 use super::*;
 
@@ -99,4 +99,107 @@ fn time_lines_are_bounded_and_the_longest_requests_keep_theirs() {
     assert!(seen.iter().map(|seen| seen.spans.len()).sum::<usize>() <= MAX_ALL_SPANS);
     assert_eq!(seen.last().unwrap().spans.len(), MAX_SPANS);
     assert!(seen[0].spans.is_empty() && seen[0].last_ns == 2 * MAX_SPANS as u64 - 1);
+}
+
+fn call(identity: u64) -> Request {
+    Request { protocol: Protocol::Grpc, path: Some("/shop.Orders/Get".to_owned()), ..request(identity) }
+}
+
+/// A goroutine of HTTP/2, and the one that it starts for the call of gRPC.
+const CARRIER: u64 = 8;
+const HANDLER: u64 = 9;
+
+#[test]
+fn a_call_of_grpc_that_came_through_http_is_one_request_whoever_is_seen_first() {
+    let serves = |requests: &mut Requests, (goid, parent, identity): (u64, u64, u64), tick: u64| {
+        requests.serves_once((goid, goid as u32), Some(parent), &call(identity), true, tick..tick + 1)
+    };
+    let (carried, handled) = ((CARRIER, CONNECTION, 1), (HANDLER, CARRIER, 2));
+    for order in [[carried, handled], [handled, carried]] {
+        let mut requests = Requests::default();
+        let id = serves(&mut requests, order[0], 1);
+        assert!(id.is_some());
+        assert_eq!(serves(&mut requests, order[1], 2), id, "{order:?}");
+        assert_eq!(order.map(|one| serves(&mut requests, one, 3)), [id, id], "{order:?}");
+        assert_eq!((requests.len(), requests.get(id.unwrap()).unwrap().goid), (1, HANDLER), "{order:?}");
+        assert_eq!([CARRIER, HANDLER].map(|goid| requests.of_life(goid)), [id, id], "{order:?}");
+        assert_eq!(requests.adopt(newcomer(20, CARRIER, 3), 4, |_| 4), id, "what either starts works for it");
+    }
+}
+
+#[test]
+fn calls_of_one_transport_are_not_one() {
+    let mut requests = Requests::default();
+    let ids = [1, 2].map(|identity| {
+        requests.serves_once((20 + identity, 0), Some(CONNECTION), &call(identity), true, identity..identity + 1)
+    });
+    assert_ne!(ids[0], ids[1], "started by the goroutine that reads for all of them");
+    // One that serves another path is no part of the request of whom started it.
+    let inner = Request { path: Some("/shop.Orders/Put".to_owned()), ..call(3) };
+    let inner = requests.serves_once((30, 0), Some(21), &inner, true, 3..4);
+    assert!(inner.is_some() && inner != ids[0]);
+}
+
+fn traced(identity: u64, trace: u128) -> Request {
+    let trace = Trace { trace_id: TraceId(trace), span_id: None, source: TraceSource::Traceparent };
+    Request { trace: Some(trace), ..request(identity) }
+}
+
+fn serves(requests: &mut Requests, goid: u64, request: &Request, at: u64) -> RequestId {
+    requests.serves_once((goid, goid as u32), None, request, false, at..at + 1).unwrap()
+}
+
+#[test]
+fn who_has_labels_of_a_request_s_trace_works_for_it() {
+    let mut requests = Requests::default();
+    let (job, other) = (job_of_trace(TraceId(5)), job_of_trace(TraceId(6)));
+    assert_eq!(requests.part(job), Part::OfNone);
+    let first = serves(&mut requests, CONNECTION, &traced(1, 5), 1);
+    assert_eq!((requests.part(job), requests.part(other)), (Part::Of(first), Part::OfNone));
+    // A second one of the same trace: it is not known whose its goroutines are.
+    serves(&mut requests, CONNECTION, &traced(2, 5), 3);
+    assert_eq!(requests.part(job), Part::OfOne);
+}
+
+#[test]
+fn labels_are_those_of_the_request_on_whose_goroutine_they_were_first_seen() {
+    let mut requests = Requests::default();
+    let (span, left, shared) = (Identity(50), Identity(51), Identity(52));
+    let first = serves(&mut requests, CONNECTION, &request(1), 1);
+    requests.is_labelled(CONNECTION, first, span);
+    let second = serves(&mut requests, CONNECTION, &request(2), 2);
+    requests.is_labelled(CONNECTION, second, span);
+    assert_eq!(requests.part(span), Part::Of(first), "the second one had not set its own yet");
+    requests.is_labelled_still(left);
+    requests.is_labelled(CONNECTION, second, left);
+    assert_eq!(requests.part(left), Part::OfOne, "they were there before it began");
+    let third = serves(&mut requests, 30, &request(3), 2);
+    requests.is_labelled(CONNECTION, second, shared);
+    requests.is_labelled(30, third, shared);
+    assert_eq!(requests.part(shared), Part::OfOne);
+}
+
+#[test]
+fn a_job_that_was_seen_before_its_request_becomes_part_of_it() {
+    let mut requests = Requests::default();
+    let labels = |identity| Request { protocol: Protocol::Labels, ..request(identity) };
+    let [early, alone, shared] = [60, 61, 62]
+        .map(|identity| requests.works_on((identity, 0), Some(CONNECTION), &labels(identity), 0..1).unwrap());
+    requests.span(early, RawSpan { from_ns: 2, to_ns: 9, goid: 60, state: State::Waiting, wait_reason: None });
+    let (first, second) =
+        (serves(&mut requests, CONNECTION, &request(1), 3), serves(&mut requests, 30, &request(2), 3));
+    // By the labels of who serves it; by being started for it.
+    requests.is_labelled(CONNECTION, first, Identity(60));
+    requests.is_labelled(CONNECTION, first, Identity(62));
+    requests.is_labelled(30, second, Identity(62));
+    assert_eq!(
+        [early, alone, shared, first].map(|id| requests.whole(id)),
+        [Some(first), Some(alone), None, Some(first)]
+    );
+    let parts = requests.parts();
+    assert_eq!(parts, HashMap::from([(early, Some(first)), (shared, None)]));
+    let request = requests.get(first).unwrap();
+    assert_eq!((request.goid, request.first_ns, request.spans.len()), (CONNECTION, 2, 1));
+    requests.is_no_job(61, second, Identity(61));
+    assert_eq!(requests.whole(alone), Some(second), "it was its goroutine's, which was started for a request");
 }

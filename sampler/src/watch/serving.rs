@@ -8,7 +8,7 @@ use super::children::Arrival;
 use super::{Now, Watch};
 use crate::aggregate::{Cell, RawLabelsId};
 use crate::choose::Odds;
-use crate::requests::{Newcomer, RawSpan};
+use crate::requests::{Newcomer, Part, RawSpan};
 use crate::slots::Slot;
 
 impl Watch {
@@ -22,17 +22,24 @@ impl Watch {
     ) -> Serving {
         let (goid, index) = (observation.g.goid, observation.index);
         let of_heir = self.requests.of_heir(goid).map(Serving::Request);
+        let job = self.jobs.as_mut().and_then(|jobs| jobs.of(runtime, labels, observation)).map(|job| job.identity);
         match observation.request {
             Served::Serving(request) => {
                 self.requests.takes(goid, index);
-                let id =
-                    self.requests.serves((goid, index), request, observation.serves_one, now.previous_ns..now.now_ns);
+                let (parent, tick) = (observation.g.parent_goid, now.previous_ns..now.now_ns);
+                let id = self.requests.serves_once((goid, index), parent, request, observation.serves_one, tick);
+                if let (Some(id), Some(job)) = (id, job) {
+                    self.requests.is_labelled(goid, id, job);
+                }
                 id.map_or(Serving::Unknown, Serving::Request)
             }
             Served::Idle(idle) => {
                 self.requests.rests(goid);
                 if matches!(idle, ReadIdle::Connection | ReadIdle::Worker) {
                     self.requests.takes(goid, index);
+                }
+                if let (ReadIdle::Connection | ReadIdle::Worker, Some(job)) = (idle, job) {
+                    self.requests.is_labelled_still(job);
                 }
                 Serving::Idle(idle_of(idle))
             }
@@ -42,6 +49,9 @@ impl Watch {
                     let absent_ns = Some(known.looked_ns).filter(|ns| *ns != 0);
                     let newcomer = Newcomer { goid, parent, absent_ns };
                     self.newcomers.push(Arrival { index, newcomer, odds, before: known.cell });
+                }
+                if let (Some(Serving::Request(request)), Some(job)) = (of_heir, job) {
+                    self.requests.is_no_job(goid, request, job);
                 }
                 of_heir.unwrap_or_else(|| self.working(runtime, labels, now, observation))
             }
@@ -62,8 +72,16 @@ impl Watch {
     fn working(&mut self, runtime: &Runtime, labels: RawLabelsId, now: Now, observation: &Observation<'_>) -> Serving {
         let (goid, index) = (observation.g.goid, observation.index);
         let Some(jobs) = &mut self.jobs else { return Serving::Nothing };
-        match jobs.of(runtime, labels, observation) {
-            Some(job) => {
+        match jobs.of(runtime, labels, observation).map(|job| (job, self.requests.part(job.identity))) {
+            Some((_, Part::Of(request))) => {
+                self.requests.rests(goid);
+                Serving::Request(request)
+            }
+            Some((_, Part::OfOne)) => {
+                self.requests.rests(goid);
+                Serving::Unknown
+            }
+            Some((job, Part::OfNone)) => {
                 let parent = observation.g.parent_goid.filter(|parent| *parent != 0);
                 let id = self.requests.works_on((goid, index), parent, job, now.previous_ns..now.now_ns);
                 id.map_or(Serving::Unknown, Serving::Request)
