@@ -11,6 +11,7 @@ mod filter;
 mod group;
 mod merge;
 mod model;
+mod pattern;
 pub mod quantiles;
 pub mod recording;
 pub mod replicates;
@@ -32,6 +33,7 @@ pub use model::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Mapping, Profile, RequestId, Sample,
     StackId, StringId, Target, Weight,
 };
+pub use pattern::Patterns;
 pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
 pub use request_totals::{Breakdown, Phase, PhaseTime, RequestBreakdown, RouteBreakdown, StackTime};
 pub use route::route;

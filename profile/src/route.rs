@@ -83,7 +83,7 @@ pub(crate) fn without_query(path: &str) -> &str {
 }
 
 /// A path with `{id}` in place of what looks like one.
-fn collapse(path: &str) -> String {
+pub(crate) fn collapse(path: &str) -> String {
     let mut route = String::with_capacity(path.len());
     // What stands before the first slash is nothing, or the host of CONNECT.
     for (depth, part) in path.split('/').enumerate() {

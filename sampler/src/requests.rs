@@ -9,8 +9,8 @@ mod once;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use fgspy_goroutines::request::{Identity, Request};
-use fgspy_profile::{NewRequest, RequestId, Serving, State};
+use fgspy_goroutines::request::{Identity, Protocol, Request};
+use fgspy_profile::{NewRequest, Patterns, RequestId, Serving, State};
 use indexmap::{IndexMap, IndexSet};
 
 use crate::aggregate::{Hasher, Whose};
@@ -398,8 +398,22 @@ impl Requests {
         }
     }
 
-    /// Looks up the routes of all requests.
+    /// Looks up the routes of all requests. One that was seen only before its mux had matched it has the pattern of others of
+    /// its kind ([`Patterns`]).
     pub(crate) fn find_routes(&mut self) {
+        let mut patterns = Patterns::default();
+        let of_http = |request: &Request| matches!(request.protocol, Protocol::Http1 | Protocol::Http2);
+        for Request { method, path, route, .. } in self.seen.values().map(|seen| &seen.request) {
+            if let (Some(method), Some(path), Some(pattern)) = (method, path, route) {
+                patterns.learn(method, path, pattern);
+            }
+        }
+        for seen in self.seen.values_mut().filter(|seen| seen.request.route.is_none() && of_http(&seen.request)) {
+            let Request { method: Some(method), path: Some(path), .. } = &seen.request else { continue };
+            if let Some(pattern) = patterns.of(method, path) {
+                (seen.request.route, seen.route) = (Some(pattern.to_owned()), None);
+            }
+        }
         for number in 0..self.seen.len() {
             self.route(RequestId(number as u32));
         }

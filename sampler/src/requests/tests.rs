@@ -1,6 +1,6 @@
 //! Who works for which request, and how much is kept of each.
 
-use fgspy_goroutines::request::{Protocol, Trace, TraceId, TraceSource, job_of_trace};
+use fgspy_goroutines::request::{Trace, TraceId, TraceSource, job_of_trace};
 
 use super::*;
 
@@ -202,4 +202,24 @@ fn a_job_that_was_seen_before_its_request_becomes_part_of_it() {
     assert_eq!((request.goid, request.first_ns, request.spans.len()), (CONNECTION, 2, 1));
     requests.is_no_job(61, second, Identity(61));
     assert_eq!(requests.whole(alone), Some(second), "it was its goroutine's, which was started for a request");
+}
+
+#[test]
+fn a_request_that_was_not_seen_to_match_has_the_pattern_of_its_kind() {
+    let get = |identity, path: &str, route: Option<&str>| Request {
+        method: Some("GET".to_owned()),
+        path: Some(path.to_owned()),
+        route: route.map(str::to_owned),
+        ..request(identity)
+    };
+    let mut requests = Requests::default();
+    let early = serves(&mut requests, 20, &get(1, "/orders/17", None), 1);
+    let other = serves(&mut requests, 21, &get(2, "/users/17", None), 1);
+    let matched = serves(&mut requests, 22, &get(3, "/orders/18", Some("/orders/{order}")), 1);
+    // It had been asked for already.
+    assert_ne!(requests.route(early), requests.route(matched));
+    requests.find_routes();
+    assert_eq!(requests.route(early), requests.route(matched));
+    assert_eq!(requests.get(early).unwrap().route(), "GET /orders/{order}");
+    assert_eq!(requests.get(other).unwrap().route(), "GET /users/{id}");
 }
