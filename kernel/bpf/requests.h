@@ -213,14 +213,18 @@ INLINE void begins(u64 g, u64 object, u32 site, u64 now, struct wanted *wanted)
 	if (!begin)
 		return;
 	begin->site = site;
+	begin->parent = 0;
 	begin->method_len = begin->path_len = 0;
+	if (site == GRPC_BEGIN && cfg.g_parent != ABSENT)
+		begin->parent = word(g + cfg.g_parent);
 	if (site == GRPC_BEGIN)
 		read_grpc(begin, object);
 	else
 		read_http(begin, object, site, &places);
 	if (!matches(begin))
 		goto filtered;
-	if (cfg.trace_len) {
+	/* A call that came through net/http is of its request's trace, which was looked at when that began. */
+	if (cfg.trace_len && !(site == GRPC_BEGIN && known && known->request)) {
 		if (!places.map)
 			goto filtered;
 		ids = read_ids(g, goid, now, places.map);

@@ -46,6 +46,7 @@ struct config {
 	u32 inner_method, inner_url, inner_header; /* of the request that HTTP/2 makes before it becomes one of net/http */
 	u32 req_major;
 	u32 ids_of_slow; /* of HTTP/1 only of slow requests, when they end */
+	u32 g_parent;
 	u64 name_lens; /* a bit for each length that a header's name has */
 	u8 trace[32]; /* lower-case hexadecimal, trace_len digits of it */
 	u8 class[256]; /* of a wait reason */
@@ -77,6 +78,7 @@ struct blocked {
 struct begin {
 	struct head head;
 	u64 request;
+	u64 parent; /* of a call of gRPC: the goroutine that started the one which serves it, 0 if that is not known */
 	u8 site, method_len, path_len, pad[5];
 	char line[LINE]; /* method, a space, path */
 };

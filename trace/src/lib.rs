@@ -4,6 +4,7 @@
 //! filter that the kernel runs of what the user asked for; [`Trace`] takes the events and answers where the time went, with
 //! durations that were measured, not sampled. Nothing here does any I/O.
 
+mod carried;
 mod class;
 mod dfa;
 mod distribution;

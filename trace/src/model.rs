@@ -7,6 +7,7 @@ use fgspy_profile::{Protocol, route};
 use rustc_hash::FxHashMap;
 
 use crate::Distribution;
+use crate::carried::{Carried, Over};
 
 /// How much is kept. What is beyond is counted in [`Trace::dropped`], and missing from lists, never from sums of routes that are
 /// known.
@@ -151,6 +152,8 @@ pub struct Trace {
     /// How many places there are in `waiting`.
     waits: usize,
     places: HashMap<(Option<String>, Wait), Place>,
+    /// Calls of gRPC that came through `net/http`.
+    carried: Carried,
     dropped: u64,
     unknown: u64,
     unended: u64,
@@ -165,8 +168,9 @@ impl Trace {
     /// Takes an event. Gives the request that it ends, if it does.
     pub fn take(&mut self, event: Event) -> Option<OneRequest> {
         match event {
-            Event::RequestBegin { time_ns, goid, request, site, method, path, .. } => {
+            Event::RequestBegin { time_ns, goid, parent, request, site, method, path, .. } => {
                 self.begin(time_ns, goid, request, site, method, path);
+                self.is_carried_by(request, parent);
                 None
             }
             Event::RequestIds { request, headers } => {
@@ -184,6 +188,12 @@ impl Trace {
                 } else if self.limits.steps > 0 {
                     self.dropped += 1;
                 }
+                None
+            }
+            // It waits for the goroutine that serves the call, whose waits are the request's.
+            Event::Blocked { goid, request: Some(request), .. }
+                if self.serving.get(&goid) == Some(&request) && self.carried.carries(request) =>
+            {
                 None
             }
             Event::Blocked { time_ns, since_ns, goid, class, reason, by, request, stack, .. } => {
@@ -218,6 +228,7 @@ impl Trace {
         // One that is still there has ended, and that was lost: a goroutine serves one at a time.
         if let Some(before) = self.serving.remove(&goid) {
             self.unknown += u64::from(self.open.remove(&before).is_some());
+            self.unknown += u64::from(self.carried.lost(before).is_some());
         }
         if self.open.len() >= self.limits.open {
             self.dropped += 1;
@@ -241,6 +252,15 @@ impl Trace {
         };
         self.serving.insert(goid, number);
         self.open.insert(number, opened);
+    }
+
+    /// A request of gRPC that came with another request is the same as that one.
+    fn is_carried_by(&mut self, call: u64, parent: Option<u64>) {
+        let Some(&carrier) = parent.and_then(|parent| self.serving.get(&parent)) else { return };
+        let (Some(one), Some(other)) = (self.open.get(&call), self.open.get(&carrier)) else { return };
+        if one.protocol == Protocol::Grpc && other.protocol != Protocol::Grpc && one.path == other.path {
+            self.carried.begins(call, carrier);
+        }
     }
 
     fn end(&mut self, event: Event) -> Option<OneRequest> {
@@ -269,7 +289,8 @@ impl Trace {
         // When it ended is not known; its waits are nobody's, as those of one that is not over.
         if how == End::NextRequest {
             self.unended += 1;
-            return None;
+            let other = self.carried.lost(request)?;
+            return Some(self.finish(other));
         }
         (one.end_ns, one.by_exit, one.own_ns, one.children_ns, one.children) =
             (time_ns, how == End::GoroutineExit, own_ns, children_ns, children);
@@ -277,7 +298,15 @@ impl Trace {
             pattern if pattern.contains(char::REPLACEMENT_CHARACTER) => route(one.protocol, &one.method, &one.path, ""),
             pattern => route(one.protocol, &one.method, &one.path, &pattern),
         };
-        self.settle_waits(&one);
+        let over =
+            self.carried.ends(Over { one, transitions, carrier: None }, |number| self.open.contains_key(&number))?;
+        Some(self.finish(over))
+    }
+
+    /// Adds up what is over.
+    fn finish(&mut self, over: Over) -> OneRequest {
+        let Over { one, transitions, carrier } = over;
+        [Some(one.number), carrier].into_iter().flatten().for_each(|number| self.settle_waits(number, &one.route));
         // Nearly always the route is known, and needs no copy of its name.
         match self.routes.get_mut(&one.route) {
             Some(route) => route.add(&one, transitions),
@@ -288,15 +317,15 @@ impl Trace {
             }
         }
         self.keep_if_slow(&one);
-        Some(one)
+        one
     }
 
     /// The waits of a request that is over are its route's.
-    fn settle_waits(&mut self, one: &OneRequest) {
-        let its = self.waiting.remove(&Some(one.number)).unwrap_or_default();
+    fn settle_waits(&mut self, number: u64, route: &str) {
+        let its = self.waiting.remove(&Some(number)).unwrap_or_default();
         self.waits -= its.len();
         for (wait, mut place) in its {
-            place.route = Some(one.route.clone());
+            place.route = Some(route.to_owned());
             let key = (place.route.clone(), wait);
             if self.places.len() >= self.limits.places && !self.places.contains_key(&key) {
                 self.dropped += 1;
@@ -331,7 +360,9 @@ impl Trace {
 
     /// Requests that are still being served.
     pub fn open(&self) -> impl Iterator<Item = &OneRequest> {
-        self.open.values()
+        // Of two that are one, the call.
+        let is_open = |number: u64| self.open.contains_key(&number);
+        self.open.values().filter(move |one| !self.carried.call_of(one.number).is_some_and(is_open))
     }
 
     /// Where goroutines waited, the longest sums first. Waits of requests that are not over, and of goroutines that serve

@@ -7,6 +7,7 @@ fn begin(number: u64, goid: u64, time_ns: u64, path: &str) -> Event {
         time_ns,
         g: goid << 10,
         goid,
+        parent: None,
         request: number,
         site: SiteKind::HttpBegin,
         method: b"GET".to_vec(),
@@ -203,4 +204,95 @@ fn slow_is_what_would_be_among_the_slowest() {
     };
     assert_eq!([(1, 50), (2, 20), (3, 30), (4, 25), (5, 90)].map(|(number, ns)| take(number, ns)), [0, 20, 30, 30, 50]);
     assert_eq!(Trace::new(Limits { slowest: 0, ..Limits::default() }).slow_from_ns(), 0);
+}
+
+/// A call of gRPC, number 2 of goroutine 8, that comes with request 1 of HTTP/2, of goroutine 7.
+fn carried() -> [Event; 4] {
+    let path = "/shop.Orders/Get";
+    let mut call = begin(2, 8, 120, path);
+    if let Event::RequestBegin { site, parent, method, .. } = &mut call {
+        (*site, *parent, *method) = (SiteKind::GrpcBegin, Some(7), b"POST".to_vec());
+    }
+    let (mut of_call, mut of_http) = (end(2, 8, 120, 190, ""), end(1, 7, 100, 200, "/"));
+    let times = |pairs: &[(u8, u64)]| {
+        let mut times = [0; CLASSES];
+        pairs.iter().for_each(|(class, time)| times[usize::from(*class)] = *time);
+        times
+    };
+    let select = crate::number(fgspy_profile::Class::Select);
+    if let Event::RequestEnd { own_ns, children, children_ns, .. } = &mut of_call {
+        (*own_ns, *children, *children_ns) = (times(&[(RUNNING, 30), (SYSCALL, 40)]), 1, times(&[(SYSCALL, 5)]));
+    }
+    if let Event::RequestEnd { own_ns, children, children_ns, .. } = &mut of_http {
+        (*own_ns, *children, *children_ns) = (times(&[(RUNNING, 28), (select, 72)]), 1, times(&[(RUNNING, 3)]));
+    }
+    let mut http = begin(1, 7, 100, path);
+    if let Event::RequestBegin { method, .. } = &mut http {
+        *method = b"POST".to_vec();
+    }
+    [http, call, of_call, of_http]
+}
+
+#[test]
+fn a_call_of_grpc_that_came_through_http_is_one_request_whichever_ends_first() {
+    let [http, call, of_call, of_http] = carried();
+    for ends in [[&of_call, &of_http], [&of_http, &of_call]] {
+        let mut trace = Trace::new(Limits::default());
+        assert!(trace.take(http.clone()).is_none() && trace.take(call.clone()).is_none());
+        assert_eq!(trace.open().map(|one| one.number).collect::<Vec<u64>>(), [2]);
+        let mut headers = Headers::default();
+        headers.values[0] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_vec();
+        trace.take(Event::RequestIds { request: 1, headers });
+        // The goroutine of net/http waits for the other, and that for a lock.
+        let mut waits = [blocked(Some(1), 130, 180), blocked(Some(2), 130, 160)];
+        for (wait, number) in waits.iter_mut().zip([7, 8]) {
+            if let Event::Blocked { goid, .. } = wait {
+                *goid = number;
+            }
+        }
+        waits.into_iter().for_each(|wait| assert!(trace.take(wait).is_none()));
+        assert!(trace.take(ends[0].clone()).is_none());
+        assert_eq!(trace.open().count(), 1);
+        let one = trace.take(ends[1].clone()).expect("both are over");
+        assert_eq!((one.protocol, one.route.as_str(), one.goid), (Protocol::Grpc, "/shop.Orders/Get", 8));
+        assert_eq!((one.begin_ns, one.end_ns, one.own_ns.iter().sum::<u64>()), (100, 200, 100));
+        assert_eq!(
+            (one.own_ns[usize::from(RUNNING)], one.own_ns[usize::from(SYSCALL)]),
+            (58, 40),
+            "2 of select are left"
+        );
+        assert!(one.headers.values[0].starts_with(b"00-"), "they are those of the request of HTTP/2");
+        assert_eq!((one.children, one.children_ns.iter().sum::<u64>()), (1, 8));
+        let route = &trace.routes()["/shop.Orders/Get"];
+        assert_eq!((trace.routes().len(), route.durations.count(), trace.open().count()), (1, 1, 0));
+        let places = trace.places();
+        assert_eq!(places.iter().map(|place| (place.count, place.total_ns)).collect::<Vec<_>>(), [(1, 30)]);
+        assert_eq!((trace.unknown(), trace.unended(), trace.dropped()), (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_call_whose_other_half_is_lost_is_counted_all_the_same() {
+    let [http, call, of_call, mut of_http] = carried();
+    // The end of the other was not seen.
+    if let Event::RequestEnd { how, .. } = &mut of_http {
+        *how = End::NextRequest;
+    }
+    let mut trace = Trace::new(Limits::default());
+    [http.clone(), call.clone(), of_call.clone()].into_iter().for_each(|event| assert!(trace.take(event).is_none()));
+    let one = trace.take(of_http).expect("the call is over");
+    assert_eq!((one.begin_ns, one.end_ns, one.protocol), (120, 190, Protocol::Grpc));
+    // The beginning of the other was not seen.
+    let mut trace = Trace::new(Limits::default());
+    trace.take(call.clone());
+    assert!(trace.take(of_call.clone()).is_some_and(|one| one.duration_ns() == 70));
+    // A request of gRPC that was started by who serves another path is another one.
+    let mut other = http;
+    if let Event::RequestBegin { path, .. } = &mut other {
+        *path = b"/start".to_vec();
+    }
+    let mut trace = Trace::new(Limits::default());
+    [other, call].into_iter().for_each(|event| assert!(trace.take(event).is_none()));
+    assert!(trace.take(of_call).is_some());
+    assert_eq!(trace.open().count(), 1);
 }

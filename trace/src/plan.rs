@@ -101,6 +101,7 @@ pub fn offsets(layout: &Layout) -> Offsets {
         g_sched_pc: g.sched + gobuf.pc,
         g_sched_bp: g.sched + gobuf.bp,
         g_goid: g.goid,
+        g_parent: g.parent_goid,
         g_waitreason: g.waitreason,
         g_startpc: g.startpc,
         m_curg: layout.m.curg,

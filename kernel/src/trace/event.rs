@@ -67,6 +67,8 @@ pub enum Event {
         g: u64,
         /// Its number.
         goid: u64,
+        /// Of a call of gRPC: who started that goroutine, where it is known (Go 1.21 on).
+        parent: Option<u64>,
         /// A number for the request.
         request: u64,
         /// Where it was seen: [`SiteKind::HttpBegin`], [`SiteKind::InnerBegin`] or [`SiteKind::GrpcBegin`].
@@ -174,13 +176,13 @@ impl Event {
                 Some(Event::Blocked { time_ns, since_ns, g, goid, class, reason, by, request, stack })
             }
             BEGIN => {
-                let request = at.u64()?;
+                let (request, parent) = (at.u64()?, some(at.u64()?));
                 let [site, method_len, path_len, ..] = at.array::<8>()?;
                 let line = at.bytes(wire::LINE)?;
                 let method = prefix(line, method_len.into());
                 let path = prefix(line.get(method.len() + 1..)?, path_len.into());
                 let site = *SiteKind::ALL.get(usize::from(site))?;
-                Some(Event::RequestBegin { time_ns, g, goid, request, site, method, path })
+                Some(Event::RequestBegin { time_ns, g, goid, parent, request, site, method, path })
             }
             IDS => {
                 let request = at.u64()?;

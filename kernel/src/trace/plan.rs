@@ -202,6 +202,7 @@ pub struct Offsets {
     pub g_sched_pc: u32,
     pub g_sched_bp: u32,
     pub g_goid: u32,
+    pub g_parent: Option<u32>,
     pub g_waitreason: u32,
     pub g_startpc: u32,
     pub m_curg: u32,

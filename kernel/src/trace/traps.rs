@@ -35,6 +35,7 @@ pub fn traps() -> Result<Traps, TraceError> {
         g_sched_pc: 64,
         g_sched_bp: 96,
         g_goid: 152,
+        g_parent: None,
         g_waitreason: 176,
         g_startpc: 304,
         m_curg: 184,

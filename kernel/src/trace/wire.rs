@@ -129,6 +129,7 @@ pub(super) fn config(plan: &Plan) -> Vec<u8> {
         offsets.inner.header,
         offsets.request_major,
         u32::from(options.reads_ids_of_slow()),
+        offsets.g_parent.unwrap_or(ABSENT),
     ];
     let all = numbers.into_iter().chain(buckets).chain(tables).chain(filter_numbers);
     all.for_each(|number| out.extend(number.to_ne_bytes()));
