@@ -40,6 +40,8 @@ pub struct EarlierRequest {
     /// What its goroutine did when it was last read, in the runtime's words: `select`, `running`.
     pub doing: String,
     index: u32,
+    /// Who started its goroutine, where that is known.
+    parent: Option<u64>,
     identity: Identity,
     /// When it was found.
     found_ns: u64,
@@ -70,6 +72,7 @@ pub struct Earlier {
 struct Seen {
     index: u32,
     goid: u64,
+    parent: Option<u64>,
     what: What,
     doing: String,
     wait_since_ns: u64,
@@ -188,7 +191,7 @@ impl Earlier {
                 What::Serves(request) if is_wanted(&request, self.filter.as_ref()) => {
                     if self.requests.len() < MAX_REQUESTS {
                         let mut found = found(&request, seen.index, seen.goid, self.start_ns, found_ns);
-                        found.doing = seen.doing;
+                        (found.doing, found.parent) = (seen.doing, seen.parent);
                         found.since(seen.wait_since_ns);
                         self.requests.insert(seen.goid, found);
                     } else {
@@ -198,7 +201,20 @@ impl Earlier {
                 What::Serves(_) | What::Nothing | What::Gone => {}
             }
         }
+        self.leave_out_carriers();
         Ok(())
+    }
+
+    /// A gRPC call through `net/http` has two goroutines: one that serves the HTTP request, and one that it started for the
+    /// call. They are one request.
+    fn leave_out_carriers(&mut self) {
+        let carriers = self.requests.values().filter_map(|call| {
+            let carrier = self.requests.get(&call.parent?)?;
+            (carrier.path == call.path && carrier.goid != call.goid).then_some(carrier.goid)
+        });
+        for carrier in carriers.collect::<Vec<u64>>() {
+            self.requests.remove(&carrier);
+        }
     }
 
     fn read(&mut self, runtime: &Runtime, memory: &dyn Memory, indices: &[u32]) -> Result<Vec<Seen>, ReadError> {
@@ -209,7 +225,14 @@ impl Earlier {
             // No fingerprint was given that it could be the same by.
             Sight::Gone | Sight::Same => {
                 let index = indices.get(place).copied().unwrap_or(u32::MAX);
-                all.push(Seen { index, goid: 0, what: What::Gone, doing: String::new(), wait_since_ns: 0 });
+                all.push(Seen {
+                    index,
+                    goid: 0,
+                    parent: None,
+                    what: What::Gone,
+                    doing: String::new(),
+                    wait_since_ns: 0,
+                });
             }
         })?;
         Ok(all)
@@ -238,6 +261,7 @@ fn seen(runtime: &Runtime, observation: &Observation<'_>) -> Option<Seen> {
     Some(Seen {
         index: observation.index,
         goid: g.goid,
+        parent: g.parent_goid,
         what,
         doing: runtime.doing(observation.status, g.wait_reason).to_owned(),
         wait_since_ns: if waits { u64::try_from(g.wait_since_ns).unwrap_or(0) } else { 0 },
@@ -261,6 +285,7 @@ fn found(request: &Request, index: u32, goid: u64, start_ns: u64, found_ns: u64)
         ended: false,
         doing: String::new(),
         index,
+        parent: None,
         identity: request.identity,
         found_ns,
     }

@@ -37,6 +37,9 @@ use perfetto::Recorder;
 use stream::Stream;
 use taken::Taken;
 
+/// Bytes of the ring where every change of state is sent: half a million a second fill it in 0.8 seconds. On a busy machine
+/// fgspy may have to wait for a CPU, and the ring for a thread that was preempted while it wrote.
+const RING_OF_TRANSITIONS: u32 = 32 << 20;
 /// The width of a report that is not for a terminal, and the least and the greatest of one that is.
 const COLUMNS: usize = 100;
 const MIN_COLUMNS: usize = 40;
@@ -130,14 +133,16 @@ fn options(args: &TraceArgs) -> anyhow::Result<Options> {
     let filter = pattern::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
         .context("which requests to trace was not understood")?;
     let states = args.states == States::On;
+    let transitions = states && args.format == TraceFormat::Perfetto;
     let threshold = u64::try_from(args.block_threshold.as_nanos()).unwrap_or(u64::MAX);
     Ok(Options {
         states,
-        transitions: states && args.format == TraceFormat::Perfetto,
+        transitions,
         block_threshold_ns: states.then_some(threshold),
         filter,
         // The table has the slowest requests one by one, and no others.
         ids_of_slow: args.format == TraceFormat::Table,
+        ring_bytes: if transitions { RING_OF_TRANSITIONS } else { Options::default().ring_bytes },
         ..Options::default()
     })
 }

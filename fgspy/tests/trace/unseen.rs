@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use fgspy_fixtures::requests::by_goroutine;
+use fgspy_fixtures::requests::{Load, Service, by_goroutine};
 use fgspy_fixtures::{Fixture, Signal, skip};
 use serde::Deserialize;
 
 use crate::common::quota::Quota;
-use crate::common::{Outcome, Running, fgspy, newest, program, run};
+use crate::common::{Outcome, Running, fgspy, newest, oldest_and_newest, program, run};
 use crate::served::lines;
 use crate::{may_trace, service};
 
@@ -63,17 +63,27 @@ fn by_route(requests: &[InFlight]) -> BTreeMap<&str, usize> {
 
 const KINDS: [&str; 4] = ["GET /events", "GET /poll/", "GET /poll2/", "GET /socket"];
 
+/// The patterns of long polls are read from Go 1.22 on.
+const OLD_KINDS: [&str; 4] = ["GET /events", "GET /poll/{id}", "GET /poll2/{id}", "GET /socket"];
+
 #[test]
 fn requests_that_began_before_the_probes_and_go_on() {
     let Some(_turn) = may_trace("requests_that_began_before_the_probes_and_go_on") else { return };
-    let mut service = held(&[]);
+    let [oldest, newest] = oldest_and_newest();
+    for (toolchain, kinds) in [(oldest, OLD_KINDS), (newest, KINDS)] {
+        let service = Fixture::spawn(&program("held", &toolchain), [""; 0]).unwrap();
+        sixteen_began_before(service, kinds);
+    }
+}
+
+fn sixteen_began_before(mut service: Fixture, kinds: [&str; 4]) {
     tell(&mut service, "hold 4", "held");
     let mut running = trace(&service, &["-d", "1s", "-f", "json"]);
     let outcome = running.wait().succeeded();
     outcome.says("16 requests began before the probes were set, and did not end: their time is not in the table.");
     let json = output(outcome);
     let (requests, whole) = (lines::<InFlight>(&json, "in_flight"), &lines::<Whole>(&json, "trace")[0]);
-    assert_eq!(by_route(&requests), BTreeMap::from(KINDS.map(|kind| (kind, 4))), "{json}");
+    assert_eq!(by_route(&requests), BTreeMap::from(kinds.map(|kind| (kind, 4))), "{json}");
     assert_eq!(whole.began_before, 16);
     for one in &requests {
         assert!(one.began == "before the probes" && !one.ended, "{one:?}");
@@ -83,7 +93,7 @@ fn requests_that_began_before_the_probes_and_go_on() {
     let mut running = trace(&service, &["-d", "500ms"]);
     let table = output(running.wait());
     assert!(table.contains("No request of net/http or gRPC began and ended while the probes were set."), "{table}");
-    for kind in KINDS {
+    for kind in kinds {
         let row = table.lines().find(|line| line.contains(kind)).unwrap_or_else(|| panic!("{table}"));
         let is_row = row.split_whitespace().next() == Some("4") && row.contains('≥');
         assert!(is_row && row.ends_with("began before the probes, did not end"), "{row}");
@@ -136,6 +146,29 @@ fn only_what_was_asked_for_is_in_flight() {
     let requests = lines::<InFlight>(&json, "in_flight");
     assert_eq!(by_route(&requests), BTreeMap::from([("GET /poll/", 3)]), "{json}");
     tell(&mut service, "release", "released");
+}
+
+/// A gRPC call through `net/http` has two goroutines that serve it, and is one request.
+#[test]
+fn streams_of_grpc_began_before_the_probes() {
+    let Some(_turn) = may_trace("streams_of_grpc_began_before_the_probes") else { return };
+    if let Err(reason) = fgspy_fixtures::fetch_modules("grpc", &newest()) {
+        return skip("streams_of_grpc_began_before_the_probes", &format!("{reason:#}"));
+    }
+    let binary = program("grpc", &newest());
+    let service = Service::start(&binary, &["-delay=1s"], &[]).unwrap();
+    for way in ["own", "workers", "http", "xnet"] {
+        let ways = service.addresses.iter().filter(|(name, _)| name.as_str() == way);
+        // Each of the clients makes one call after the other, so that nearly always three are made.
+        let load = Load::start(&binary, ways, &["-clients=3", "-only=Sleep"]).unwrap();
+        let mut running = trace(&service.fixture, &["-d", "100ms", "-f", "json"]);
+        let json = output(running.wait());
+        let mut requests = lines::<InFlight>(&json, "in_flight");
+        requests.retain(|one| one.began == "before the probes");
+        assert!((1..=3).contains(&requests.len()), "{way}: {json}");
+        assert!(requests.iter().all(|one| one.route.ends_with("/Sleep")), "{way}: {json}");
+        load.end().unwrap();
+    }
 }
 
 /// Connections that serve one request after the other: who is said to have begun before the probes did, by the service's own log.

@@ -3,6 +3,7 @@
 //! Everything needs CAP_BPF and CAP_PERFMON, and a kernel with multi-uprobe links; where that is refused, each test is
 //! skipped by name and counted as ignored.
 
+mod earlier;
 mod execution_trace;
 mod requests;
 mod services;
@@ -40,6 +41,9 @@ fn main() {
             ("of_trace", requests::a_trace_is_told_in_the_kernel),
             ("without_states", requests::without_states_requests_begin_and_end),
             ("slow", requests::ids_are_of_slow_requests),
+            ("earlier", earlier::requests_are_found),
+            ("gone", earlier::a_target_is_gone),
+            ("moved", earlier::probes_are_not_in_code_that_was_moved),
         ] {
             let toolchain = toolchain.clone();
             add(name(test), Box::new(move || function(&toolchain, variant)));
