@@ -75,7 +75,7 @@ var wanted = []table{
 		size("g"), field("g", "syscallbp").since(23), field("g", "parentGoid").since(21)),
 	structure("gobuf", []string{"sp", "pc", "g", "ctxt", "lr", "bp"}, size("gobuf")),
 	structure("m", []string{
-		"g0", "morebuf", "procid", "gsignal", "tls", "curg", "p", "id", "spinning", "blocked", "incgo", "ncgo", "alllink",
+		"g0", "morebuf", "procid", "gsignal", "tls", "curg", "p", "syscalltick", "id", "spinning", "blocked", "incgo", "ncgo", "alllink",
 		"lockedg", "vdsoSP", "vdsoPC",
 	}, size("m")),
 	structure("p", []string{

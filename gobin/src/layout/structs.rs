@@ -102,6 +102,10 @@ pub struct MLayout {
     pub curg: u32,
     /// `p` (address): the p it holds, or 0.
     pub p: u32,
+    /// `syscalltick` (u32): what [`PLayout::syscalltick`] was when its goroutine last entered a system call. That count goes up
+    /// each time one ends (`runtime/proc.go`, `reentersyscall` and `exitsyscall`), so this differs from one to the next. `None`
+    /// where it was not found.
+    pub syscalltick: Option<u32>,
     /// `id` (i64): its number.
     pub id: u32,
     /// `spinning` (bool): looking for work.

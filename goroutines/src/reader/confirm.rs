@@ -5,7 +5,8 @@
 //! status without `casgstatus`), can go on and come back to the very same place between two reads of its g, which then
 //! look as if nothing had happened, while the stack was read in between. Such a stack must be one that calls can have made
 //! ([`crate::chain`]): that catches most mixtures of two moments, and needs no read. Then it is read again, g and stack and
-//! g at one go, which takes about a microsecond, and believed only if all readings agree.
+//! g at one go, which takes about a microsecond, and believed only if all readings agree. In a system call one more reading
+//! is a proof: the thread has a count that differs from one call to the next (`m.syscalltick`).
 
 use fgspy_memory::{Memory, Range, ReadError};
 
@@ -28,17 +29,17 @@ impl Reader {
     ) -> Result<(), ReadError> {
         self.refuse_torn(runtime, jobs);
         let size = runtime.layout.g.size as usize;
-        for _ in 0..LOOKS {
-            let mut doubtful: Vec<&mut Job> = jobs.iter_mut().filter(|job| job.is_doubtful(runtime)).collect();
+        for look in 0..LOOKS {
+            let mut doubtful: Vec<&mut Job> = jobs.iter_mut().filter(|job| look < job.looks(runtime)).collect();
             if doubtful.is_empty() {
                 return Ok(());
             }
-            let g_stack_g = |job: &&mut Job| {
-                let g = Range { addr: job.address, len: size };
-                [g, job.stack, g]
+            let parts = |job: &&mut Job| {
+                let (g, count) = (Range { addr: job.address, len: size }, job.count_of_syscalls(runtime));
+                [count, g, job.stack, g, count]
             };
             self.ranges.clear();
-            self.ranges.extend(doubtful.iter().flat_map(g_stack_g));
+            self.ranges.extend(doubtful.iter().flat_map(parts));
             let (mut bytes, mut got) = (Vec::new(), Vec::new());
             memory.read_ranges(&self.ranges, &mut bytes, &mut got)?;
             let whole: Vec<bool> = self.ranges.iter().zip(&got).map(|(range, got)| range.len == *got).collect();
@@ -48,10 +49,15 @@ impl Reader {
                 rest = tail;
                 copied
             };
-            for (job, whole) in doubtful.iter_mut().zip(whole.chunks_exact(3)) {
-                let (before, stack, after) = (take(size), take(job.stack.len), take(size));
+            for (job, whole) in doubtful.iter_mut().zip(whole.chunks_exact(5)) {
+                let count = job.count_of_syscalls(runtime).len;
+                let [count_before, before, stack, after, count_after] =
+                    [count, size, job.stack.len, size, count].map(&mut take);
                 let is_same = |copy| G::decode(&runtime.layout, copy).is_some_and(|g| job.g.same_as(&g));
-                let unmoved = whole.iter().all(|whole| *whole) && is_same(before) && is_same(after);
+                let unmoved = whole.iter().all(|whole| *whole)
+                    && is_same(before)
+                    && is_same(after)
+                    && count_before == count_after;
                 if !unmoved || !self.agrees(runtime, job, stack) {
                     job.reject();
                 }
@@ -83,6 +89,26 @@ impl Reader {
 impl Job {
     fn is_doubtful(&self, runtime: &Runtime) -> bool {
         self.is_uncounted(runtime) && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
+    }
+
+    /// How often its stack has to be read again.
+    fn looks(&self, runtime: &Runtime) -> usize {
+        match self.is_doubtful(runtime) {
+            false => 0,
+            true if self.count_of_syscalls(runtime).len > 0 => 1,
+            true => LOOKS,
+        }
+    }
+
+    /// Where its thread keeps a count that tells one of its system calls from the next; nowhere if it is in none, or that is
+    /// not known.
+    fn count_of_syscalls(&self, runtime: &Runtime) -> Range {
+        match runtime.layout.m.syscalltick {
+            Some(offset) if self.status == Status::Syscall => {
+                Range { addr: self.g.m.wrapping_add(offset.into()), len: 4 }
+            }
+            _ => Range { addr: 0, len: 0 },
+        }
     }
 
     /// Whether it may run and come back without its g telling.
