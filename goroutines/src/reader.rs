@@ -249,7 +249,7 @@ impl Reader {
                 }
             }
             if self.gathers {
-                self.gathered.extend(jobs.iter_mut().map(Job::gathered));
+                self.gathered.extend(jobs.iter_mut().map(|job| job.gathered(runtime.bias, &self.arena)));
             }
             jobs.iter().for_each(|job| sink(job.asked, Sight::Seen(job.observation(&self.arena, &self.all))));
         }

@@ -312,6 +312,7 @@ impl Watch {
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
         samples.join(&self.requests.parts());
         samples.give_to(&self.requests.of_lives());
+        self.accounting.remarks.extend(self.remark_on_children(&samples, end_ns));
         samples.replicate_ns = self.replicates.until(ticks);
         samples.requests = self.requests.into_seen();
         (samples, self.accounting)

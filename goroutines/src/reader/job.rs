@@ -6,7 +6,7 @@ use super::{Look, Observation, Stack, Wanted};
 use crate::allgs::AllGs;
 use crate::fingerprint::Fingerprint;
 use crate::labels::Labels;
-use crate::request::{Answer, Gathered, Sought, Word};
+use crate::request::{Answer, Gathered, LEAF_CALLS, Sought, Word};
 use crate::{G, Runtime, Status};
 
 /// First bytes read of each stack, from its stack pointer up; enough for nearly all.
@@ -140,9 +140,14 @@ impl Job {
     }
 
     /// What is kept of it where live words are gathered.
-    pub(super) fn gathered(&mut self) -> (u32, Gathered) {
+    pub(super) fn gathered(&mut self, bias: u64, arena: &[u64]) -> (u32, Gathered) {
         let words = std::mem::take(&mut self.words);
-        (self.index, Gathered { address: self.address, g: self.g, words })
+        let leaf = match self.outcome {
+            Outcome::Whole(start, end) => arena.get(start..end.min(start + LEAF_CALLS)).unwrap_or(&[]),
+            _ => &[],
+        };
+        let leaf = leaf.iter().map(|pc| pc.wrapping_sub(bias)).collect();
+        (self.index, Gathered { address: self.address, g: self.g, words, leaf })
     }
 
     pub(super) fn observation<'a>(&'a self, arena: &'a [u64], all: &'a AllGs) -> Observation<'a> {

@@ -10,7 +10,9 @@ use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Roots};
 use super::bits::Bits;
-use super::children::{Case, Child, ChildCounts, Gathered, Liveness, Parentage, Prover, Serving, Word};
+use super::children::{
+    Case, Child, ChildCounts, Gathered, Kinship, Liveness, Parent, Parentage, Prover, Serving, Word,
+};
 use super::frames::Frames;
 use super::generation::Generation;
 use super::look::{Constants, Found, Look, No, Proof, Searched, Shared, Start};
@@ -374,6 +376,11 @@ impl Finder {
         };
         known.connection = searched.connection.or(known.connection);
         let Found { request, proof, marks, response } = searched.found?;
+        let marks = match &mut known.seen {
+            // It was not looked for: it is the one that it was.
+            Some(before) if marks.is_empty() && serves_one => std::mem::take(&mut before.marks),
+            _ => marks,
+        };
         known.seen = (proof != Proof::Doubtful).then_some(Seen { turn, serves_one, marks, response });
         if known.request.as_ref().is_some_and(|known| known.identity == request.identity) {
             // Read by its identity, or read again because something was missing.
@@ -449,15 +456,39 @@ impl Finder {
         children: &[Child],
         gathered: &HashMap<u32, Gathered, FxBuildHasher>,
     ) -> Result<Vec<Parentage>, ReadError> {
-        let parents = children.iter().filter_map(|child| Some((child.parent, self.serving(child)?)));
-        let serving: HashMap<u32, Serving, FxBuildHasher> = parents.collect();
+        let parents = children.iter().filter_map(|child| child.parent);
+        let serving = parents.filter_map(|parent| Some((parent.index, self.serving(parent)?)));
+        let serving: HashMap<u32, Serving, FxBuildHasher> = serving.collect();
         let case = Case { children, gathered, serving: &serving };
         self.prover.prove((runtime, memory), (&self.anchors, all), &case)
     }
 
+    /// Finds goroutines that serve requests of which `children` have something that were read in this turn and whose parents
+    /// are not known.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(crate) fn suppose(
+        &mut self,
+        (runtime, memory): (&Runtime, &dyn fgspy_memory::Memory),
+        children: &[&Gathered],
+    ) -> Result<Vec<Option<Parent>>, ReadError> {
+        let marks = self.known.iter().flat_map(|(index, known)| {
+            let marks = known.seen.iter().flat_map(|seen| &seen.marks);
+            marks.map(|mark| (*mark, *index as usize))
+        });
+        let marks: HashMap<u64, usize, FxBuildHasher> = marks.collect();
+        let supposed = self.prover.suppose((runtime, memory), &marks, children)?;
+        let parent = |index: u32| {
+            let goid = self.known.get(&index)?.goid;
+            Some(Parent { index, goid, kinship: Kinship::Supposed })
+        };
+        Ok(supposed.into_iter().map(|index| index.and_then(parent)).collect())
+    }
+
     /// What a parent was seen to serve in this turn.
-    fn serving(&self, child: &Child) -> Option<Serving> {
-        let known = self.known.get(&child.parent).filter(|known| known.goid == child.parent_goid)?;
+    fn serving(&self, parent: Parent) -> Option<Serving> {
+        let known = self.known.get(&parent.index).filter(|known| known.goid == parent.goid)?;
         let seen = known.seen.as_ref().filter(|seen| seen.turn == self.turn)?;
         Some(Serving {
             request: Arc::clone(known.request.as_ref()?),

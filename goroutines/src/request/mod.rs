@@ -35,8 +35,8 @@ mod search;
 mod trace;
 mod types;
 
-pub use children::{Child, ChildCounts, Parentage, Proofs};
-pub(crate) use children::{Gathered, Word};
+pub use children::{Child, ChildCounts, Kinship, Parent, Parentage, Proofs};
+pub(crate) use children::{Gathered, LEAF_CALLS, Word};
 pub use counts::RequestCounts;
 pub(crate) use finder::{Answer, Finder, Sought};
 pub use jobs::{job, job_of_trace};

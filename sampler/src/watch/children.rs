@@ -1,23 +1,30 @@
 //! Goroutines that requests start: who is asked for which request it was started, how often, and what follows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use fgspy_goroutines::request::{Child, Parentage};
+use fgspy_goroutines::request::{Child, Kinship, Parent, Parentage};
 use fgspy_profile::{RequestId, Serving};
 
 use super::{Now, Watch};
 use crate::aggregate::{Cell, CellId};
 use crate::choose::Odds;
 use crate::requests::Newcomer;
+use crate::samples::Samples;
 use crate::slots::Slot;
 
 /// Goroutines that are asked at a tick.
 const MAX_ASKED: usize = 128;
 /// How often a goroutine is asked: it may run, or move, when it is.
 const TRIES: u8 = 6;
+/// The same of one whose parent is not known: most of these were started for no request.
+const TRIES_OF_ORPHANS: u8 = 3;
+/// Of so many g's at most it is looked up whether a parent is one.
+const MAX_SEARCHED: usize = 1 << 15;
 /// Goroutines that are remembered because it is not known for which request they were started.
 const MAX_SEEKERS: usize = 1 << 14;
 const MAX_UNPROVEN: usize = 1 << 16;
+/// Fewer goroutines on average are not worth a remark.
+const FEW: f64 = 0.05;
 
 /// A goroutine that was first seen at this tick, and how.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +40,10 @@ pub(super) struct Arrival {
 #[derive(Clone, Copy, Debug)]
 struct Seeker {
     index: u32,
+    /// Who started it; 0 if that is not known.
     parent: u64,
-    /// The goroutine that takes requests, from which it comes.
-    root: u64,
+    /// The goroutine that takes requests, from which it comes, if that is known.
+    root: Option<u64>,
     tries: u8,
 }
 
@@ -46,8 +54,8 @@ pub(super) struct Children {
     seekers: HashMap<u64, Seeker>,
     /// Those first seen at this tick, by their numbers.
     arrivals: HashMap<u64, Arrival>,
-    /// Of those that are not asked any more, from which goroutine that takes requests they come.
-    unproven: HashMap<u64, u64>,
+    /// Of those that are not asked any more, from which goroutine that takes requests they come, if that is known.
+    unproven: HashMap<u64, Option<u64>>,
     asked: Vec<Child>,
 }
 
@@ -57,9 +65,21 @@ impl Children {
         self.seekers.capacity() * size_of::<(u64, Seeker)>() + self.unproven.capacity() * 16
     }
 
+    /// Whether a goroutine was started by a request that could not be identified.
+    pub(super) fn is_unidentified(&self, goid: u64) -> bool {
+        self.root(goid).is_some()
+    }
+
     /// From which goroutine that takes requests this one comes, if that is known.
     fn root(&self, goid: u64) -> Option<u64> {
-        self.seekers.get(&goid).map(|seeker| seeker.root).or_else(|| self.unproven.get(&goid).copied())
+        self.seekers.get(&goid).map(|seeker| seeker.root).or_else(|| self.unproven.get(&goid).copied()).flatten()
+    }
+
+    fn seek(&mut self, goid: u64, seeker: Seeker, arrival: Arrival) {
+        if self.seekers.len() < MAX_SEEKERS {
+            self.seekers.insert(goid, seeker);
+            self.arrivals.insert(goid, arrival);
+        }
     }
 
     fn give_up(&mut self, goid: u64) {
@@ -75,14 +95,16 @@ impl Watch {
     /// Gives those who were first seen at this tick to the requests for which they were started, where that is known. What is to
     /// be asked of the target is in [`Watch::asked`] then.
     pub(crate) fn adopt(&mut self, now: Now) {
-        for arrival in std::mem::take(&mut self.newcomers) {
-            let slots = &self.slots.all;
-            let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked_ns);
-            match self.requests.adopt(arrival.newcomer, now.now_ns, looked) {
-                Some(request) => self.assign(arrival, request, now),
-                None => self.seek(arrival),
+        let mut arrivals = std::mem::take(&mut self.newcomers);
+        // One that was started by another newcomer may have been read first.
+        while !arrivals.is_empty() {
+            let count = arrivals.len();
+            arrivals.retain(|arrival| !self.place(*arrival, now));
+            if arrivals.len() == count {
+                break;
             }
         }
+        self.seek_parents(arrivals);
         self.ask();
     }
 
@@ -96,13 +118,12 @@ impl Watch {
         let asked = std::mem::take(&mut self.children.asked);
         for (child, parentage) in asked.iter().zip(told) {
             match parentage {
-                Parentage::Of { request, serves_one, .. } => {
+                Parentage::Of { parent, request, serves_one, .. } => {
                     let tick = now.previous_ns..now.now_ns;
-                    let parent = (child.parent_goid, child.parent);
                     let request = if serves_one {
-                        self.requests.serves(parent, &request, true, tick)
+                        self.requests.serves((parent.goid, parent.index), &request, true, tick)
                     } else {
-                        self.requests.number(child.parent_goid, &request, false, tick)
+                        self.requests.number(parent.goid, &request, false, tick)
                     };
                     request.into_iter().for_each(|request| self.belongs(child.goid, request, now));
                 }
@@ -113,13 +134,39 @@ impl Watch {
         self.children.arrivals.clear();
     }
 
-    /// Begins to ask for which request a goroutine was started, if it comes from one that takes requests.
-    fn seek(&mut self, arrival: Arrival) {
+    /// Gives a newcomer to the request for which it was started, or begins to ask for that, if it comes from one that takes
+    /// requests. Says whether it does.
+    fn place(&mut self, arrival: Arrival, now: Now) -> bool {
         let Newcomer { goid, parent, .. } = arrival.newcomer;
+        let slots = &self.slots.all;
+        let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked_ns);
+        if let Some(request) = self.requests.adopt(arrival.newcomer, now.now_ns, looked) {
+            self.assign(arrival, request, now);
+            return true;
+        }
         let root = self.requests.taker(parent).map(|_| parent).or_else(|| self.children.root(parent));
-        let Some(root) = root.filter(|_| self.children.seekers.len() < MAX_SEEKERS) else { return };
-        self.children.seekers.insert(goid, Seeker { index: arrival.index, parent, root, tries: 0 });
-        self.children.arrivals.insert(goid, arrival);
+        if root.is_some() {
+            self.children.seek(goid, Seeker { index: arrival.index, parent, root, tries: 0 }, arrival);
+        }
+        root.is_some()
+    }
+
+    /// Begins to ask for which request newcomers were started whose parents are gone or not known. One whose parent is there,
+    /// and does not come from one that takes requests, was not started for any.
+    fn seek_parents(&mut self, mut arrivals: Vec<Arrival>) {
+        // Who may have been there before the recording began may have been started for anything.
+        arrivals.retain(|arrival| arrival.newcomer.absent_ns.is_some());
+        if arrivals.is_empty() || self.slots.all.len() > MAX_SEARCHED {
+            return;
+        }
+        let there: HashSet<u64> = self.slots.all.iter().map(|slot| slot.goid).collect();
+        for arrival in arrivals {
+            let Newcomer { goid, parent, .. } = arrival.newcomer;
+            if parent == 0 || !there.contains(&parent) {
+                let tries = TRIES.saturating_sub(TRIES_OF_ORPHANS);
+                self.children.seek(goid, Seeker { index: arrival.index, parent, root: None, tries }, arrival);
+            }
+        }
     }
 
     /// Chooses whom to ask.
@@ -128,15 +175,14 @@ impl Watch {
         let mut over = Vec::new();
         for (&goid, seeker) in &mut self.children.seekers {
             let is_there = self.slots.all.get(seeker.index as usize).is_some_and(|slot| slot.goid == goid);
-            let Some(parent) = self.requests.taker(seeker.root).filter(|_| is_there && seeker.tries < TRIES) else {
+            let parent = seeker.root.map(|goid| self.requests.taker(goid).map(|index| (index, goid)));
+            if !is_there || seeker.tries >= TRIES || parent == Some(None) {
                 over.push(goid);
-                continue;
-            };
-            if self.children.asked.len() < MAX_ASKED {
+            } else if self.children.asked.len() < MAX_ASKED {
                 seeker.tries += 1;
-                let is_direct = seeker.parent == seeker.root;
-                let (index, parent_goid) = (seeker.index, seeker.root);
-                self.children.asked.push(Child { index, goid, parent, parent_goid, is_direct });
+                let kinship = if Some(seeker.parent) == seeker.root { Kinship::Direct } else { Kinship::Distant };
+                let parent = parent.flatten().map(|(index, goid)| Parent { index, goid, kinship });
+                self.children.asked.push(Child { index: seeker.index, goid, parent, started_by: seeker.parent });
             }
         }
         over.into_iter().for_each(|goid| self.children.give_up(goid));
@@ -189,5 +235,19 @@ impl Watch {
             let cell = self.aggregate.cell(Cell { serving: Serving::Request(request), ..cell });
             self.put(index, Slot { cell: Some(cell), ..slot });
         }
+    }
+
+    /// How many goroutines on average were started by requests that could not be identified, in words for the user; `None` if
+    /// these are none to speak of.
+    pub(super) fn remark_on_children(&self, samples: &Samples, end_ns: u64) -> Option<String> {
+        let is_without = |cell: &CellId| {
+            samples.at(*cell).is_some_and(|cell| matches!(cell.serving, Serving::Nothing | Serving::Unknown))
+        };
+        let times =
+            samples.all.iter().filter(|(goid, cell, _)| self.children.is_unidentified(*goid) && is_without(cell));
+        let ns: u64 = times.map(|(_, _, weight)| weight.time_ns).fold(0, u64::saturating_add);
+        let mean = ns as f64 / end_ns.max(1) as f64;
+        let text = "goroutines on average were started by requests that could not be identified; `fgspy trace` can identify them";
+        (mean >= FEW).then(|| format!("requests: {mean:.1} {text}"))
     }
 }

@@ -44,8 +44,12 @@ impl Watch {
                 Serving::Idle(idle_of(idle))
             }
             Served::Nothing => {
-                let parent = observation.g.parent_goid.filter(|parent| *parent != 0 && known.goid != goid);
-                if let (None, Some(parent)) = (of_heir, parent) {
+                // Before Go 1.21 nothing is said of the parent. One that is 0 is the runtime itself.
+                let parent = match observation.g.parent_goid {
+                    Some(0) => None,
+                    parent => Some(parent.unwrap_or(0)),
+                };
+                if let (None, Some(parent)) = (of_heir, parent.filter(|_| known.goid != goid)) {
                     let absent_ns = Some(known.looked_ns).filter(|ns| *ns != 0);
                     let newcomer = Newcomer { goid, parent, absent_ns };
                     self.newcomers.push(Arrival { index, newcomer, odds, before: known.cell });

@@ -27,6 +27,7 @@ use rustc_hash::FxBuildHasher;
 pub(crate) use live::{Liveness, Word};
 pub(crate) use reach::Known;
 pub(crate) use waits::Waits;
+use waits::WaitsOn;
 
 use self::order::{Numbering, Order};
 use self::reach::{Marks, Search};
@@ -47,12 +48,40 @@ pub struct Child {
     pub index: u32,
     /// Its own number.
     pub goid: u64,
-    /// The number of the g of the goroutine that takes requests and has started it, or one of those that have started it.
-    pub parent: u32,
-    /// The number of that goroutine.
-    pub parent_goid: u64,
-    /// It was started by that goroutine itself.
-    pub is_direct: bool,
+    /// The goroutine that takes requests from which it comes; `None` where that is not known, because who has started it is
+    /// gone, or because Go does not say who it was (before 1.21).
+    pub parent: Option<Parent>,
+    /// The number of the goroutine that started it, which may not have been read yet; 0 if that is not known.
+    pub started_by: u64,
+}
+
+/// A goroutine that takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent {
+    /// The number of its g.
+    pub index: u32,
+    /// Its own number.
+    pub goid: u64,
+    /// How it is known to be that of the child.
+    pub kinship: Kinship,
+}
+
+/// How a goroutine is known to be one that a child comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kinship {
+    /// It has started the child.
+    Direct,
+    /// It has started another one that has started the child, or so on.
+    Distant,
+    /// It is not: but it serves a request of which the child has something.
+    Supposed,
+}
+
+impl Child {
+    /// Whether its parent is known, by the runtime's word.
+    fn is_known(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.kinship != Kinship::Supposed)
+    }
 }
 
 /// For which request a goroutine was started.
@@ -60,6 +89,8 @@ pub struct Child {
 pub enum Parentage {
     /// For this one, which its parent serves.
     Of {
+        /// The goroutine that takes requests from which it comes.
+        parent: Parent,
         /// The request.
         request: Arc<Request>,
         /// Its parent serves nothing else in all its life.
@@ -128,7 +159,12 @@ pub(crate) struct Gathered {
     pub(crate) g: G,
     /// Its live words, if its stack could be walked.
     pub(crate) words: Vec<Word>,
+    /// The link-time addresses to which the calls nearest the leaf return.
+    pub(crate) leaf: Vec<u64>,
 }
+
+/// Calls nearest the leaf that are kept.
+pub(crate) const LEAF_CALLS: usize = 8;
 
 /// What a parent was seen to serve just now.
 #[derive(Clone, Debug)]
@@ -151,8 +187,7 @@ pub(crate) struct Prover {
     types: RefCell<Types>,
     waits: Option<Waits>,
     waited_on: HashMap<u64, Identity, FxBuildHasher>,
-    /// The last number that was dealt out, modulo the size of a batch, when it was last looked at.
-    alignment: Option<u64>,
+    numbering: Numbering,
     pub(crate) counts: ChildCounts,
 }
 
@@ -174,8 +209,10 @@ impl Case<'_> {
         self.of((child.index, child.goid))
     }
 
-    fn parent(&self, child: &Child) -> Option<(&Gathered, &Serving)> {
-        Some((self.of((child.parent, child.parent_goid))?, self.serving.get(&child.parent)?))
+    fn serving(&self, child: &Child) -> Option<(Parent, &Serving)> {
+        let parent = child.parent?;
+        self.of((parent.index, parent.goid))?;
+        Some((parent, self.serving.get(&parent.index)?))
     }
 }
 
@@ -184,7 +221,7 @@ impl Case<'_> {
 struct OfParent {
     /// The goroutine that waits for the client while the handler runs.
     background: Option<u64>,
-    waits_on: Vec<u64>,
+    waits_on: WaitsOn,
 }
 
 impl Prover {
@@ -201,8 +238,8 @@ impl Prover {
         if !self.types.get_mut().are_known() {
             self.types = RefCell::new(Types::find(runtime, memory));
         }
-        let numbering = self.numbering(runtime, memory)?;
-        let parents: BTreeSet<u32> = case.children.iter().map(|child| child.parent).collect();
+        let is_numbered = self.numbering.look(runtime, memory)?;
+        let parents: BTreeSet<u32> = case.children.iter().filter_map(|child| Some(child.parent?.index)).collect();
         let parents: Vec<u32> = parents.into_iter().filter(|parent| case.serving.contains_key(parent)).collect();
         let mut marks = Marks::default();
         for (number, parent) in parents.iter().enumerate() {
@@ -221,7 +258,7 @@ impl Prover {
         let of_parents = batch::run(memory, &reads, of_parents.collect())?;
         let of_parents: Vec<OfParent> = of_parents.into_iter().map(Option::unwrap_or_default).collect();
         let named = case.children.iter().map(|child| -> Task<'_, BTreeSet<usize>> {
-            let needs_proof = case.parent(child).is_some_and(|(_, serving)| !serving.serves_one);
+            let needs_proof = case.serving(child).is_some_and(|(_, serving)| !serving.serves_one || !child.is_known());
             let words = case.child(child).filter(|_| needs_proof).map(|gathered| gathered.words.as_slice());
             Box::pin(search.named(words.unwrap_or(&[])))
         });
@@ -230,9 +267,9 @@ impl Prover {
         let shared = shared(case, &parents, &of_parents);
         let mut told = Vec::with_capacity(case.children.len());
         for (child, named) in case.children.iter().zip(named) {
-            let number = parents.iter().position(|parent| *parent == child.parent);
+            let number = parents.iter().position(|parent| Some(*parent) == child.parent.map(|parent| parent.index));
             let of_parent = number.and_then(|number| of_parents.get(number));
-            let evidence = Evidence { number, of_parent, named: named.unwrap_or_default(), numbering };
+            let evidence = Evidence { number, of_parent, named: named.unwrap_or_default(), is_numbered };
             let parentage = self.judge(case, child, evidence, &still, &shared);
             self.counts.add(&parentage);
             told.push(parentage);
@@ -240,14 +277,26 @@ impl Prover {
         Ok(told)
     }
 
-    /// How numbers are dealt out; `None` if that has changed lately.
-    fn numbering(&mut self, runtime: &Runtime, memory: &dyn Memory) -> Result<Option<Numbering>, ReadError> {
-        // `schedt.goidgen` is its first field (`runtime/runtime2.go`, Go 1.17 to 1.27).
-        let Some(scheduler) = runtime.scheduler else { return Ok(None) };
-        let Some(last) = memory.read_u64(scheduler.sched)? else { return Ok(None) };
-        let alignment = last % order::BATCH;
-        let is_steady = self.alignment.replace(alignment).is_none_or(|before| before == alignment);
-        Ok(Some(Numbering(last)).filter(|_| is_steady))
+    /// The numbers of the g's of goroutines that serve requests of which children have something whose parents are not known.
+    /// `marks` says what was made for which request, by the number of the g.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(crate) fn suppose(
+        &mut self,
+        (runtime, memory): (&Runtime, &dyn Memory),
+        marks: &HashMap<u64, usize, FxBuildHasher>,
+        children: &[&Gathered],
+    ) -> Result<Vec<Option<u32>>, ReadError> {
+        if !self.types.get_mut().are_known() {
+            self.types = RefCell::new(Types::find(runtime, memory));
+        }
+        let reads = Reads::default();
+        let search = &Search { runtime, reads: &reads, types: &self.types, known: &self.known, marks };
+        let named = children.iter().map(|child| -> Task<'_, BTreeSet<usize>> { Box::pin(search.named(&child.words)) });
+        let named = batch::run(memory, &reads, named.collect())?;
+        let only = |named: BTreeSet<usize>| named.first().filter(|_| named.len() == 1).map(|index| *index as u32);
+        Ok(named.into_iter().map(|named| named.and_then(only)).collect())
     }
 
     fn judge(
@@ -259,13 +308,13 @@ impl Prover {
         shared: &HashSet<u64, FxBuildHasher>,
     ) -> Parentage {
         let Some(of_child) = case.child(child) else { return Parentage::Gone };
-        let Some((_, serving)) = case.parent(child) else { return Parentage::Unproven };
-        let Evidence { number, of_parent, named, numbering } = evidence;
+        let Some((parent, serving)) = case.serving(child) else { return Parentage::Unproven };
+        let Evidence { number, of_parent, named, is_numbered } = evidence;
         let of = |proofs| {
             let (request, serves_one) = (Arc::clone(&serving.request), serving.serves_one);
-            Parentage::Of { request, serves_one, proofs }
+            Parentage::Of { parent, request, serves_one, proofs }
         };
-        if serving.serves_one {
+        if serving.serves_one && child.is_known() {
             return of(Proofs { only: true, ..Proofs::default() });
         }
         if named.iter().any(|named| Some(*named) != number) {
@@ -274,13 +323,15 @@ impl Prover {
         // What a child has is what it had when its g was read, if it has not run since.
         let is_still = still.contains(&child.index);
         let reach = is_still && !named.is_empty();
-        let background = of_parent.and_then(|parent| parent.background).filter(|_| child.is_direct);
-        let order = background.zip(numbering);
-        let order = order.map(|(background, numbering)| numbering.order(child.goid, background));
-        let waits = is_still
-            && still.contains(&child.parent)
-            && order.is_none_or(|order| matches!(order, Order::After | Order::LaterBatch))
-            && self.waits_on_it(of_child, of_parent, serving.request.identity, shared);
+        let background = of_parent.and_then(|parent| parent.background).filter(|_| parent.kinship == Kinship::Direct);
+        let order = background.filter(|_| is_numbered).map(|background| self.numbering.order(child.goid, background));
+        let both_still = is_still && still.contains(&parent.index) && child.is_known();
+        let has = |object: &u64| of_child.words.iter().any(|word| word.value == *object);
+        let has_made = of_parent.is_some_and(|parent| parent.waits_on.made.iter().any(has));
+        let waits = both_still
+            && (has_made
+                || order.is_none_or(|order| matches!(order, Order::After | Order::LaterBatch))
+                    && self.waits_on_it(of_child, of_parent, serving.request.identity, shared));
         let proofs = Proofs { only: false, reach, order: order == Some(Order::After), waits };
         if proofs == Proofs::default() { Parentage::Unproven } else { of(proofs) }
     }
@@ -294,7 +345,7 @@ impl Prover {
         shared: &HashSet<u64, FxBuildHasher>,
     ) -> bool {
         let mut has_it = false;
-        for object in parent.iter().flat_map(|parent| &parent.waits_on) {
+        for object in parent.iter().flat_map(|parent| &parent.waits_on.objects) {
             if self.waited_on.len() >= MAX_WAITED_ON {
                 self.waited_on.clear();
             }
@@ -312,7 +363,8 @@ struct Evidence<'a> {
     of_parent: Option<&'a OfParent>,
     /// The parents to whose requests the child is led.
     named: BTreeSet<usize>,
-    numbering: Option<Numbering>,
+    /// It is known how numbers are dealt out.
+    is_numbered: bool,
 }
 
 async fn of_parent(
@@ -329,7 +381,7 @@ async fn of_parent(
     if serving.serves_one {
         return OfParent::default();
     }
-    let waits_on = waits.of(runtime, reads, (gathered.address, &gathered.g), &gathered.words).await;
+    let waits_on = waits.of(runtime, reads, gathered).await;
     let background = match serving.connection {
         Some(connection) => {
             let served = order::Served { goid: gathered.g.goid, connection, response: serving.response };
@@ -360,7 +412,7 @@ fn shared(case: &Case<'_>, parents: &[u32], of_parents: &[OfParent]) -> HashSet<
     let mut owners: HashMap<u64, u32, FxBuildHasher> = HashMap::default();
     let mut shared = HashSet::default();
     for (parent, found) in parents.iter().zip(of_parents) {
-        for object in &found.waits_on {
+        for object in &found.waits_on.objects {
             if *owners.entry(*object).or_insert(*parent) != *parent {
                 shared.insert(*object);
             }
@@ -368,7 +420,8 @@ fn shared(case: &Case<'_>, parents: &[u32], of_parents: &[OfParent]) -> HashSet<
     }
     for child in case.children {
         let words = case.child(child).into_iter().flat_map(|gathered| &gathered.words);
-        let of_others = words.filter(|word| owners.get(&word.value).is_some_and(|owner| *owner != child.parent));
+        let parent = child.parent.map(|parent| parent.index);
+        let of_others = words.filter(|word| owners.get(&word.value).is_some_and(|owner| Some(*owner) != parent));
         shared.extend(of_others.map(|word| word.value));
     }
     shared
