@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fgspy_fixtures::requests::{Load, Service};
-use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
+use fgspy_fixtures::{Toolchain, Variant, build, fetch_modules, skip, toolchains};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -64,6 +64,7 @@ fn main() {
         trials.push(trial("lots", nearly_all_are_found_by_lots));
         trials.push(trial("adverse", none_is_taken_for_another_s));
     }
+    trials.push(Trial::test("grpc", || calls_too().map_err(|error| Failed::from(format!("{error:#}")))));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -72,8 +73,7 @@ fn recorded(toolchain: &Toolchain, reading: Reading, ways: &[&str], serve: &[&st
     let binary: PathBuf = build("requests", toolchain, Variant::Stripped)?;
     let mut service = Service::start(&binary, serve, &[("GOGC", "50")])?;
     let client = build("requests", &toolchains::newest()?, Variant::Plain)?;
-    let paths: Vec<String> = ways.iter().map(|way| format!("/ways/{way}")).collect();
-    let paths = format!("-paths={}", paths.join(","));
+    let paths = format!("-paths={}", routes(ways).join(","));
     let arguments: Vec<&str> = load.iter().copied().chain(["-traced", paths.as_str()]).collect();
     let addresses = service.addresses.iter().filter(|(way, _)| matches!(way.as_str(), "http1" | "tls1"));
     let mut load = Load::start(&client, addresses, &arguments)?;
@@ -91,12 +91,16 @@ fn recorded(toolchain: &Toolchain, reading: Reading, ways: &[&str], serve: &[&st
     Ok(tally)
 }
 
+fn routes(ways: &[&str]) -> Vec<String> {
+    ways.iter().map(|way| format!("/ways/{way}")).collect()
+}
+
 fn nearly_all_are_found(toolchain: &Toolchain) -> Result<()> {
     let ways = [&PROVABLE[..], &["nothing", "context-drop"]].concat();
     let tally = recorded(toolchain, Reading::Everything, &ways, &["-delay=30ms"], &["-clients=4"])?;
     tally.ensure_right()?;
     if toolchain.minor >= 21 {
-        tally.ensure_found(&PROVABLE, 0.95)?;
+        tally.ensure_found(&routes(&PROVABLE), 0.95)?;
     }
     Ok(())
 }
@@ -106,7 +110,32 @@ fn nearly_all_are_found_by_lots(toolchain: &Toolchain) -> Result<()> {
     let tally = recorded(toolchain, reading, &PROVABLE, &["-delay=30ms"], &["-clients=4"])?;
     tally.ensure_right()?;
     if toolchain.minor >= 21 {
-        tally.ensure_found(&PROVABLE, 0.9)?;
+        tally.ensure_found(&routes(&PROVABLE), 0.9)?;
+    }
+    Ok(())
+}
+
+/// Calls of gRPC, each served by a goroutine of its own, or by one of a pool.
+fn calls_too() -> Result<()> {
+    let newest = toolchains::newest()?;
+    if let Err(error) = fetch_modules("grpc", &newest) {
+        skip("program grpc", &format!("{error:#}"));
+        return Ok(());
+    }
+    for (reading, part) in [(Reading::Everything, 0.8), (Reading::Share { probability: 0.05 }, 0.7)] {
+        let binary = build("grpc", &newest, Variant::Stripped)?;
+        let mut service = Service::start(&binary, &["-delay=30ms"], &[("GOGC", "50")])?;
+        let addresses = service.addresses.iter().filter(|(way, _)| matches!(way.as_str(), "own" | "workers"));
+        let mut load = Load::start(&binary, addresses, &["-clients=8", "-only=FanOut"])?;
+        let target = GoProcess::open(service.fixture.pid())?;
+        let options = Options { duration: Some(length()), reading, ..Options::default() };
+        let (profile, _) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
+        load.must_run()?;
+        load.end()?;
+        let tally = tally(&profile, &service.log()?)?;
+        tally.print(&format!("grpc, {reading:?}"));
+        tally.ensure_right()?;
+        tally.ensure_found(&["/fgspy.Shop/FanOut".to_owned()], part)?;
     }
     Ok(())
 }
