@@ -320,12 +320,16 @@ impl Prover {
         if named.iter().any(|named| Some(*named) != number) {
             return Parentage::Contradiction;
         }
-        // What a child has is what it had when its g was read, if it has not run since.
-        let is_still = still.contains(&child.index);
+        // A parent that has run since its request was read may serve another one now, which may be in the same memory. What a
+        // child has is what it had when its g was read, if it has not run since either.
+        let parent_is_still = still.contains(&parent.index);
+        let is_still = parent_is_still && still.contains(&child.index);
         let reach = is_still && !named.is_empty();
         let background = of_parent.and_then(|parent| parent.background).filter(|_| parent.kinship == Kinship::Direct);
-        let order = background.filter(|_| is_numbered).map(|background| self.numbering.order(child.goid, background));
-        let both_still = is_still && still.contains(&parent.index) && child.is_known();
+        let order = background
+            .filter(|_| is_numbered && parent_is_still)
+            .map(|background| self.numbering.order(child.goid, background));
+        let both_still = is_still && child.is_known();
         let has = |object: &u64| of_child.words.iter().any(|word| word.value == *object);
         let has_made = of_parent.is_some_and(|parent| parent.waits_on.made.iter().any(has));
         let waits = both_still
