@@ -44,7 +44,9 @@ impl Fingerprint {
         // `casgstatus` counts each time one stops running (`runtime/proc.go`; Go 1.17 on). System calls are left out: from
         // Go 1.26 on they change the status without `casgstatus`.
         let counted = matches!(status, Status::Waiting | Status::Leaked | Status::Runnable | Status::Preempted);
-        let proof = counted && sequence.is_some();
+        // One that the runtime calls waiting while it works on its thread (`casGToWaitingForSuspendG`) goes on uncounted.
+        let is_at_work = status == Status::Waiting && u64_at(copy, g.m as usize)? != 0;
+        let proof = counted && !is_at_work && sequence.is_some();
         Some(Fingerprint(hasher.finish() & !NO_PROOF | if proof { 0 } else { NO_PROOF }))
     }
 

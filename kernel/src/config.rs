@@ -64,7 +64,7 @@ pub enum Mode {
     /// One sampling event for each CPU, whatever it runs, of which only the target's samples are kept. It costs the target
     /// nothing but the samples: an event of a thread must be begun and ended at each of its context switches, which took
     /// 4 µs for each switch where a switch takes 3 (Linux 6.18, a virtual machine; `cargo xtask bench switches`). Switches are not recorded;
-    /// [`crate::Waits`] says how long threads had to wait for a CPU.
+    /// [`crate::Accounts`] says how long threads ran and had to wait for a CPU.
     Cpus,
     /// Events for each thread and CPU, inherited by new threads, record switches, forks and exits into one ring per
     /// CPU. No switch of a new thread is missed; its sampling begins with the first drain after its start.

@@ -11,6 +11,7 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("fgspy-kernel knows the registers of amd64 and arm64, on Linux");
 
+mod accounts;
 mod attach;
 mod attr;
 mod config;
@@ -32,8 +33,8 @@ mod symbols;
 mod sys;
 pub mod trace;
 mod trackers;
-mod waits;
 
+pub use accounts::{Accounts, Progress};
 pub use config::{Config, Coverage, Mode};
 pub use error::{Errno, OpenError};
 pub use oncpu::OnCpu;
@@ -44,4 +45,3 @@ pub use sample::{CpuSample, Registers, Switch};
 pub use support::{PerfSupport, diagnose};
 pub use symbols::KernelSymbols;
 pub use sys::monotonic_ns;
-pub use waits::Waits;

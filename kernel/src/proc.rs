@@ -39,7 +39,11 @@ pub(crate) fn shares_our_pid_namespace(pid: u32) -> bool {
 
 /// Whether a thread is running or wants to (state `R`). `None` when it is gone.
 pub(crate) fn is_runnable(pid: u32, tid: u32) -> Option<bool> {
-    let stat = fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?;
+    runnable(&fs::read(format!("/proc/{pid}/task/{tid}/stat")).ok()?)
+}
+
+/// Whether the beginning of a thread's stat file says that it is running or wants to.
+pub(crate) fn runnable(stat: &[u8]) -> Option<bool> {
     // The name is in brackets and may contain brackets and spaces itself: the state follows the last one.
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     Some(*stat.get(end.checked_add(2)?)? == b'R')

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 pub enum State {
     /// On a CPU.
     Running,
-    /// Has a thread and wants to run, but the kernel is not running that thread: throttled or starved.
+    /// Has a thread and is to run, in Go, in the kernel or in C, but the kernel is not running that thread: it is throttled
+    /// or starved, or sleeps in the runtime's own code.
     RunningOffCpu,
     /// Ready, waiting for a processor (P): scheduler latency.
     Runnable,

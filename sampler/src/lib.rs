@@ -10,6 +10,7 @@ mod balance;
 mod budget;
 mod choose;
 mod corrections;
+mod ledger;
 mod live;
 mod near;
 mod on_cpu;
@@ -27,6 +28,7 @@ mod slots;
 mod target;
 mod ticker;
 mod watch;
+mod whereabouts;
 
 pub use aggregate::{Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId, Reach};
 pub use choose::Reading;

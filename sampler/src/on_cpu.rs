@@ -6,9 +6,10 @@ use fastrand::Rng;
 use fgspy_goroutines::request::SampledStack;
 use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
 use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, StackBytes, Status};
-use fgspy_kernel::{CpuSample, Mode, OnCpu, Presence, Record, State as ThreadState, Waits};
+use fgspy_kernel::{CpuSample, OnCpu, Record, State as ThreadState};
 
 use crate::aggregate::{RawStack, Reach};
+use crate::whereabouts::Whereabouts;
 
 /// What the kernel recorded about the target's threads since the previous tick.
 pub(crate) struct Interval {
@@ -18,36 +19,13 @@ pub(crate) struct Interval {
     pub(crate) sample_count: u64,
 }
 
-/// What tells whether a thread is on a CPU.
-enum Whereabouts {
-    /// Each of its context switches.
-    Switches(Presence),
-    /// How much of its time it has to wait for a CPU, and how often it was sampled: right on average.
-    Shares(Shares),
-}
-
-/// What is known of threads where whole CPUs are sampled.
-struct Shares {
-    waits: Waits,
-    /// Draws lots, so that sums over many ticks are right.
-    rng: Rng,
-    /// By thread in a system call: samples of it there that no tick stands for yet.
-    in_calls: HashMap<u32, u32>,
-}
-
 /// Samples of one thread kept of one interval: a late tick must not make the next one later still.
 const MAX_SAMPLES: usize = 256;
 
 impl Interval {
-    /// Nothing yet. `rng` draws the lots that are needed where whole CPUs are sampled.
+    /// Nothing yet. `rng` decides at random where the kernel does not say of a moment who is on a CPU.
     pub(crate) fn new(on_cpu: Option<&OnCpu>, rng: Rng) -> Interval {
-        let whereabouts = match on_cpu {
-            Some(on_cpu) if on_cpu.coverage().mode == Mode::Cpus => {
-                Whereabouts::Shares(Shares { waits: Waits::new(on_cpu.config().pid), rng, in_calls: HashMap::new() })
-            }
-            _ => Whereabouts::Switches(Presence::new()),
-        };
-        Interval { samples: HashMap::new(), whereabouts, exec: false, sample_count: 0 }
+        Interval { samples: HashMap::new(), whereabouts: Whereabouts::new(on_cpu, rng), exec: false, sample_count: 0 }
     }
 
     /// Takes over what was recorded since the last call.
@@ -55,9 +33,7 @@ impl Interval {
         self.samples.clear();
         let Interval { samples, whereabouts, exec, sample_count } = self;
         on_cpu.drain(&mut |record| {
-            if let Whereabouts::Switches(presence) = whereabouts {
-                presence.observe(&record);
-            }
+            whereabouts.observe(&record);
             match record {
                 Record::Sample(sample) => {
                     *sample_count += 1;
@@ -74,21 +50,24 @@ impl Interval {
 
     /// Forgets what happened before `time_ns`.
     pub(crate) fn forget_before(&mut self, time_ns: u64) {
-        if let Whereabouts::Switches(presence) = &mut self.whereabouts {
-            presence.forget_before(time_ns);
-        }
+        self.whereabouts.forget_before(time_ns);
     }
 
-    /// Where the kernel had thread `tid`, whose goroutine has `status`, at `time_ns`.
-    pub(crate) fn thread_state(&mut self, runtime: &Runtime, tid: u32, status: Status, time_ns: u64) -> ThreadState {
-        match &mut self.whereabouts {
-            Whereabouts::Switches(presence) => presence.state_at(tid, time_ns),
-            Whereabouts::Shares(shares) if status == Status::Syscall => {
-                let samples = self.samples.get(&tid).into_iter().flatten();
-                shares.in_call(tid, samples.filter(|sample| is_outside_go(runtime, sample)).count())
-            }
-            Whereabouts::Shares(shares) => shares.running(tid),
-        }
+    /// Where the kernel had thread `tid`, whose goroutine has `status`, at `time_ns`; `stands_for_ns` is what this sight of
+    /// it stands for.
+    pub(crate) fn thread_state(
+        &mut self,
+        runtime: &Runtime,
+        tid: u32,
+        status: Status,
+        time_ns: u64,
+        stands_for_ns: f64,
+    ) -> ThreadState {
+        let samples = self.samples.get(&tid).into_iter().flatten();
+        let is_in_call = status == Status::Syscall;
+        let mut was_outside_go = is_in_call.then_some(samples).into_iter().flatten();
+        let has_called = was_outside_go.any(|sample| is_outside_go(runtime, sample));
+        self.whereabouts.thread_state(tid, (is_in_call, has_called), time_ns, stands_for_ns)
     }
 
     /// Whether the kernel saw the thread on a CPU in this interval.
@@ -152,34 +131,6 @@ fn name(runtime: &Runtime, all: &AllGs, sample: &mut CpuSample) -> Option<Named>
     Some(Named { index, start_pc, stack, time_ns: sample.time_ns, sp, copied: std::mem::take(&mut sample.stack) })
 }
 
-/// Threads in system calls whose samples are kept; beyond this all are forgotten.
-const MAX_IN_CALLS: usize = 1 << 16;
-
-impl Shares {
-    /// What a thread does that is in a system call, and of which there are `samples` more since the tick before: it computes
-    /// at as many ticks as it was sampled. Ticks come at random moments, so there may be two samples between two of them,
-    /// and none before the next: one more is kept for that.
-    fn in_call(&mut self, tid: u32, samples: usize) -> ThreadState {
-        if self.in_calls.len() >= MAX_IN_CALLS {
-            self.in_calls.clear();
-        }
-        let kept = self.in_calls.entry(tid).or_default();
-        let samples = u32::try_from(samples).unwrap_or(u32::MAX).saturating_add(*kept);
-        *kept = samples.saturating_sub(1).min(1);
-        if samples > 0 { ThreadState::OnCpu } else { ThreadState::Blocked }
-    }
-
-    /// What a thread does that runs a goroutine.
-    fn running(&mut self, tid: u32) -> ThreadState {
-        self.in_calls.remove(&tid);
-        match self.waits.share(tid) {
-            Some(share) if self.rng.f64() < share => ThreadState::Preempted,
-            Some(_) => ThreadState::OnCpu,
-            None => ThreadState::Unknown,
-        }
-    }
-}
-
 /// Whether a thread was in the kernel or in C code.
 fn is_outside_go(runtime: &Runtime, sample: &CpuSample) -> bool {
     let in_go = |pc: &u64| runtime.function_at(*pc).is_some();
@@ -236,20 +187,4 @@ fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample
         _ => return None,
     }
     Some((RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach }, is_saved))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_that_computes_does_so_at_as_many_ticks_as_it_was_sampled() {
-        let mut shares = Shares { waits: Waits::new(std::process::id()), rng: Rng::new(), in_calls: HashMap::new() };
-        let computes = [1, 0, 2, 0, 0, 3, 0, 0].map(|samples| shares.in_call(7, samples) == ThreadState::OnCpu);
-        // Of three at once, one is forgotten: they are more than random moments explain.
-        assert_eq!(computes, [true, false, true, true, false, true, true, false]);
-        shares.in_call(7, 2);
-        shares.running(7);
-        assert_eq!(shares.in_call(7, 0), ThreadState::Blocked);
-    }
 }

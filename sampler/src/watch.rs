@@ -151,8 +151,10 @@ impl Watch {
             Stack::Unmapped => accounting.unmapped += 1,
         }
         let status = effective(&observation);
-        let thread =
-            observation.tid.map_or(ThreadState::Unknown, |tid| interval.thread_state(runtime, tid, status, now.due_ns));
+        let stands_for_ns = now.interval_ns() as f64 / odds.whole();
+        let thread = observation
+            .tid
+            .map_or(ThreadState::Unknown, |tid| interval.thread_state(runtime, tid, status, now.due_ns, stands_for_ns));
         let state = state(status, thread);
         let hidden = self.skip_system && self.is_hidden(runtime, status, &observation);
         let g = observation.g;
@@ -352,6 +354,8 @@ fn state(status: Status, thread: ThreadState) -> State {
         (Status::Running | Status::CopyStack, _) => State::Running,
         // The runtime calls it a system call; the kernel says it computes: in the kernel, or in C.
         (Status::Syscall, ThreadState::OnCpu) => State::Running,
+        // It would compute there if it had a CPU.
+        (Status::Syscall, ThreadState::Preempted) => State::RunningOffCpu,
         (Status::Syscall, _) => State::Syscall,
         (Status::Runnable | Status::Preempted, _) => State::Runnable,
         (Status::Waiting | Status::Leaked, _) => State::Waiting,

@@ -1,6 +1,6 @@
 //! Sampling whole CPUs.
 
-use fgspy_kernel::{Config, Mode, OnCpu, OpenError, Record, Waits};
+use fgspy_kernel::{Accounts, Config, Mode, OnCpu, OpenError, Record};
 
 use crate::target::Target;
 use crate::watch::Watch;
@@ -38,18 +38,20 @@ pub(crate) fn waiting_for_a_cpu_is_told() {
     let mut target = Target::start_on_one_cpu();
     let threads = target.threads("spin 3");
     let sleeper = target.threads("park 1")[0];
-    let mut waits = Waits::new(target.pid());
+    let mut accounts = Accounts::new(target.pid());
     let before: Vec<u64> = threads.iter().map(|tid| target.cpu_ns(*tid)).collect();
-    assert!(threads.iter().all(|tid| waits.share(*tid).is_none()), "there is nothing to compare with yet");
-    assert_eq!(waits.share(sleeper), None);
+    assert!(threads.iter().all(|tid| accounts.progress(*tid).expect("it is there").is_first));
     while threads.iter().zip(&before).any(|(tid, before)| target.cpu_ns(*tid) < before + 300_000_000) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    assert_eq!(accounts.is_asleep(sleeper), Some(true));
     for tid in &threads {
-        let share = waits.share(*tid).expect("it ran");
+        let progress = accounts.progress(*tid).expect("it is there");
+        let share = progress.waited_ns as f64 / (progress.ran_ns + progress.waited_ns) as f64;
         assert!(share > 0.5 && share < 1.0, "thread {tid}, one of three, waits {share} of its time");
+        assert_eq!(accounts.is_asleep(*tid), Some(false), "who waits for a CPU does not sleep");
     }
-    assert_eq!(waits.share(u32::MAX), None, "there is no such thread");
+    assert_eq!(accounts.progress(u32::MAX), None, "there is no such thread");
 }
 
 pub(crate) fn whole_cpus_tell_of_exec_and_know_who_is_gone() {
