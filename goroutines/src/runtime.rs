@@ -71,6 +71,11 @@ impl Runtime {
         Some(self.binary.func_name(&function).to_string())
     }
 
+    /// Whether there is Go code at `pc`.
+    pub fn is_go(&self, pc: u64) -> bool {
+        self.binary.func_at(pc.wrapping_sub(self.bias)).is_some()
+    }
+
     /// Name of the function that the `go` statement names by which goroutines are started at `start_pc`: not of what the compiler
     /// has put around it, to hand over its arguments.
     pub fn started_with(&self, start_pc: u64) -> Option<String> {

@@ -10,6 +10,9 @@ const MOST_CPUS: usize = 64;
 /// The share of the wanted period that is taken. Whoever looks at the target as often as it is sampled (and, running on one
 /// of these CPUs, is sampled in its place) must not keep step with the samples.
 const PERIOD_PERCENT: u64 = 97;
+/// Bytes of the stack that are copied at least: to where Go that C called was called from. There are few such events, each
+/// with a ring that has room for that.
+const LEAST_STACK: u16 = 4096;
 
 impl Attached {
     /// One sampling event for each of `cpus`. `None` where that is not permitted, or not wise.
@@ -17,6 +20,7 @@ impl Attached {
         if !config.whole_cpus || !allowed.kernel || cpus.len() > MOST_CPUS {
             return None;
         }
+        let config = &Config { stack_bytes: config.stack_bytes.max(LEAST_STACK), ..config.clone() };
         let mut attached = Attached::new(Mode::Cpus, allowed);
         let mut bytes = memory::thread_ring(config, Mode::Cpus, cpus.len(), 0);
         let period_ns = config.period_ns() / 100 * PERIOD_PERCENT;

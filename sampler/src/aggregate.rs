@@ -35,6 +35,8 @@ pub enum Reach {
     Cut,
     /// Its goroutine went on before the rest of it was read.
     Begun,
+    /// From where the goroutine left its own stack, for its thread's or for C, to its root: where it computes is not in it.
+    Left,
     /// It cannot be read: part of it is not mapped, or what is there is no stack. There are no frames.
     Unreadable,
 }

@@ -10,6 +10,7 @@ mod balance;
 mod budget;
 mod choose;
 mod corrections;
+mod growth;
 mod ledger;
 mod live;
 mod near;

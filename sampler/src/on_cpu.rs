@@ -7,13 +7,16 @@ use fgspy_goroutines::request::SampledStack;
 use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
 use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, StackBytes, Status};
 use fgspy_kernel::{CpuSample, OnCpu, Record, State as ThreadState};
+use fgspy_memory::{Memory, ReadError};
 
 use crate::aggregate::{RawStack, Reach};
+use crate::growth::{Growing, Growth};
 use crate::whereabouts::Whereabouts;
 
 /// What the kernel recorded about the target's threads since the previous tick.
 pub(crate) struct Interval {
     samples: HashMap<u32, Vec<CpuSample>>,
+    growth: Growth,
     whereabouts: Whereabouts,
     pub(crate) exec: bool,
     pub(crate) sample_count: u64,
@@ -25,13 +28,19 @@ const MAX_SAMPLES: usize = 256;
 impl Interval {
     /// Nothing yet. `rng` decides at random where the kernel does not say of a moment who is on a CPU.
     pub(crate) fn new(on_cpu: Option<&OnCpu>, rng: Rng) -> Interval {
-        Interval { samples: HashMap::new(), whereabouts: Whereabouts::new(on_cpu, rng), exec: false, sample_count: 0 }
+        Interval {
+            samples: HashMap::new(),
+            growth: Growth::default(),
+            whereabouts: Whereabouts::new(on_cpu, rng),
+            exec: false,
+            sample_count: 0,
+        }
     }
 
     /// Takes over what was recorded since the last call.
     pub(crate) fn refill(&mut self, on_cpu: &mut OnCpu) {
         self.samples.clear();
-        let Interval { samples, whereabouts, exec, sample_count } = self;
+        let Interval { samples, whereabouts, exec, sample_count, .. } = self;
         on_cpu.drain(&mut |record| {
             whereabouts.observe(&record);
             match record {
@@ -70,17 +79,22 @@ impl Interval {
         self.whereabouts.thread_state(tid, (is_in_call, has_called), time_ns, stands_for_ns)
     }
 
-    /// Whether the kernel saw the thread on a CPU in this interval.
-    pub(crate) fn has_seen(&self, tid: u32) -> bool {
-        self.samples.contains_key(&tid)
-    }
-
     /// What the kernel saw in this interval of goroutines that its samples name, in the order of their threads. To be asked
     /// for once.
     pub(crate) fn named(&mut self, runtime: &Runtime, all: &AllGs) -> Vec<Named> {
         let mut named: Vec<Named> = self.samples.values_mut().flatten().filter_map(|s| name(runtime, all, s)).collect();
         named.sort_unstable_by_key(|sample| sample.time_ns);
         named
+    }
+
+    /// The threads that the kernel saw in this interval making a goroutine's stack larger.
+    pub(crate) fn growing(
+        &mut self,
+        runtime: &Runtime,
+        memory: &dyn Memory,
+        all: &AllGs,
+    ) -> Result<Vec<Growing>, ReadError> {
+        self.growth.find(runtime, memory, all, self.samples.values().flatten())
     }
 
     /// The stacks that the kernel saw in this interval of the observed goroutine, which computes at this tick, where its
@@ -102,16 +116,29 @@ pub(crate) struct Named {
     pub(crate) stack: RawStack,
     /// When, in nanoseconds of the kernel's clock.
     pub(crate) time_ns: u64,
+    /// The frames are that goroutine's own; else those of another that was started with the same function.
+    pub(crate) is_own: bool,
     sp: u64,
-    /// Its stack's first bytes, from `sp` up.
+    /// Its stack's first bytes, from `sp` up; none if it was on its thread's stack.
     copied: Vec<u8>,
+}
+
+impl From<Growing> for Named {
+    fn from(Growing { index, start_pc, stack, is_own }: Growing) -> Named {
+        // Whether it is of this interval's beginning or end makes no difference to what is known of it at both.
+        Named { index, start_pc: Some(start_pc), stack, time_ns: u64::MAX, is_own, sp: 0, copied: Vec::new() }
+    }
 }
 
 impl Named {
     /// What may lead to its request; `None` if not all of its frames are known.
     pub(crate) fn sampled_stack(&self) -> Option<SampledStack<'_>> {
         let stack = StackBytes { start: self.sp, bytes: &self.copied };
-        (self.stack.reach == Reach::Whole).then_some(SampledStack { index: self.index, pcs: &self.stack.user, stack })
+        (self.stack.reach == Reach::Whole && !self.copied.is_empty()).then_some(SampledStack {
+            index: self.index,
+            pcs: &self.stack.user,
+            stack,
+        })
     }
 }
 
@@ -123,27 +150,28 @@ fn name(runtime: &Runtime, all: &AllGs, sample: &mut CpuSample) -> Option<Named>
     let reach = match doing {
         Doing::Goroutine => Reach::Whole,
         // Deeper than the kernel follows. In C code it may be anything.
-        Doing::Partial => runtime.function_at(thread.pc).map(|_| Reach::Cut)?,
-        Doing::OnSystemStack | Doing::Scheduler | Doing::Signal => return None,
+        Doing::Partial => runtime.is_go(thread.pc).then_some(Reach::Cut)?,
+        Doing::OnSystemStack | Doing::Growing | Doing::Scheduler | Doing::Signal => return None,
     };
     let start_pc = runtime.starts_at(&user).filter(|_| reach == Reach::Whole);
     let stack = RawStack { kernel: sample.kernel_chain.clone(), user, exact_leaf: true, reach };
-    Some(Named { index, start_pc, stack, time_ns: sample.time_ns, sp, copied: std::mem::take(&mut sample.stack) })
+    let time_ns = sample.time_ns;
+    Some(Named { index, start_pc, stack, time_ns, is_own: true, sp, copied: std::mem::take(&mut sample.stack) })
 }
 
 /// Whether a thread was in the kernel or in C code.
 fn is_outside_go(runtime: &Runtime, sample: &CpuSample) -> bool {
-    let in_go = |pc: &u64| runtime.function_at(*pc).is_some();
+    let in_go = |pc: &u64| runtime.is_go(*pc);
     !sample.kernel_chain.is_empty() || !sample.user_chain.first().is_some_and(in_go)
 }
 
-fn thread_sample(sample: &CpuSample) -> Option<ThreadSample<'_>> {
+pub(crate) fn thread_sample(sample: &CpuSample) -> Option<ThreadSample<'_>> {
     let registers = sample.registers?;
     let (chain, stack) = (&sample.user_chain, &sample.stack);
     Some(ThreadSample { pc: registers.pc, sp: registers.sp, g: registers.g, chain, stack })
 }
 
-fn mend(runtime: &Runtime, thread: ThreadSample<'_>) -> (Doing, Vec<u64>) {
+pub(crate) fn mend(runtime: &Runtime, thread: ThreadSample<'_>) -> (Doing, Vec<u64>) {
     let mut user = Vec::new();
     let doing = thread_stack::mend(&runtime.unwinder, &runtime.binary, runtime.bias, thread, &mut user);
     (doing, user)
@@ -156,10 +184,17 @@ fn mend(runtime: &Runtime, thread: ThreadSample<'_>) -> (Doing, Vec<u64>) {
 /// own stack at this very tick.
 fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample) -> Option<(RawStack, bool)> {
     let thread = thread_sample(sample)?;
-    if observation.all.find(thread.g).is_some() {
-        return None;
+    // C code may keep the register as Go left it.
+    let is_in_go = runtime.is_go(thread.pc);
+    match observation.all.find(thread.g) {
+        Some(index) if is_in_go || index != observation.index => return None,
+        _ => {}
     }
     let (doing, mut user) = mend(runtime, thread);
+    if observation.all.find(thread.g).is_some() && doing == Doing::Goroutine {
+        // That is among the stacks of goroutines that samples name.
+        return None;
+    }
     let saved = match observation.stack {
         Stack::Whole(saved) | Stack::Cut(saved) => Some(saved),
         _ => None,
@@ -177,8 +212,8 @@ fn stack_of(runtime: &Runtime, observation: &Observation<'_>, sample: &CpuSample
             is_saved = true;
         }
         // In C code, called by the goroutine: it left its frames behind when it called.
-        (Doing::Partial, Some(saved)) if runtime.function_at(thread.pc).is_none() => {
-            user.retain(|&pc| runtime.function_at(pc).is_none());
+        (Doing::Partial, Some(saved)) if !is_in_go => {
+            user.retain(|&pc| !runtime.is_go(pc));
             user.extend_from_slice(saved);
             is_saved = true;
         }

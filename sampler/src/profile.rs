@@ -184,7 +184,7 @@ impl<'a> Lookup<'a> {
             callee = Some(address);
         }
         let missing = match raw.reach {
-            Reach::Whole => {
+            Reach::Whole | Reach::Left => {
                 let has_not_begun = addresses.first().filter(|_| locations.is_empty());
                 locations.extend(has_not_begun.map(|&entry| self.wrapper(entry)));
                 return locations;

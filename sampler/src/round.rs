@@ -144,7 +144,9 @@ impl Round {
             self.first_look(runtime, memory, now, first_new as u32)?;
         }
         let Round { reader, chooser, choice, interval, watch, sampled_ns, .. } = self;
-        let samples = interval.named(runtime, reader.all());
+        let mut samples: Vec<Named> =
+            interval.growing(runtime, memory, reader.all())?.into_iter().map(Named::from).collect();
+        samples.extend(interval.named(runtime, reader.all()));
         let known_before = watch.before(samples.iter(), now);
         reader.read(runtime, memory, &choice.wanted, &mut |asked, sight| {
             if let (Some(wanted), Some(odds)) = (choice.wanted.get(asked), choice.odds.get(asked)) {

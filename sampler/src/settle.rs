@@ -62,8 +62,8 @@ pub fn settle(samples: &mut Samples) -> Settled {
                     samples.all.push((goid, to, part));
                 }
                 // Where the kernel saw the very goroutine run is no guess.
-                let is_seen =
-                    matches!(near, Near::Own { .. }) && cell.stack.is_none() && seen.on_cpu.contains_key(&near);
+                let is_begun = reach(samples, cell) == Some(Reach::Begun);
+                let is_seen = matches!(near, Near::Own { .. }) && !is_begun && seen.on_cpu.contains_key(&near);
                 let inferred = if is_seen { 0 } else { weight.time_ns };
                 settled.spread_ns = settled.spread_ns.saturating_add(inferred);
                 settled.likely_ns += if near.is_likeness() { weight.time_ns } else { 0 };
@@ -71,7 +71,9 @@ pub fn settle(samples: &mut Samples) -> Settled {
             None => {
                 moves.note(id, id, weight.time_ns);
                 samples.all.push((goid, id, weight));
-                settled.lost_ns = settled.lost_ns.saturating_add(weight.time_ns);
+                // Where it left its stack is known anyway.
+                let lost = if reach(samples, cell) == Some(Reach::Left) { 0 } else { weight.time_ns };
+                settled.lost_ns = settled.lost_ns.saturating_add(lost);
             }
         }
     }
@@ -101,6 +103,7 @@ fn find(
     for near in wanted.into_iter().filter(|near| is_rare || !near.is_likeness()) {
         let places = match beginning {
             Some(_) if near.is_likeness() => None,
+            Some(stack) if stack.reach == Reach::Left => seen.on_cpu.get(&near).cloned(),
             Some(beginning) => seen.read.get(&near).map(|places| that_begin_with(samples, beginning, places)),
             None => seen.on_cpu.get(&near).or_else(|| seen.read.get(&near)).cloned(),
         };
@@ -109,6 +112,10 @@ fn find(
         }
     }
     None
+}
+
+fn reach(samples: &Samples, cell: Cell) -> Option<Reach> {
+    samples.stack(cell.stack?).map(|stack| stack.reach)
 }
 
 /// A goroutine in a state.
@@ -131,7 +138,9 @@ fn observations(samples: &Samples, unplaced: &[(u64, CellId, Weight)]) -> HashMa
 /// Takes out the observations whose stack is not known, or not to its end.
 fn take_unplaced(samples: &mut Samples) -> Vec<(u64, CellId, Weight)> {
     let Samples { all, cells, stacks, .. } = samples;
-    let is_known = |id: RawStackId| stacks.get_index(id.index()).is_some_and(|stack| stack.reach != Reach::Begun);
+    let is_known = |id: RawStackId| {
+        stacks.get_index(id.index()).is_some_and(|stack| !matches!(stack.reach, Reach::Begun | Reach::Left))
+    };
     let is_placed = |id: CellId| cells.get_index(id.index()).and_then(|cell| cell.stack).is_some_and(is_known);
     all.extract_if(.., |(_, id, _)| !is_placed(*id)).collect()
 }

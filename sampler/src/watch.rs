@@ -180,7 +180,7 @@ impl Watch {
             Stack::Unmapped | Stack::Broken => Some(Reach::Unreadable),
             Stack::Unread | Stack::OnThread | Stack::Torn => None,
         };
-        if state == State::Running {
+        if matches!(state, State::Running | State::RunningOffCpu) {
             for (stack, is_saved) in interval.unnamed(runtime, &observation) {
                 // Frames that were saved are of this tick, as the request is. Of others it is not known what they were for.
                 let is_of_tick = is_saved || matches!(cell.serving, Serving::Nothing);
@@ -190,8 +190,11 @@ impl Watch {
                 let place = OnCpuPlace { goid: self.shown(g.goid), start_pc: g.start_pc, whose, labels, stack };
                 self.aggregate.saw_on_cpu(place, 1.0 / odds.whole());
             }
-            // The kernel saw where it computes; what it left on its stack when it went over to its thread's is less.
-            reach = reach.filter(|_| !observation.tid.is_some_and(|tid| interval.has_seen(tid)));
+            // The kernel's samples say where it computes; what it left on its stack when it went over to its thread's, or
+            // called C, is less. Of a call that waits for a CPU it is all there is.
+            if status != Status::Syscall || state == State::Running {
+                reach = reach.filter(|reach| *reach == Reach::Whole).map(|_| Reach::Left);
+            }
         }
         let walked = reach.is_some_and(|reach| reach != Reach::Unreadable);
         let stack = reach.map(|reach| {

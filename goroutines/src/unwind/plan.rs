@@ -72,7 +72,24 @@ impl Unwinder {
             }
         }
         pcs.clear();
-        sp_delta::walk(binary, bias, &self.special, context, bounds, stack, pcs)
+        sp_delta::walk(binary, bias, &self.special, (context, false), bounds, stack, pcs)
+    }
+
+    /// Fills `pcs` with the program counters of a thread in Go code, leaf first, as far as the copied part of its stack goes.
+    /// The leaf is the instruction being executed. Where the chain of frame pointers ends in C code that called Go, this goes
+    /// on below that.
+    pub fn unwind_thread(
+        &self,
+        binary: &GoBinary,
+        bias: u64,
+        (pc, sp): (u64, u64),
+        stack: StackBytes<'_>,
+        pcs: &mut Vec<u64>,
+    ) -> End {
+        pcs.clear();
+        let context = Context { pc, sp, fp: None, link: None };
+        let bounds = Bounds { lo: stack.start, hi: stack.start.saturating_add(stack.bytes.len() as u64) };
+        sp_delta::walk(binary, bias, &self.special, (context, true), bounds, stack, pcs)
     }
 
     /// Whether `context`, saved of a goroutine that runs, is the place where it left its stack for its thread's own

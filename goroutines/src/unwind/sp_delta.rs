@@ -9,6 +9,7 @@ use super::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes};
 const ARM64_INJECTED_CALL_BYTES: u64 = 16;
 
 /// Unwinds from `context`, appending program counters to `pcs`, its own first, up to and including `runtime.goexit`.
+/// `exact` says that the first is the instruction being executed, not a return address.
 ///
 /// Each function's table gives the distance from the stack pointer to its return address (amd64) or to its caller's
 /// stack pointer (arm64, where the link register was spilled to `[sp]`): `runtime/symtab.go`, `funcspdelta`.
@@ -16,7 +17,7 @@ pub(super) fn walk(
     binary: &GoBinary,
     bias: u64,
     special: &SpecialFunctions,
-    context: Context,
+    (context, mut exact): (Context, bool),
     bounds: Bounds,
     stack: StackBytes<'_>,
     pcs: &mut Vec<u64>,
@@ -24,8 +25,6 @@ pub(super) fn walk(
     let Context { mut pc, mut sp, link, .. } = context;
     // The link register of a function that left off before it spilled it (arm64).
     let mut link_register = link;
-    // `pc` is the instruction being executed, not a return address.
-    let mut exact = false;
     loop {
         if pcs.len() >= MAX_FRAMES {
             return End::TooDeep;

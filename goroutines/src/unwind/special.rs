@@ -10,6 +10,7 @@ pub struct SpecialFunctions {
     injected: Vec<(u64, u64)>,
     park: Vec<(u64, u64)>,
     switches: Vec<(u64, u64)>,
+    grow: Vec<(u64, u64)>,
     left: Vec<(u64, u64)>,
     c_calls: Vec<(u64, u64)>,
     callbacks: Vec<(u64, u64)>,
@@ -38,6 +39,9 @@ const SWITCHES: &[&str] = &[
     "runtime.asmcgocall",
     "runtime.asmcgocall.abi0",
 ];
+
+/// Where a thread leaves its goroutine's stack to make that larger.
+const GROW: &[&str] = &["runtime.morestack", "runtime.morestack.abi0"];
 
 /// What `systemstack` and `asmcgocall` say the goroutine was executing when they left its stack
 /// (`runtime/asm_amd64.s`, `gosave_systemstack_switch`).
@@ -74,6 +78,7 @@ impl SpecialFunctions {
             injected: ranges(INJECTED),
             park: ranges(PARK).into_iter().flat_map(|range| framed(binary, range)).collect(),
             switches: ranges(SWITCHES),
+            grow: ranges(GROW),
             left: ranges(LEFT),
             c_calls: ranges(C_CALLS),
             callbacks: ranges(CALLBACKS),
@@ -131,6 +136,11 @@ impl SpecialFunctions {
     /// In `runtime.deferreturn`.
     pub fn is_deferred_return(&self, vaddr: u64) -> bool {
         within(&self.deferred_return, vaddr)
+    }
+
+    /// A frame in which a thread leaves its goroutine's stack to make that larger.
+    pub fn is_growth(&self, vaddr: u64) -> bool {
+        within(&self.grow, vaddr)
     }
 
     /// A frame in which a thread switches from its goroutine's stack to its own.

@@ -10,7 +10,7 @@ use fgspy_profile::Serving;
 
 use super::serving::idle_of;
 use super::{Now, Watch};
-use crate::aggregate::{OnCpuPlace, RawLabelsId, Whose};
+use crate::aggregate::{Cell, OnCpuPlace, RawLabelsId, Whose};
 use crate::on_cpu::Named;
 
 /// What is known of a goroutine at one tick.
@@ -76,7 +76,13 @@ impl Watch {
         for (sample, served) in samples {
             let before = before.0.get(&sample.index).copied().unwrap_or_default();
             let after = self.known(sample.index, now.now_ns);
-            let known = self.slot(sample.index).cell.and_then(|cell| self.aggregate.at(cell)).map(|cell| cell.start_pc);
+            let cell = self.slot(sample.index).cell.and_then(|cell| self.aggregate.at(cell));
+            let known = cell.map(|cell| cell.start_pc);
+            // Frames of others may be another request's.
+            let is_like = |cell: Cell| known == sample.start_pc && cell.serving.request().is_none();
+            if !sample.is_own && !cell.is_some_and(is_like) {
+                continue;
+            }
             let Some(start_pc) = sample.start_pc.or(known) else { continue };
             // The g may be another goroutine's by now, or none's.
             let is_known = known == Some(start_pc) && (before.goid == after.goid || before.goid == 0);
