@@ -172,6 +172,7 @@ impl Builder {
             goid: new.goid,
             first_ns: new.first_ns,
             last_ns: new.last_ns,
+            sighting: new.sighting,
             spans: new.spans,
         };
         let id = RequestId(self.requests.len() as u32);

@@ -168,6 +168,7 @@ impl Ids<'_> {
             goid: request.goid,
             first_ns: request.first_ns.saturating_add(self.later_ns),
             last_ns: request.last_ns.saturating_add(self.later_ns),
+            sighting: request.sighting.map(|sighting| sighting.later(self.later_ns)),
             spans,
         };
         // The route stays as it is: it may be by the user's own rule.

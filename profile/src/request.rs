@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RequestId, State, StringId};
+use crate::{RequestId, Sighting, State, StringId};
 
 /// What is known of the request a goroutine served when it was observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,10 +122,13 @@ pub struct Request {
     pub request_id: StringId,
     /// The goroutine that serves it.
     pub goid: u64,
-    /// When it was first seen, in nanoseconds since the recording began.
+    /// From when on time is credited to it, in nanoseconds since the recording began. A tick stands for the whole period
+    /// before it: this may be that much before the request began.
     pub first_ns: u64,
-    /// When it was last seen, in nanoseconds since the recording began.
+    /// Until when time is credited to it or to those that it started, in nanoseconds since the recording began.
     pub last_ns: u64,
+    /// The looks that bound its duration; `None` in recordings that do not have them (format version 3 and before).
+    pub sighting: Option<Sighting>,
     /// What its goroutines were doing when; may be empty, and may be cut.
     pub spans: Vec<Span>,
 }
@@ -168,6 +171,8 @@ pub struct NewRequest<'a> {
     pub first_ns: u64,
     /// [`Request::last_ns`].
     pub last_ns: u64,
+    /// [`Request::sighting`].
+    pub sighting: Option<Sighting>,
     /// [`Request::spans`].
     pub spans: Vec<Span>,
 }

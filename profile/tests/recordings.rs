@@ -6,7 +6,7 @@ use fgspy_profile::recording::{Error, Limits, read, read_limited, write};
 use fgspy_profile::replicates::{Part, REPLICATES};
 use fgspy_profile::{
     Accounting, Builder, Filter, Idle, LabelSetId, LocationId, NewRequest, Profile, Protocol, Request, RequestId,
-    SampleKey, Serving, Span, StackId, State, StringId, Target, Tree, Weight, apply, merge,
+    SampleKey, Serving, Sighting, Span, StackId, State, StringId, Target, Tree, Weight, apply, merge,
 };
 use flate2::Compression;
 use flate2::read::GzDecoder;
@@ -49,6 +49,7 @@ fn profile() -> Profile {
             goid: 3,
             first_ns: 4,
             last_ns: 5,
+            sighting: Some(Sighting { absent_ns: None, first_ns: 3, last_ns: 4, gone_ns: Some(6) }),
             spans: vec![span(1, None), span(2, Some(reason))],
             ..NewRequest::default()
         })),
@@ -176,12 +177,12 @@ fn small() -> (Profile, Vec<u8>) {
 /// the new layout a new version, and go on reading these.
 #[test]
 fn the_layout_is_that_of_version_4_and_versions_2_and_3_are_still_read() {
-    let (mut profile, mut expected) = small();
+    let (mut profile, mut head) = small();
     let s = StringId;
     let span = Span { from_ns: 3, to_ns: 4, goid: 6, state: State::Waiting, wait_reason: Some(s(3)) };
     let (method, path, pattern, route) = (s(1), s(2), s(3), s(4));
     let (trace_id, span_id, request_id, protocol) = (s(5), s(0), s(1), Protocol::Grpc);
-    let (goid, first_ns, last_ns) = (5, 300, 8);
+    let (goid, first_ns, last_ns, sighting) = (5, 300, 8, None);
     let ids = Request {
         protocol,
         method,
@@ -194,33 +195,35 @@ fn the_layout_is_that_of_version_4_and_versions_2_and_3_are_still_read() {
         goid,
         first_ns,
         last_ns,
+        sighting,
         spans: vec![],
     };
     profile.requests = vec![ids.clone(), Request { spans: vec![span], ..ids }];
     profile.samples[0].serving = Serving::Request(RequestId(1));
-    expected.insert(23, 0); // after the late ticks: the squared intervals
-    #[rustfmt::skip]
-    expected.extend([
-        1, 0, 5, 4, 1, 3, 1, 1, 0, 3, 1, 6, 0xac, 2, 11, // samples
-        2, 2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8, // requests
-        2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8,
-        1, 1, 3, 4, 6, 4, 1, 3, // spans: request, from, to, goroutine, state, reason
-    ]);
-    assert_eq!(read(with_body_of(2, &expected).as_slice()).unwrap(), profile);
+    head.insert(23, 0); // after the late ticks: the squared intervals
+    head.extend([1, 0, 5, 4, 1, 3, 1, 1, 0, 3, 1, 6, 0xac, 2, 11]); // samples
+    let spans = [1, 1, 3, 4, 6, 4, 1, 3]; // request, from, to, goroutine, state, reason
+    let request = [2, 1, 2, 3, 4, 5, 0, 1, 5, 0xac, 2, 8];
+    let mut version_2 = [&head[..], &[2], &request, &request, &spans].concat();
+    assert_eq!(read(with_body_of(2, &version_2).as_slice()).unwrap(), profile);
     let mut time_ns = [0; REPLICATES];
     (time_ns[0], time_ns[15]) = (-1, 300);
     profile.replicates.duration_ns[1] = 2;
     profile.replicates.parts = vec![Part { key: SampleKey { goid: 0, ..profile.samples[0].key() }, time_ns }];
-    expected.extend([0, 4].into_iter().chain([0; 14])); // durations
+    let mut replicates = [&[0, 4][..], &[0; 14]].concat(); // durations
     #[rustfmt::skip]
-    expected.extend([
+    replicates.extend([
         1, 0, 0, 4, 1, 3, 1, 1, 0, 3, 1, // times by replicate: what they have in common,
         1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xd8, 4, // and each
     ]);
-    assert_eq!(read(with_body_of(3, &expected).as_slice()).unwrap(), profile);
-    expected.insert(27, 0); // after those that moved: the torn stacks
-    assert_eq!(body(&written(&profile)), expected);
-    assert_eq!(read(with_body(&expected).as_slice()).unwrap(), profile);
+    version_2.extend(&replicates);
+    assert_eq!(read(with_body_of(3, &version_2).as_slice()).unwrap(), profile);
+    profile.requests[1].sighting = Some(Sighting { absent_ns: Some(300), first_ns: 301, last_ns: 302, gone_ns: None });
+    head.insert(27, 0); // after those that moved: the torn stacks
+    let looks = [1, 1, 0xac, 2, 0xad, 2, 0xae, 2, 0]; // there are looks, and one before: absent, first, last, gone
+    let version_4 = [&head[..], &[2], &request, &[0], &request, &looks, &spans, &replicates].concat();
+    assert_eq!(body(&written(&profile)), version_4);
+    assert_eq!(read(with_body(&version_4).as_slice()).unwrap(), profile);
     let words = [(Serving::Unknown, vec![0]), (Serving::Nothing, vec![1]), (Serving::Idle(Idle::Worker), vec![2, 3])];
     for (serving, bytes) in words {
         assert_eq!(postcard::to_stdvec(&serving).unwrap(), bytes);

@@ -321,6 +321,7 @@ impl Aggregate {
                 all: samples,
                 on_cpu: on_cpu.into_iter().collect(),
                 requests: Vec::new(),
+                sightings: Vec::new(),
             },
             added,
         )

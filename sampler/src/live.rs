@@ -1,7 +1,7 @@
 //! What is known of requests while they are being recorded.
 
 use fgspy_goroutines::Runtime;
-use fgspy_profile::Class;
+use fgspy_profile::{Class, RequestId, Sighting};
 
 use crate::requests::Seen;
 use crate::watch::Watch;
@@ -33,6 +33,11 @@ impl Live<'_> {
     /// Requests that were seen so far.
     pub fn requests(&self) -> usize {
         self.watch.requests.len()
+    }
+
+    /// The looks at a request, by its number. One that was in progress at the last look has no end.
+    pub fn sighting(&self, number: u32) -> Option<Sighting> {
+        self.watch.requests.sightings.of(RequestId(number), &self.watch.slots.all)
     }
 
     /// Hands over what is known of each request; of one request in many pieces. It takes time for each piece that differs

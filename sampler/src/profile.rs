@@ -118,6 +118,7 @@ impl<'a> Lookup<'a> {
         }
         let Some(seen) = self.samples.requests.get(id.index()) else { return Serving::Unknown };
         let Seen { request, goid, first_ns, last_ns, spans, .. } = seen;
+        let sighting = self.samples.sightings.get(id.index()).copied().flatten();
         let trace = request.trace.map_or((String::new(), String::new()), |trace| {
             (trace.trace_id.to_string(), trace.span_id.map_or(String::new(), |id| id.to_string()))
         });
@@ -133,6 +134,7 @@ impl<'a> Lookup<'a> {
             goid: *goid,
             first_ns: *first_ns,
             last_ns: *last_ns,
+            sighting,
             spans,
         });
         self.requests.insert(id, new);

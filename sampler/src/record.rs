@@ -130,7 +130,7 @@ pub fn record(
     let period = Duration::from_secs_f64(1.0 / options.rate_hz);
     let mut rng = options.rng();
     let mut ticker = Ticker::new(start_ns, period, options.duration, rng.fork());
-    let mut round = Round::new(&session.runtime, options, rng, session.on_cpu.as_ref());
+    let mut round = Round::new(&session.runtime, options, rng, session.on_cpu.as_ref(), start_ns);
     let mut covered_ns = 0;
     let mut punctual = Punctual::default();
     let ended = loop {

@@ -6,7 +6,7 @@ use fgspy_profile::Accounting;
 
 use crate::record::Options;
 use crate::round::Round;
-use crate::watch::Now;
+use crate::watch::{Clock, Now};
 
 /// Makes `ticks` ticks, 10 ms of the recording apart, and says what came of them. With the same seed (and no budget, which
 /// looks at the clock) it does exactly the same each time.
@@ -15,10 +15,11 @@ use crate::watch::Now;
 /// When the memory cannot be read.
 pub fn replay(runtime: &Runtime, memory: &dyn Memory, ticks: u32, options: Options) -> Result<Accounting, ReadError> {
     const PERIOD_NS: u64 = 10_000_000;
-    let mut round = Round::new(runtime, options, options.rng(), None);
+    let mut round = Round::new(runtime, options, options.rng(), None, 0);
     for tick in 1..=ticks {
         let now_ns = round.now_ns + PERIOD_NS;
-        let now = Now { tick, previous_ns: round.now_ns, now_ns, due_ns: now_ns };
+        let clock = Clock::stopped(now_ns);
+        let now = Now { tick, previous_ns: round.now_ns, now_ns, due_ns: now_ns, clock };
         round.read(runtime, memory, now, PERIOD_NS)?;
         round.commit(now);
     }

@@ -5,18 +5,21 @@
 //! (`g.parentGoid`, Go 1.21 on).
 
 mod once;
+mod sightings;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use fgspy_goroutines::request::{Identity, Protocol, Request};
-use fgspy_profile::{NewRequest, Patterns, RequestId, Serving, State};
+use fgspy_profile::{NewRequest, Patterns, RequestId, Serving, Sighting, State};
 use indexmap::{IndexMap, IndexSet};
 
 use crate::aggregate::{Hasher, Whose};
 use crate::profile::protocol_of;
+use crate::slots::Slot;
 use once::Owners;
 pub(crate) use once::Part;
+pub(crate) use sightings::{LookedAt, Sightings};
 
 /// Requests that are told apart; of more, it is only known that there were more.
 const MAX_REQUESTS: usize = 1 << 20;
@@ -38,7 +41,7 @@ pub struct Seen {
     pub request: Request,
     /// The goroutine that was first seen to serve it.
     pub goid: u64,
-    /// When it was first and last seen, in nanoseconds of the recording.
+    /// From when to when time is credited to it, in nanoseconds of the recording.
     pub first_ns: u64,
     /// See `first_ns`.
     pub last_ns: u64,
@@ -73,6 +76,7 @@ fn route_of(request: &Request, goid: u64) -> String {
         goid,
         first_ns: 0,
         last_ns: 0,
+        sighting: None,
         spans: Vec::new(),
     };
     new.route()
@@ -128,6 +132,7 @@ pub(crate) struct Newcomer {
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     seen: IndexMap<Identity, Seen, Hasher>,
+    pub(crate) sightings: Sightings,
     servers: HashMap<u64, Server>,
     heirs: HashMap<u64, RequestId>,
     open: HashMap<u64, Open>,
@@ -437,12 +442,18 @@ impl Requests {
             + self.calls.capacity() * 16
             + self.owners.bytes()
             + self.open.capacity() * 64
+            + self.sightings.bytes()
             + (self.waiting.capacity() + self.late.capacity() + self.takers.capacity()) * 32
     }
 
     /// All requests, by their [`RequestId`].
     pub(crate) fn into_seen(self) -> Vec<Seen> {
         self.seen.into_values().collect()
+    }
+
+    /// The looks at all requests, by their [`RequestId`].
+    pub(crate) fn all_sightings(&self, slots: &[Slot]) -> Vec<Option<Sighting>> {
+        (0..self.seen.len()).map(|number| self.sightings.of(RequestId(number as u32), slots)).collect()
     }
 
     /// For which request goroutines worked from their beginning, also while that was not known: those that serve one

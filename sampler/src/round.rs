@@ -16,7 +16,7 @@ use crate::record::{Ended, Options, Progress, Session};
 use crate::replicates::Replicates;
 use crate::slots::Slot;
 use crate::ticker::Tick;
-use crate::watch::{Now, Watch};
+use crate::watch::{Clock, Now, Watch};
 
 /// Goroutines of a first look that are read together.
 const FIRST_LOOK: usize = 8192;
@@ -41,12 +41,23 @@ pub(crate) struct Round {
     max_memory: usize,
     pub(crate) ticks: u32,
     pub(crate) now_ns: u64,
+    /// When the recording began, in nanoseconds of `CLOCK_MONOTONIC`.
+    start_ns: u64,
+    /// When the tick before began, by the clock.
+    previous_tick_ns: u64,
     /// CPU time of this thread when the last tick was over.
     spent: Duration,
 }
 
 impl Round {
-    pub(crate) fn new(runtime: &Runtime, options: Options, mut rng: Rng, on_cpu: Option<&OnCpu>) -> Round {
+    /// The state before the first tick of a recording that began at `start_ns` of `CLOCK_MONOTONIC`.
+    pub(crate) fn new(
+        runtime: &Runtime,
+        options: Options,
+        mut rng: Rng,
+        on_cpu: Option<&OnCpu>,
+        start_ns: u64,
+    ) -> Round {
         let reader = options.requests.map_or_else(Reader::new, |wanted| Reader::with_requests(runtime, wanted));
         let interval = Interval::new(on_cpu, rng.fork());
         let replicates = Replicates::new(rng.fork());
@@ -70,6 +81,8 @@ impl Round {
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,
+            start_ns,
+            previous_tick_ns: 0,
         }
     }
 
@@ -85,7 +98,8 @@ impl Round {
             return Err(Ended::TargetReplaced);
         }
         let now_ns = self.now_ns.saturating_add(tick.interval_ns);
-        let now = Now { tick: self.ticks + 1, previous_ns: self.now_ns, now_ns, due_ns: tick.due_ns };
+        let clock = Clock::at(self.start_ns, tick.now_ns);
+        let now = Now { tick: self.ticks + 1, previous_ns: self.now_ns, now_ns, due_ns: tick.due_ns, clock };
         // `still_same` below vouches for all reads of the tick.
         let read = self.read(runtime, &memory.unchecked(), now, tick.period_ns);
         let fate = match read {
@@ -134,7 +148,9 @@ impl Round {
         let slots = &mut self.watch.slots;
         let first_new = slots.all.len();
         // What is on the list only now was not there at the tick before.
-        slots.all.resize(all.len(), Slot { looked_ns: now.previous_ns, ..Slot::default() });
+        let (looked_ns, known_ns) = (now.previous_ns, self.previous_tick_ns);
+        slots.all.resize(all.len(), Slot { looked_ns, known_ns, ..Slot::default() });
+        self.previous_tick_ns = now.clock.tick_ns();
         let tick = (now.tick, period_ns as f64);
         let is_first_look = self.chooser.choose(&mut self.choice, slots, all, tick, &active, first_new);
         // What reads cost is measured now and then: asking for the time is a system call too.

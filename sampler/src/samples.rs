@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fgspy_profile::replicates::{self, ByReplicate};
-use fgspy_profile::{RequestId, Serving, Weight};
+use fgspy_profile::{RequestId, Serving, Sighting, Weight};
 use indexmap::{IndexMap, IndexSet};
 
 use crate::aggregate::{Cell, CellId, Estimate, Hasher, Labels, OnCpuPlace, RawLabelsId, RawStack, RawStackId, Whose};
@@ -26,6 +26,8 @@ pub struct Samples {
     pub(crate) on_cpu: Vec<(OnCpuPlace, u64)>,
     /// The requests that were seen, by their number.
     pub(crate) requests: Vec<Seen>,
+    /// The looks at each of these.
+    pub(crate) sightings: Vec<Option<Sighting>>,
 }
 
 impl Samples {

@@ -402,13 +402,14 @@ mod tests {
     #[test]
     fn what_was_left_behind_stands_only_where_the_kernel_never_saw_it_compute() {
         let mut samples = Samples::default();
-        add_stack(&mut samples, 1, State::Running, &[8, 9], Reach::Left, (1, 30));
-        assert_eq!(settle(&mut samples), Settled { spread_ns: 0, lost_ns: 0 });
+        add_stack(&mut samples, (1, NOTHING), State::Running, &[8, 9], Reach::Left, (1, 30));
+        assert_eq!(settle(&mut samples), settled(0, 0, 0));
         assert_eq!(stack(&samples, samples.all[0].1), [8, 9]);
         let computes = RawStack { kernel: vec![], user: vec![1, 9], exact_leaf: true, reach: Reach::Whole };
         let seen = RawStackId::new(samples.stacks.insert_full(computes).0);
-        samples.on_cpu.push((OnCpuPlace { goid: 1, start_pc: 7, stack: seen }, 1));
-        assert_eq!(settle(&mut samples), Settled { spread_ns: 0, lost_ns: 0 });
+        let (whose, labels) = (Whose::Serving(NOTHING), Some(RawLabelsId::default()));
+        samples.on_cpu.push((OnCpuPlace { goid: 1, start_pc: 7, whose, labels, stack: seen }, 1));
+        assert_eq!(settle(&mut samples), settled(0, 0, 0));
         assert_eq!(stack(&samples, samples.all[0].1), [1, 9]);
     }
 

@@ -4,6 +4,7 @@ use fgspy_goroutines::Fingerprint;
 use fgspy_profile::Weight;
 
 use crate::aggregate::CellId;
+use crate::watch::Now;
 
 /// Ticks for which a goroutine is read each time after it was seen to move. One that has not moved for so long is read
 /// by chance.
@@ -28,11 +29,24 @@ pub(crate) struct Slot {
     pub(crate) chosen: u32,
     /// When it was last looked at: until then all this is sure. In nanoseconds of the recording; 0 if it never was.
     pub(crate) looked_ns: u64,
+    /// When it was last known which request it serves, or that it serves none: when the tick of that look began, in
+    /// nanoseconds by the clock since the recording began. 0 if that was never known.
+    pub(crate) known_ns: u64,
     /// Its stack was read, so that an unchanged fingerprint says all there is to say.
     pub(crate) walked: bool,
+    /// The last look did not say which request it serves.
+    pub(crate) unsure: bool,
 }
 
 impl Slot {
+    /// It was looked at again, and has not moved.
+    pub(crate) fn looked_again(&mut self, now: Now) {
+        self.looked_ns = now.now_ns;
+        if !self.unsure {
+            self.known_ns = now.clock.tick_ns();
+        }
+    }
+
     /// The same goroutine in another cell, or in none, which nobody has read: its stack is to be read when it is chosen.
     pub(crate) fn taken_to_be_in(self, cell: Option<CellId>) -> Slot {
         Slot { fingerprint: Fingerprint::default(), cell, walked: false, ..self }

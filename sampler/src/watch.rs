@@ -8,11 +8,12 @@ mod jobs;
 mod rests;
 mod sampled;
 mod serving;
+mod sighting;
 
 use std::collections::HashMap;
 
 use fgspy_goroutines::{Observation, Owner, Runtime, Sight, Stack, Status};
-use fgspy_kernel::State as ThreadState;
+use fgspy_kernel::{State as ThreadState, monotonic_ns};
 use fgspy_profile::{Accounting, Serving, State, replicates};
 
 use crate::aggregate::{Aggregate, Cell, OnCpuPlace, RawStack, Reach, Whose};
@@ -40,6 +41,39 @@ pub(crate) struct Now {
     pub(crate) now_ns: u64,
     /// When this tick was due, by the kernel's clock.
     pub(crate) due_ns: u64,
+    /// By the clock.
+    pub(crate) clock: Clock,
+}
+
+/// When a tick began, by the clock, and a clock that goes on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// When the recording began, in nanoseconds of `CLOCK_MONOTONIC`.
+    start_ns: u64,
+    /// When the tick began, in nanoseconds since then.
+    tick_ns: u64,
+}
+
+impl Clock {
+    /// The clock at a tick that began at `now_ns`, of a recording that began at `start_ns`, both of `CLOCK_MONOTONIC`.
+    pub(crate) fn at(start_ns: u64, now_ns: u64) -> Clock {
+        Clock { start_ns, tick_ns: now_ns.saturating_sub(start_ns) }
+    }
+
+    /// A clock that stands still, at so many nanoseconds since the recording began.
+    pub(crate) fn stopped(tick_ns: u64) -> Clock {
+        Clock { start_ns: u64::MAX, tick_ns }
+    }
+
+    /// When the tick began, in nanoseconds since the recording began.
+    pub(crate) fn tick_ns(self) -> u64 {
+        self.tick_ns
+    }
+
+    /// The time, in nanoseconds since the recording began.
+    fn now_ns(self) -> u64 {
+        monotonic_ns().saturating_sub(self.start_ns).max(self.tick_ns)
+    }
 }
 
 impl Now {
@@ -115,7 +149,7 @@ impl Watch {
             Sight::Same => {
                 self.accounting.accepted += 1;
                 self.accounting.proven += 1;
-                self.slots.all.get_mut(index as usize).into_iter().for_each(|slot| slot.looked_ns = now.now_ns);
+                self.slots.all.get_mut(index as usize).into_iter().for_each(|slot| slot.looked_again(now));
             }
             Sight::Gone => self.see_none(now, (index, odds)),
             Sight::Seen(observation) => self.see(runtime, interval, now, (index, odds), observation),
@@ -126,8 +160,11 @@ impl Watch {
     fn see_none(&mut self, now: Now, (index, odds): (u32, Odds)) {
         let known = self.slot(index);
         self.requests.ended(known.goid);
+        self.sighted_none(known, now);
         let fingerprint = Default::default();
-        let gone = Slot { fingerprint, goid: 0, cell: None, walked: false, looked_ns: now.now_ns, ..known };
+        let (looked_ns, known_ns) = (now.now_ns, now.clock.tick_ns());
+        let gone =
+            Slot { fingerprint, goid: 0, cell: None, walked: false, unsure: false, looked_ns, known_ns, ..known };
         self.change(index, gone, now, odds);
     }
 
@@ -161,16 +198,19 @@ impl Watch {
         let known = self.slot(index);
         if known.goid != g.goid {
             self.requests.ended(known.goid);
+            self.sighted_none(known, now);
         }
         self.labels_at.set(index, g.goid, g.labels);
         let labels = observation.labels.map(|labels| self.aggregate.labels(labels)).unwrap_or_default();
+        let serving = self.serving(runtime, (known, labels), (now, odds), &observation);
+        let is_known = self.sighted(known, serving, now, &observation);
         let cell = Cell {
             start_pc: g.start_pc,
             go_pc: g.go_pc,
             state,
             wait_reason: (state == State::Waiting).then_some(g.wait_reason),
             labels,
-            serving: self.serving(runtime, (known, labels), (now, odds), &observation),
+            serving,
             stack: None,
         };
         let mut reach = match observation.stack {
@@ -205,8 +245,16 @@ impl Watch {
         // A stack read only now is what it was when the g was first read, if the goroutine has not run since.
         let same = known.fingerprint == observation.fingerprint && known.goid == g.goid;
         let is_proven = same && observation.fingerprint.is_proof() && known.cell.is_some() && cell.is_some();
-        let seen =
-            Slot { fingerprint: observation.fingerprint, goid: g.goid, cell, walked, looked_ns: now.now_ns, ..known };
+        let seen = Slot {
+            fingerprint: observation.fingerprint,
+            goid: g.goid,
+            cell,
+            walked,
+            looked_ns: now.now_ns,
+            known_ns: if is_known { now.clock.tick_ns() } else { known.known_ns },
+            unsure: !is_known,
+            ..known
+        };
         if walked && !known.walked && is_proven {
             self.put(index, seen);
         } else {
@@ -309,6 +357,7 @@ impl Watch {
             time_ns.into_iter().for_each(|time_ns| replicates::add(time_ns, &since.1));
         }
         let aggregate = std::mem::take(&mut self.aggregate);
+        let sightings = self.requests.all_sightings(&slots);
         let due = slots.into_iter().filter_map(|slot| slot.due(end_ns, ticks));
         self.requests.find_routes();
         let due = due.map(|(goid, cell, weight)| (self.shown(goid), cell, weight));
@@ -319,6 +368,7 @@ impl Watch {
         samples.give_to(&self.requests.of_lives());
         self.accounting.remarks.extend(self.remark_on_children(&samples, end_ns));
         samples.replicate_ns = self.replicates.until(ticks);
+        samples.sightings = sightings;
         samples.requests = self.requests.into_seen();
         (samples, self.accounting)
     }

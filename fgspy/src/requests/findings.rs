@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use fgspy_profile::{Filter, Profile, Request, RequestBreakdown, RouteBreakdown, apply};
+use fgspy_profile::{Filter, Length, Profile, Request, RequestBreakdown, RouteBreakdown, StackId, apply};
 
 use super::args::{ChoiceArgs, Sort};
+use super::telling;
 use super::words::{self, Mean};
 
 /// What there is to show of a recording.
@@ -18,34 +20,41 @@ pub(super) struct Findings<'a> {
     pub(super) routes: Vec<RouteBreakdown>,
     /// The requests of those, the longest first.
     pub(super) requests: Vec<RequestBreakdown>,
-    /// The mean interval between ticks, in nanoseconds.
+    /// The period of the ticks, in nanoseconds.
     pub(super) tick_ns: u64,
-    /// Every goroutine was read at every tick. Else it is not known when a request began and ended; only sums are right.
+    /// Every goroutine was read at every tick. Else looks at a request may be far apart, and requests were missed that a tick
+    /// should have found; sums are right.
     pub(super) all_were_read: bool,
 }
 
 impl<'a> Findings<'a> {
-    pub(super) fn new(whole: &'a Profile, choice: &ChoiceArgs, sort: Sort) -> Findings<'a> {
+    /// What the report says, with the places that its lines tell apart, or (for JSON) with all stacks.
+    pub(super) fn new(whole: &'a Profile, choice: &ChoiceArgs, sort: Sort, places: Places) -> Findings<'a> {
         let shown = apply(whole, &filter(choice));
         let mut requests = shown.request_breakdowns();
-        let mut routes = shown.route_breakdowns(&requests);
+        let mut routes = match places {
+            Places::Stacks => shown.route_breakdowns(&requests),
+            Places::Lines => {
+                let mut lines = Lines::default();
+                shown.route_breakdowns_by(&requests, &mut |stack| lines.place(&shown, stack))
+            }
+        };
         if let Some(wanted) = &choice.route {
             let is_wanted = |route| wanted.is_match(shown.string(route));
             routes.retain(|route| is_wanted(route.route));
             requests.retain(|time| shown.request(time.id).is_some_and(|request| is_wanted(request.route)));
         }
+        let how = &whole.accounting;
+        let all_were_read = how.observations() >= how.goroutine_ticks;
         // What is the same stays in the order in which it was first seen.
         match sort {
             Sort::Time => routes.sort_by_key(|route| Reverse(route.own.time_ns)),
             Sort::Requests => routes.sort_by_key(|route| Reverse(route.seen)),
-            Sort::Mean => routes.sort_by_key(|route| Reverse(words::mean_ns(route))),
-            Sort::Longest => routes.sort_by_key(|route| Reverse(route.longest_ns)),
+            Sort::Mean => routes.sort_by_key(|route| Reverse(mean_ns(route, all_were_read))),
+            Sort::Longest => routes.sort_by_key(|route| Reverse(route.longest.rank())),
         }
-        requests.sort_by_key(|time| Reverse(time.duration_ns));
-        let tick_ns = whole.duration_ns / whole.accounting.ticks.max(1);
-        let how = &whole.accounting;
-        let all_were_read = how.observations() >= how.goroutine_ticks;
-        Findings { whole, shown, routes, requests, tick_ns, all_were_read }
+        requests.sort_by_key(|time| Reverse(time.length.rank()));
+        Findings { whole, shown, routes, requests, tick_ns: whole.tick_ns(), all_were_read }
     }
 
     /// The longest requests, so many at most.
@@ -59,17 +68,47 @@ impl<'a> Findings<'a> {
         if self.all_were_read { Mean::of(route) } else { Mean::About }
     }
 
-    /// How long something took that was seen at so many ticks.
-    pub(super) fn length(&self, ns: u64, observations: u64) -> String {
-        match self.all_were_read {
-            true => words::length(ns, observations, self.tick_ns),
-            false => format!("{}{}", Mean::About.sign(), words::rounded(ns, self.tick_ns)),
-        }
+    /// The mean time of a route's requests, in nanoseconds.
+    pub(super) fn mean_ns(&self, route: &RouteBreakdown) -> u64 {
+        mean_ns(route, self.all_were_read)
+    }
+
+    /// How long a request took.
+    pub(super) fn length(&self, length: &Length) -> String {
+        words::length(length, self.tick_ns)
     }
 
     /// Requests in flight on average.
     pub(super) fn in_flight(&self) -> f64 {
         self.routes.iter().map(|route| route.in_flight(self.whole.duration_ns)).fold(0.0, |sum, part| sum + part)
+    }
+}
+
+/// Where looks at requests are far apart, the sum of all time says more of the mean than what is known of each request.
+fn mean_ns(route: &RouteBreakdown, all_were_read: bool) -> u64 {
+    if all_were_read { words::mean_ns(route) } else { route.own.time_ns / route.seen.max(1) }
+}
+
+/// What counts as one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Places {
+    /// All stacks that are the same line in the report.
+    Lines,
+    /// Each stack by itself.
+    Stacks,
+}
+
+/// The stack that stands for all with the same line.
+#[derive(Debug, Default)]
+struct Lines {
+    by_line: HashMap<String, StackId>,
+    known: HashMap<StackId, StackId>,
+}
+
+impl Lines {
+    fn place(&mut self, profile: &Profile, stack: StackId) -> StackId {
+        let by_line = &mut self.by_line;
+        *self.known.entry(stack).or_insert_with(|| *by_line.entry(telling::line(profile, stack)).or_insert(stack))
     }
 }
 

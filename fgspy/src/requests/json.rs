@@ -5,13 +5,15 @@
 //!   "format": "fgspy-requests",         always this
 //!   "version": 1,                       of this schema; a change that breaks a reader raises it
 //!   "target": {"pid", "executable", "go_version"},
-//!   "start_unix_ns", "duration_ns", "tick_ns",
+//!   "start_unix_ns", "duration_ns",
+//!   "tick_ns",                          the period of the ticks
 //!   "requests_seen", "in_flight_mean",
-//!   "all_were_read",                    every goroutine at every tick; else times of single requests are rough
+//!   "all_were_read",                    every goroutine at every tick; else looks at a request are further apart
 //!   "routes": [{"route", "seen", "finished", "in_progress", "began_before", "seen_once", "in_flight_mean",
-//!               "mean_ns", "mean_is", "longest_ns", <breakdown>, "children": {<breakdown>}}, ..],
+//!               "mean_ns", "mean_is", "longest_ns", "longest_is", <breakdown>, "children": {<breakdown>}}, ..],
 //!   "requests": [{"route", "method", "path", "protocol", "trace_id", "span_id", "request_id", "goroutine",
-//!                 "first_ns", "duration_ns", "began_before", "goes_on", "observations", "by_state_ns": {..},
+//!                 "first_ns", "duration_ns", "duration_is", "at_least_ns", "at_most_ns", "began_before", "goes_on",
+//!                 "observations", "by_state_ns": {..},
 //!                 "children", "children_by_state_ns": {..},
 //!                 "spans": [{"from_ns", "to_ns", "goroutine", "state", "wait_reason"}, ..]}, ..],
 //!   "idle_mean": {"accepting": .., ..},  goroutines of servers without a request
@@ -22,16 +24,20 @@
 //! ```
 //!
 //! A breakdown is `"goroutines", "observations", "time_ns", "by_state": {"on_cpu": {"time_ns", "share", "low", "high"},
-//! ..}, "stacks": [{"state", "time_ns", "frames": [..]}, ..]`; `low` and `high` are the ends of the 95 % interval of the
-//! share, and frames are function names, leaf first. `mean_is` says how far the mean can be known: `exact`, `at most`,
-//! `at least` or `about`. Times are nanoseconds; those of requests count from the start of the recording. What is not
-//! known is an empty string.
+//! ..}, "stacks": [{"state", "time_ns", "share", "low", "high", "frames": [..]}, ..]`; `low` and `high` are the ends of the 95 %
+//! interval of the share, and frames are function names, leaf first. `on_cpu` is the part of the requests' own wall time in which
+//! their goroutines were on a CPU. `mean_is` says how far the mean can be known: `exact`, `at most`, `at least` or `about`.
+//! A request took between `at_least_ns` (from the first look at which it was there to the last one) and `at_most_ns` (from the
+//! last look before it to the first look after it; null if it began before the recording or went on after it). `duration_ns` is
+//! what is printed, and `duration_is` what that says: `near` (within two ticks of it), `at least`, or `at most` (it was there at
+//! one look only). Times are nanoseconds; those of requests count from the start of the recording. What is not known is an empty
+//! string.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use fgspy_profile::{
-    Accounting, Breakdown, Class, Phase, Profile, Request, RequestBreakdown, RouteBreakdown, StackTime,
+    Accounting, Breakdown, Class, Phase, PhaseTime, Profile, Request, RequestBreakdown, RouteBreakdown, StackTime,
 };
 use serde::{Serialize, Serializer};
 
@@ -84,6 +90,7 @@ struct Route<'a> {
     mean_ns: u64,
     mean_is: &'static str,
     longest_ns: u64,
+    longest_is: &'static str,
     #[serde(flatten)]
     own: MadeOf<'a>,
     children: MadeOf<'a>,
@@ -107,10 +114,18 @@ struct Share {
     high: f64,
 }
 
+impl From<PhaseTime> for Share {
+    fn from(part: PhaseTime) -> Share {
+        let PhaseTime { time_ns, share, low, high } = part;
+        Share { time_ns, share, low, high }
+    }
+}
+
 #[derive(Serialize)]
 struct Place<'a> {
     state: &'static str,
-    time_ns: u64,
+    #[serde(flatten)]
+    time: Share,
     frames: Vec<&'a str>,
 }
 
@@ -126,6 +141,9 @@ struct OneRequest<'a> {
     goroutine: u64,
     first_ns: u64,
     duration_ns: u64,
+    duration_is: &'static str,
+    at_least_ns: u64,
+    at_most_ns: Option<u64>,
     began_before: bool,
     goes_on: bool,
     observations: u64,
@@ -148,15 +166,7 @@ struct OneSpan<'a> {
 
 /// As an object, in the order of the phases.
 fn by_state<S: Serializer, T: Serialize>(values: &[T; Phase::COUNT], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(Phase::ALL.iter().map(|phase| key(*phase)).zip(values))
-}
-
-/// The name of a field for a phase.
-const fn key(phase: Phase) -> &'static str {
-    match phase {
-        Phase::OnCpu => "on_cpu",
-        _ => phase.word(),
-    }
+    serializer.collect_map(Phase::ALL.iter().map(|phase| phase.key()).zip(values))
 }
 
 /// Writes the report, with so many of the routes and of the slowest requests.
@@ -211,22 +221,20 @@ fn of_route<'a>(found: &'a Findings<'_>, route: &'a RouteBreakdown) -> Route<'a>
         began_before: route.began_before,
         seen_once: route.seen_once,
         in_flight_mean: route.in_flight(found.whole.duration_ns),
-        mean_ns: words::mean_ns(route),
+        mean_ns: found.mean_ns(route),
         mean_is: found.mean_is(route).word(),
-        longest_ns: route.longest_ns,
+        longest_ns: route.longest.ns,
+        longest_is: words::known(route.longest.known),
         own: made_of(&found.shown, &route.own),
         children: made_of(&found.shown, &route.children),
     }
 }
 
 fn made_of<'a>(profile: &'a Profile, breakdown: &'a Breakdown) -> MadeOf<'a> {
-    let share = |phase| {
-        let part = breakdown.phase(phase);
-        Share { time_ns: part.time_ns, share: part.share, low: part.low, high: part.high }
-    };
+    let share = |phase| Share::from(breakdown.phase(phase));
     let place = |place: &StackTime| Place {
-        state: key(place.phase),
-        time_ns: place.time_ns,
+        state: place.phase.key(),
+        time: Share::from(place.time),
         frames: profile.frames(place.stack).map(|frame| frame.name).collect(),
     };
     MadeOf {
@@ -246,7 +254,7 @@ fn of_request<'a>(profile: &'a Profile, time: &RequestBreakdown, request: &'a Re
             from_ns: span.from_ns,
             to_ns: span.to_ns,
             goroutine: span.goid,
-            state: key(Phase::of(Class::of(span.state, wait_reason))),
+            state: Phase::of(Class::of(span.state, wait_reason)).key(),
             wait_reason,
         }
     });
@@ -260,7 +268,10 @@ fn of_request<'a>(profile: &'a Profile, time: &RequestBreakdown, request: &'a Re
         request_id: text(request.request_id),
         goroutine: request.goid,
         first_ns: request.first_ns,
-        duration_ns: time.duration_ns,
+        duration_ns: time.length.ns,
+        duration_is: words::known(time.length.known),
+        at_least_ns: time.length.bounds.at_least_ns,
+        at_most_ns: time.length.bounds.at_most_ns,
         began_before: time.began_before,
         goes_on: time.goes_on,
         observations: time.observations,

@@ -38,16 +38,17 @@ pub(super) struct LiveView {
 
 impl LiveView {
     pub(super) fn new(args: &RequestsArgs, title: String, limit: usize, style: Style) -> LiveView {
+        let tick_ns = (1e9 / args.rate) as u64;
         LiveView {
             shown: screen::can_redraw(),
             title,
             duration: args.duration,
             sort: args.sort,
             limit,
-            tick_ns: (1e9 / args.rate) as u64,
+            tick_ns,
             style,
             screen: Screen::default(),
-            tally: Tally::new(&args.choice),
+            tally: Tally::new(&args.choice, tick_ns),
             next: None,
         }
     }
@@ -58,8 +59,7 @@ impl LiveView {
         if !self.shown || self.next.is_some_and(|next| now < next) {
             return;
         }
-        let elapsed_ns = u64::try_from(progress.elapsed.as_nanos()).unwrap_or(u64::MAX);
-        self.tally.count(elapsed_ns, live);
+        self.tally.count(live);
         let size = screen::size();
         let lines = self.lines(progress.elapsed, size);
         screen::show(&self.screen.redraw(&lines, size));
@@ -89,7 +89,7 @@ impl LiveView {
                     [phase] => style.phase(*phase, phase.word()),
                     _ => phases.join("+"),
                 };
-                let start = format!("{}  {}", right(&words::rounded(old.age_ns, self.tick_ns), 8), left(&phases, 8));
+                let start = format!("{}  {}", right(&words::length(&old.age, self.tick_ns), 8), left(&phases, 8));
                 let trace = clean(&old.trace_id);
                 let room = columns.saturating_sub(super::style::width(&start) + 2);
                 let name_room = room.saturating_sub(trace.chars().count() + 2);
@@ -120,7 +120,7 @@ impl LiveView {
     fn row(&self, route: &Route) -> Row {
         Row {
             route: route.name.clone(),
-            cells: vec![route.seen.to_string(), route.now.to_string(), words::rounded(route.longest_ns, self.tick_ns)],
+            cells: vec![route.seen.to_string(), route.now.to_string(), words::length(&route.longest, self.tick_ns)],
             shares: words::shares_of(&route.by_phase),
             weight: route.by_phase.iter().map(|time| *time as f64).sum(),
         }
@@ -142,7 +142,7 @@ fn sort(routes: &mut [&Route], by: Sort) {
     match by {
         Sort::Time | Sort::Mean => routes.sort_by_key(|route| std::cmp::Reverse(time(route))),
         Sort::Requests => routes.sort_by_key(|route| std::cmp::Reverse(route.seen)),
-        Sort::Longest => routes.sort_by_key(|route| std::cmp::Reverse(route.longest_ns)),
+        Sort::Longest => routes.sort_by_key(|route| std::cmp::Reverse(route.longest.rank())),
     }
 }
 

@@ -25,7 +25,7 @@ use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
 use crate::view::reroute;
 use crate::{record, signals};
 use args::RequestsArgs;
-use findings::Findings;
+use findings::{Findings, Places};
 use live::LiveView;
 use place::Place;
 use style::Style;
@@ -64,7 +64,8 @@ pub(crate) fn run(args: &RequestsArgs) -> anyhow::Result<()> {
 }
 
 fn write(args: &RequestsArgs, place: &Place, profile: &Profile, ended: Ended, style: Style) -> anyhow::Result<()> {
-    let found = Findings::new(profile, &args.choice, args.sort);
+    let places = if args.json { Places::Stacks } else { Places::Lines };
+    let found = Findings::new(profile, &args.choice, args.sort, places);
     if args.json {
         let routes = args.limit.unwrap_or(usize::MAX);
         let requests = args.limit.unwrap_or(LISTED_AS_JSON);

@@ -1,7 +1,7 @@
 //! What a reader has to know to take the report for no more than it is.
 
 use fgspy_export::summary;
-use fgspy_profile::{Idle, Profile, ServingTotals};
+use fgspy_profile::{Idle, Known, Profile, ServingTotals};
 use fgspy_sampler::Ended;
 
 use super::findings::Findings;
@@ -104,7 +104,8 @@ pub(super) fn rough(found: &Findings<'_>) -> Option<String> {
     let is_rough = !found.all_were_read && !found.routes.is_empty();
     is_rough.then(|| {
         format!(
-            "Times of single requests (~) are rough: {}. What is added up is right all the same. A higher --max-cpu reads more.",
+            "Of many single requests only a lower bound (≥) of their time is known: {}. Sums and shares are right all the same. A \
+             higher --max-cpu reads more.",
             summary::reading(&found.whole.accounting)
         )
     })
@@ -114,21 +115,41 @@ fn how_to_read(found: &Findings<'_>) -> Vec<String> {
     let tick = summary::time(found.tick_ns);
     let mut notes = vec![format!(
         "Looked at every {tick}: a request shorter than that is seen by chance, so SEEN is not the number served. Requests in \
-         flight and shares are right all the same; ± is the 95% interval, in points."
+         flight and shares are right all the same; ± is the 95% interval, in points. CPU is the part of a request's own time in \
+         which its goroutine was on a CPU."
     )];
+    notes.extend(signs(found));
     let has = |wanted: Mean| {
         found.all_were_read && found.routes.iter().any(|route| [wanted, Mean::About].contains(&Mean::of(route)))
     };
     if has(Mean::AtMost) {
-        notes.push("≤ MEAN: many were seen at one tick only, and there were shorter ones that were not.".to_owned());
+        notes.push("≤ MEAN: many were seen at one look only, and there were shorter ones that were not.".to_owned());
     }
     if has(Mean::AtLeast) {
-        notes.push("≥ MEAN: many began before the recording or went on after it.".to_owned());
+        notes.push("≥ MEAN: of many only a lower bound is known.".to_owned());
     }
-    if found.requests.iter().any(|time| time.began_before || time.goes_on) {
-        notes.push("+ behind a time: the request began before the recording or went on after it.".to_owned());
+    if found.routes.iter().any(|route| found.mean_is(route) == Mean::About) {
+        notes.push("~ MEAN: an estimate.".to_owned());
     }
     notes
+}
+
+/// What the signs in front of the times of requests say, as far as there are any.
+fn signs(found: &Findings<'_>) -> Option<String> {
+    let has = |wanted: Known| found.requests.iter().any(|time| time.length.known == wanted);
+    let near = format!("A time without a sign is right to two ticks ({})", summary::time(2 * found.tick_ns));
+    let mut parts: Vec<String> = has(Known::Near).then_some(near).into_iter().collect();
+    if has(Known::AtMost) {
+        parts.push("≤ is an upper bound: the request was there at one look only".to_owned());
+    }
+    if has(Known::AtLeast) {
+        parts.push(
+            "≥ is a lower bound: the request began before the recording or went on after it, or looks at it were far apart (a \
+             late tick, or not every goroutine was read)"
+                .to_owned(),
+        );
+    }
+    (!parts.is_empty()).then(|| format!("{}.", parts.join(". ")))
 }
 
 /// What else the server's goroutines did, and what could not be told.

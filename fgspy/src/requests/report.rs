@@ -1,7 +1,7 @@
 //! The report: routes, where their time goes, the slowest requests, and what is not known.
 
 use fgspy_export::summary;
-use fgspy_profile::{Breakdown, Phase, Profile, Request, RequestBreakdown, RouteBreakdown};
+use fgspy_profile::{Breakdown, Phase, Profile, Request, RequestBreakdown, RouteBreakdown, StackTime};
 use fgspy_sampler::Ended;
 
 use super::findings::Findings;
@@ -20,6 +20,8 @@ const COLUMNS: [Column; 4] = [
 const PLACES: usize = 3;
 /// Places with less of the time than this are not worth a line.
 const LEAST_SHARE: f64 = 0.02;
+/// Phases with so much of the time have a line for one of their places at least.
+const LEAST_PHASE: f64 = 0.05;
 /// Goroutines that requests started are worth a line if their time is at least this part of the requests' own.
 const LEAST_CHILDREN: f64 = 0.05;
 /// What a time line is made of stands beside it if there is so much room.
@@ -70,8 +72,8 @@ fn row(found: &Findings<'_>, route: &RouteBreakdown) -> Row {
         cells: vec![
             route.seen.to_string(),
             summary::average(route.in_flight(found.whole.duration_ns)),
-            format!("{}{}", found.mean_is(route).sign(), words::rounded(words::mean_ns(route), found.tick_ns)),
-            found.length(route.longest_ns, route.most_observations),
+            format!("{}{}", found.mean_is(route).sign(), words::rounded(found.mean_ns(route), found.tick_ns)),
+            found.length(&route.longest),
         ],
         shares: words::shares(&route.own),
         weight: route.own.time_ns as f64,
@@ -108,49 +110,57 @@ fn made_of(what: &str, breakdown: &Breakdown, columns: usize, style: Style) -> V
     let parts = phases.iter().map(|&(phase, part)| {
         let share = words::share(part).unwrap_or_default();
         // One part is not broken over two lines.
-        let text = format!("{} {share}{}", phase.word(), words::error(breakdown, phase)).replace(' ', "\u{a0}");
+        let text = format!("{} {share}{}", phase.word(), words::error(breakdown.phase(phase))).replace(' ', "\u{a0}");
         style.phase(phase, &text)
     });
     let text = format!("  {what}{}", parts.collect::<Vec<_>>().join(" · "));
     wrap(&text, columns).into_iter().map(|line| line.replace('\u{a0}', " ")).collect()
 }
 
-/// The places off the CPU where most of the time is spent.
+/// The places where most of the time is spent, on the CPU and off it.
 fn stacks(profile: &Profile, breakdown: &Breakdown, columns: usize, style: Style) -> Vec<String> {
-    let places = off_cpu_places(profile, breakdown).into_iter().take(PLACES);
-    let places = places.map(|(phase, text, time_ns)| (phase, text, time_ns as f64 / breakdown.time_ns.max(1) as f64));
-    let line = |(phase, text, part): (Phase, String, f64)| {
-        let share = right(&words::share(part).unwrap_or_default(), 6);
-        let phase = style.phase(phase, &left(phase.word(), 8));
-        format!("  {share}  {phase}  {}", cut(&text, columns.saturating_sub(20)))
+    let shown = places_shown(breakdown);
+    let texts: Vec<String> = shown
+        .iter()
+        .map(|place| format!("{}{}", words::share(place.time.share).unwrap_or_default(), words::error(place.time)))
+        .collect();
+    // The signs of all errors stand below each other.
+    let ahead = |text: &str| text.chars().take_while(|c| *c != ' ').count();
+    let errors = texts.iter().map(|text| width(text) - ahead(text)).max().unwrap_or(0);
+    let line = |(place, text): (&StackTime, &String)| {
+        let (share, error) = text.split_at(text.find(' ').unwrap_or(text.len()));
+        let part = format!("  {}{}", right(share, 6), left(error, errors));
+        let phase = style.phase(place.phase, &left(place.phase.word(), 8));
+        let room = columns.saturating_sub(width(&part) + 12);
+        format!("{part}  {phase}  {}", cut(&telling::line(profile, place.stack), room))
     };
-    places.filter(|(_, _, part)| *part >= LEAST_SHARE).map(line).collect()
+    shown.into_iter().zip(&texts).map(line).collect()
 }
 
-/// Time off the CPU by place, as far as a line tells places apart; most time first.
-fn off_cpu_places(profile: &Profile, breakdown: &Breakdown) -> Vec<(Phase, String, u64)> {
-    let mut places: Vec<(Phase, String, u64)> = Vec::new();
-    for place in breakdown.stacks.iter().filter(|place| place.phase != Phase::OnCpu) {
-        let text = telling::line(profile, place.stack);
-        match places.iter_mut().find(|(phase, known, _)| *phase == place.phase && *known == text) {
-            Some((_, _, time_ns)) => *time_ns = time_ns.saturating_add(place.time_ns),
-            None => places.push((place.phase, text, place.time_ns)),
+/// The places with the most time. Of each phase that has a good part of it, at least one is among them: what is on the CPU in
+/// many places is not to be told from what takes no time.
+fn places_shown(breakdown: &Breakdown) -> Vec<&StackTime> {
+    let worth = |place: &&StackTime| place.time.share >= LEAST_SHARE;
+    let mut shown: Vec<&StackTime> = breakdown.stacks.iter().filter(worth).take(PLACES).collect();
+    for phase in Phase::ALL.into_iter().filter(|phase| breakdown.phase(*phase).share >= LEAST_PHASE) {
+        if shown.iter().all(|place| place.phase != phase) {
+            shown.extend(breakdown.stacks.iter().find(|place| place.phase == phase).filter(worth));
         }
     }
-    places.sort_by_key(|(_, _, time_ns)| std::cmp::Reverse(*time_ns));
-    places
+    shown
 }
 
 fn slowest(found: &Findings<'_>, limit: usize, columns: usize, style: Style) -> Vec<String> {
     let slowest: Vec<_> = found.slowest(limit).collect();
     // A letter stands for a tick at least: nothing shorter is known.
     let room = TIMELINE.min(columns.saturating_sub(INDENT)).max(1);
-    let parts = |time: &RequestBreakdown| (time.duration_ns / found.tick_ns.max(1)).clamp(1, room as u64) as usize;
+    let parts = |time: &RequestBreakdown| (time.length.rank_ns / found.tick_ns.max(1)).clamp(1, room as u64) as usize;
     let longest = slowest.iter().map(|(time, _)| parts(time)).max().unwrap_or(1);
     let mut drawn = Vec::new();
     let mut seen = [false; Phase::COUNT];
     for (time, request) in slowest {
-        let phases = timeline::phases(&found.shown, request, time.duration_ns, parts(time));
+        let window = timeline::window(request, time, found.tick_ns);
+        let phases = timeline::phases(&found.shown, request, window, parts(time));
         phases.iter().flatten().for_each(|phase| seen[phase.index()] = true);
         drawn.extend(one(found, time, request, columns, style));
         drawn.extend(below(time, &left(&timeline::draw(&phases, style), longest), columns, style));
@@ -172,8 +182,7 @@ fn slowest(found: &Findings<'_>, limit: usize, columns: usize, style: Style) -> 
 /// How long, which request, and its trace.
 fn one(found: &Findings<'_>, time: &RequestBreakdown, request: &Request, columns: usize, style: Style) -> Vec<String> {
     let profile = &found.shown;
-    let length = found.length(time.duration_ns, time.observations);
-    let more = if time.began_before || time.goes_on { "+" } else { " " };
+    let length = found.length(&time.length);
     let trace = match (profile.string(request.trace_id), profile.string(request.request_id)) {
         ("", "") => String::new(),
         ("", id) => format!("id {}", cut(&clean(id), 32)),
@@ -185,7 +194,7 @@ fn one(found: &Findings<'_>, time: &RequestBreakdown, request: &Request, columns
         line => clean(line),
     };
     let name_room = room.saturating_sub(trace.chars().count() + 2);
-    let start = format!("{}{more}  ", right(&length, 9));
+    let start = format!("{}   ", right(&length, 9));
     // Where both do not fit, the trace has a line of its own: it is what people copy.
     if name_room >= name.chars().count().min(24) || trace.is_empty() {
         let name_room = if trace.is_empty() { room } else { name_room };

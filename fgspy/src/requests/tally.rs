@@ -1,9 +1,12 @@
 //! What is known of requests while they are being recorded: added up anew for each drawing.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use fgspy_goroutines::request::{Protocol as Read, Request};
-use fgspy_profile::{Builder, Filter, NewRequest, Phase, Protocol, SampleKey, Serving, State, Target, apply};
+use fgspy_profile::{
+    Builder, Filter, Length, NewRequest, Phase, Protocol, SampleKey, Serving, Sighting, State, Target, apply,
+};
 use fgspy_sampler::{Live, LiveTime, Seen};
 use regex::Regex;
 
@@ -26,7 +29,7 @@ pub(super) struct Tally {
     /// The longest in progress.
     pub(super) oldest: Vec<Old>,
     pass: u32,
-    now_ns: u64,
+    tick_ns: u64,
 }
 
 /// A request that was seen before.
@@ -41,12 +44,13 @@ struct Known {
 }
 
 /// A route so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Route {
     pub(super) name: String,
     pub(super) seen: u64,
     pub(super) now: u64,
-    pub(super) longest_ns: u64,
+    /// The longest of its requests, as far as that is known.
+    pub(super) longest: Length,
     /// Of all goroutines that work for its requests.
     pub(super) by_phase: [u64; Phase::COUNT],
 }
@@ -55,15 +59,22 @@ pub(super) struct Route {
 #[derive(Clone, Debug)]
 pub(super) struct Old {
     number: u32,
-    first_ns: u64,
-    pub(super) age_ns: u64,
+    /// How long it has been there.
+    pub(super) age: Length,
     pub(super) name: String,
     pub(super) trace_id: String,
     pub(super) phases: Vec<Phase>,
 }
 
+impl Route {
+    fn new(name: String) -> Route {
+        Route { name, seen: 0, now: 0, longest: Length::ZERO, by_phase: [0; Phase::COUNT] }
+    }
+}
+
 impl Tally {
-    pub(super) fn new(choice: &ChoiceArgs) -> Tally {
+    /// Nothing yet, of a recording with ticks `tick_ns` nanoseconds apart.
+    pub(super) fn new(choice: &ChoiceArgs, tick_ns: u64) -> Tally {
         Tally {
             choice: choice.clone(),
             filter: findings::filter(choice),
@@ -73,36 +84,37 @@ impl Tally {
             now: HashMap::new(),
             oldest: Vec::new(),
             pass: 0,
-            now_ns: 0,
+            tick_ns,
         }
     }
 
-    /// Adds everything up anew, at this time of the recording.
-    pub(super) fn count(&mut self, now_ns: u64, live: &Live<'_>) {
+    /// Adds everything up anew.
+    pub(super) fn count(&mut self, live: &Live<'_>) {
         self.pass += 1;
-        self.now_ns = now_ns;
         self.now.clear();
         self.oldest.clear();
         for route in &mut self.routes {
-            *route = Route { name: std::mem::take(&mut route.name), ..Route::default() };
+            *route = Route::new(std::mem::take(&mut route.name));
         }
-        live.times(&mut |time| self.add(time));
+        live.times(&mut |time| self.add(time, &|number| live.sighting(number)));
         for old in &mut self.oldest {
             let bits = self.now.get(&old.number).copied().unwrap_or(0);
             old.phases = Phase::ALL.into_iter().filter(|phase| bits & 1 << phase.index() != 0).collect();
-            old.age_ns = now_ns.saturating_sub(old.first_ns);
         }
     }
 
-    fn add(&mut self, time: LiveTime<'_>) {
+    fn add(&mut self, time: LiveTime<'_>, sighting: &dyn Fn(u32) -> Option<Sighting>) {
         let LiveTime { number, seen, class, time_ns, is_now } = time;
         let (index, is_first) = self.route_of(number, seen);
-        let now_ns = self.now_ns;
+        let tick_ns = self.tick_ns;
+        let length = || sighting(number).map_or(Length::ZERO, |sighting| Length::new(sighting.bounds(), tick_ns));
         let Some(route) = index.and_then(|index| self.routes.get_mut(index)) else { return };
         let phase = Phase::of(class);
         route.seen += u64::from(is_first);
-        let until_ns = if is_now { now_ns } else { seen.last_ns };
-        route.longest_ns = route.longest_ns.max(until_ns.saturating_sub(seen.first_ns));
+        if is_first {
+            let length = length();
+            route.longest = if length.rank() > route.longest.rank() { length } else { route.longest };
+        }
         if let Some(sum) = route.by_phase.get_mut(phase.index()) {
             *sum = sum.saturating_add(time_ns);
         }
@@ -112,7 +124,7 @@ impl Tally {
             *bits |= 1 << phase.index();
             if is_new {
                 route.now += 1;
-                self.keep_if_old(number, seen);
+                self.keep_if_old(number, seen, length());
             }
         }
     }
@@ -142,7 +154,7 @@ impl Tally {
     fn route_named(&mut self, name: String) -> usize {
         let routes = &mut self.routes;
         *self.by_name.entry(name).or_insert_with_key(|name| {
-            routes.push(Route { name: name.clone(), ..Route::default() });
+            routes.push(Route::new(name.clone()));
             routes.len() - 1
         })
     }
@@ -160,8 +172,9 @@ impl Tally {
         request.filter(|name| self.choice.route.as_ref().is_none_or(|wanted| wanted.is_match(name)))
     }
 
-    fn keep_if_old(&mut self, number: u32, seen: &Seen) {
-        let at = self.oldest.partition_point(|old| (old.first_ns, old.number) < (seen.first_ns, number));
+    fn keep_if_old(&mut self, number: u32, seen: &Seen, age: Length) {
+        let older = |old: &Old| (Reverse(old.age.rank()), old.number) < (Reverse(age.rank()), number);
+        let at = self.oldest.partition_point(older);
         if at >= NAMED {
             return;
         }
@@ -170,8 +183,7 @@ impl Tally {
         let name = format!("{} {}", text(&request.method), text(&request.path)).trim().to_owned();
         let trace_id = request.trace.map_or(text(&request.request_id), |trace| trace.trace_id.to_string());
         let name = if name.is_empty() { format!("goroutine {}", seen.goid) } else { name };
-        let first_ns = seen.first_ns;
-        self.oldest.insert(at, Old { number, first_ns, age_ns: 0, name, trace_id, phases: Vec::new() });
+        self.oldest.insert(at, Old { number, age, name, trace_id, phases: Vec::new() });
         self.oldest.truncate(NAMED);
     }
 

@@ -1,17 +1,21 @@
 //! The report of a recording of which everything is known, word for word.
 
 use clap::Parser;
-use fgspy_profile::{Accounting, Builder, Idle, NewRequest, Profile, SampleKey, Serving, Span, State, Target};
+use fgspy_profile::{
+    Accounting, Builder, Idle, NewRequest, Profile, SampleKey, Serving, Sighting, Span, State, Target,
+};
 use fgspy_sampler::Ended;
 use serde_json::Value;
 
 use super::args::RequestsArgs;
-use super::findings::Findings;
+use super::findings::{Findings, Places};
 use super::style::{Style, width};
 use super::{json, report};
 use crate::args::{Cli, Command};
 
 const MS: u64 = 1_000_000;
+/// How long the recording is.
+const LENGTH: u64 = 2000 * MS;
 
 struct Recording(Builder);
 
@@ -42,9 +46,25 @@ impl Recording {
             spans.push(Span { from_ns, to_ns, goid, state, wait_reason });
             from_ns = to_ns;
         }
-        let first_ns = tick * 10 * MS;
-        let new =
-            NewRequest { method: "GET", path, trace_id, goid, first_ns, last_ns: from_ns, spans, ..Default::default() };
+        let (first_ns, last_ns) = (tick * 10 * MS, from_ns);
+        // Each look is in the period after the one that it stands for.
+        let sighting = Some(Sighting {
+            absent_ns: Some(first_ns + 3 * MS).filter(|_| tick > 0),
+            first_ns: first_ns + 13 * MS,
+            last_ns: last_ns + 3 * MS,
+            gone_ns: Some(last_ns + 13 * MS).filter(|_| last_ns < LENGTH),
+        });
+        let new = NewRequest {
+            method: "GET",
+            path,
+            trace_id,
+            goid,
+            first_ns,
+            last_ns,
+            sighting,
+            spans,
+            ..Default::default()
+        };
         Serving::Request(self.0.request(new))
     }
 }
@@ -86,7 +106,7 @@ fn recording() -> Profile {
         remarks: vec!["a remark".into()],
         ..Accounting::default()
     };
-    all.0.finish(2000 * MS, ticks)
+    all.0.finish(LENGTH, ticks)
 }
 
 fn arguments(arguments: &[&str]) -> RequestsArgs {
@@ -99,7 +119,7 @@ fn arguments(arguments: &[&str]) -> RequestsArgs {
 
 fn lines(profile: &Profile, given: &[&str], columns: usize) -> Vec<String> {
     let args = arguments(given);
-    let found = Findings::new(profile, &args.choice, args.sort);
+    let found = Findings::new(profile, &args.choice, args.sort, Places::Lines);
     report::lines(&found, Ended::Duration, args.limit.unwrap_or(10), columns, Style::PLAIN)
 }
 
@@ -153,12 +173,12 @@ fn what_was_not_read_at_every_tick_is_rough() {
     assert_eq!(
         found[1..3],
         [
-            "Times of single requests (~) are rough: 50.0% of the goroutines were read at a tick. What is added",
-            "up is right all the same. A higher --max-cpu reads more.",
+            "Of many single requests only a lower bound (≥) of their time is known: 50.0% of the goroutines were",
+            "read at a tick. Sums and shares are right all the same. A higher --max-cpu reads more.",
         ]
     );
     assert!(
-        found.iter().any(|line| line.starts_with("GET /orders/{id}") && line.contains("~335 ms  ~350 ms")),
+        found.iter().any(|line| line.starts_with("GET /orders/{id}") && line.contains("~335 ms   350 ms")),
         "{found:?}"
     );
 }
@@ -167,7 +187,7 @@ fn what_was_not_read_at_every_tick_is_rough() {
 fn json() {
     let profile = recording();
     let args = arguments(&["--sort", "requests"]);
-    let found = Findings::new(&profile, &args.choice, args.sort);
+    let found = Findings::new(&profile, &args.choice, args.sort, Places::Stacks);
     let mut out = Vec::new();
     json::write(&found, Ended::TargetExited, 2, 1, &mut out).unwrap();
     let json: Value = serde_json::from_slice(&out).unwrap();
@@ -194,4 +214,41 @@ fn json() {
     assert_eq!(slowest[0]["spans"][0]["state"], "channel");
     assert_eq!((&json["idle_mean"]["accepting"], &json["unknown_ns"]), (&1.0.into(), &(20 * MS).into()));
     assert!(json["notes"][0].as_str().unwrap().starts_with("The target exited"));
+}
+
+/// After a tick that came late, 5 ms requests that it found are credited with the whole time before it.
+#[test]
+fn a_late_tick_makes_no_slow_requests() {
+    let mut profile = recording();
+    let health = |profile: &Profile, index: usize| profile.string(profile.requests[index].path) == "/health";
+    let first = (0..profile.requests.len()).find(|&index| health(&profile, index)).unwrap();
+    let once = |at_ns, before_ns| Sighting {
+        absent_ns: Some(at_ns - before_ns),
+        first_ns: at_ns,
+        last_ns: at_ns,
+        gone_ns: Some(at_ns + 10 * MS),
+    };
+    // Two were there at the same late look, which stood for 600 ms; one was seen at two looks 10 ms apart after 200 ms.
+    for index in [first, first + 1] {
+        profile.requests[index].sighting = Some(once(900 * MS, 600 * MS));
+        profile.requests[index].first_ns = 300 * MS;
+        profile.requests[index].last_ns = 900 * MS;
+        profile.requests[index].spans[0].from_ns = 300 * MS;
+        profile.requests[index].spans[0].to_ns = 900 * MS;
+    }
+    let twice = Sighting { last_ns: 910 * MS, gone_ns: Some(920 * MS), ..once(900 * MS, 200 * MS) };
+    profile.requests[first + 2].sighting = Some(twice);
+    let found = lines(&profile, &["--limit", "40"], 100);
+    let row = found.iter().find(|line| line.starts_with("GET /health")).unwrap();
+    assert!(row.contains("≤10 ms   ≤20 ms"), "{row}");
+    let head = found.iter().position(|line| line.starts_with("SLOWEST REQUESTS")).unwrap();
+    let slowest: Vec<&str> =
+        found[head..].iter().filter(|line| line.contains("GET ")).map(|line| line.trim()).collect();
+    assert!(slowest[0].starts_with("≥490 ms   GET /export") && slowest[1].starts_with("350 ms   GET /orders/"));
+    let health: Vec<&&str> = slowest.iter().filter(|line| line.contains("GET /health")).collect();
+    assert!(health[..28].iter().all(|line| line.starts_with("≤20 ms") || line.starts_with("≥10 ms")), "{health:?}");
+    assert!(health[28..].iter().all(|line| line.starts_with("≤610 ms")), "{health:?}");
+    let line = found.iter().position(|line| line.contains("≤610 ms")).unwrap();
+    let below: Vec<&str> = found[line + 1].split_whitespace().collect();
+    assert_eq!(below, ["R", "runnable", "100%"], "one look is one letter");
 }

@@ -1,6 +1,8 @@
 //! What the goroutine of a request did when, as a line of letters.
 
-use fgspy_profile::{Class, Phase, Profile, Request, Span};
+use std::ops::Range;
+
+use fgspy_profile::{Class, Phase, Profile, Request, RequestBreakdown, Span};
 
 use super::style::Style;
 
@@ -37,16 +39,26 @@ pub(super) fn draw(phases: &[Option<Phase>], style: Style) -> String {
     runs.map(draw).collect()
 }
 
-/// The phase that the request's own goroutine was in for most of each of so many equal parts of the request, which took
-/// `duration_ns`. `None` where nothing is known.
-pub(super) fn phases(profile: &Profile, request: &Request, duration_ns: u64, parts: usize) -> Vec<Option<Phase>> {
+/// What of the time line is shown, in nanoseconds since the recording began: as much of its end as the request is known to have
+/// taken. A tick stands for the whole period before it, and for more where it came late: the beginning of the line may be before
+/// that of the request.
+pub(super) fn window(request: &Request, time: &RequestBreakdown, tick_ns: u64) -> Range<u64> {
+    let until_ns = time.served_until_ns.max(request.first_ns);
+    let from_ns = until_ns.saturating_sub(time.length.rank_ns.max(tick_ns));
+    from_ns.max(request.first_ns)..until_ns
+}
+
+/// The phase that the request's own goroutine was in for most of each of so many equal parts of the window. `None` where nothing
+/// is known.
+pub(super) fn phases(profile: &Profile, request: &Request, window: Range<u64>, parts: usize) -> Vec<Option<Phase>> {
     let mut times = vec![[0u64; Phase::COUNT]; parts];
+    let duration_ns = window.end.saturating_sub(window.start);
     let edge =
-        |part: usize| request.first_ns.saturating_add((u128::from(duration_ns) * part as u128 / parts as u128) as u64);
+        |part: usize| window.start.saturating_add((u128::from(duration_ns) * part as u128 / parts as u128) as u64);
     for span in request.spans.iter().filter(|span| span.goid == request.goid) {
         let phase = phase_of(profile, span);
         let first =
-            u128::from(span.from_ns.saturating_sub(request.first_ns)) * parts as u128 / u128::from(duration_ns.max(1));
+            u128::from(span.from_ns.saturating_sub(window.start)) * parts as u128 / u128::from(duration_ns.max(1));
         for (part, times) in times.iter_mut().enumerate().skip((first as usize).saturating_sub(1)) {
             if edge(part) >= span.to_ns {
                 break;
@@ -84,11 +96,13 @@ mod tests {
         let request = NewRequest { goid: 7, first_ns: 100, last_ns: 300, spans, ..NewRequest::default() };
         builder.request(request);
         let profile = builder.finish(1000, Default::default());
-        let drawn = |parts| draw(&phases(&profile, &profile.requests[0], 200, parts), Style::PLAIN);
+        let drawn = |parts| draw(&phases(&profile, &profile.requests[0], 100..300, parts), Style::PLAIN);
         assert_eq!(drawn(20), "LLLLLLC·CC···LLLLLLL");
         assert_eq!(drawn(10), "LLLCC·LLLL");
+        let late = draw(&phases(&profile, &profile.requests[0], 230..300, 7), Style::PLAIN);
+        assert_eq!(late, "LLLLLLL", "what was before is left out");
         assert_eq!((drawn(1), drawn(0)), ("L".to_owned(), String::new()));
-        let coloured = draw(&phases(&profile, &profile.requests[0], 200, 4), Style { colour: true });
+        let coloured = draw(&phases(&profile, &profile.requests[0], 100..300, 4), Style { colour: true });
         assert_eq!(coloured, "\x1b[35mL\x1b[0m\x1b[91mC\x1b[0m\x1b[35mLL\x1b[0m");
         assert_eq!(legend(&[Phase::Lock, Phase::Channel], Style::PLAIN), "L lock  H channel");
     }

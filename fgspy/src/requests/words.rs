@@ -1,19 +1,34 @@
 //! Numbers about requests, with no more digits than are known.
 
 use fgspy_export::summary;
-use fgspy_profile::{Breakdown, Phase, RouteBreakdown};
+use fgspy_profile::{Breakdown, Known, Length, Phase, PhaseTime, RouteBreakdown};
 
 /// Ticks longer than this leave no digit behind the milliseconds.
 const COARSE_NS: u64 = 5_000_000;
 /// Of how many requests one may be out of the ordinary for their mean to count as sure.
 const FEW: u64 = 20;
 
-/// How long something took that was seen at so many ticks.
-pub(crate) fn length(ns: u64, observations: u64, tick_ns: u64) -> String {
-    if observations <= 1 {
-        return format!("<{}", rounded(tick_ns.saturating_mul(2), tick_ns));
+/// How long a request took: `350 ms`, or `≥350 ms`, or `≤20 ms`.
+pub(crate) fn length(length: &Length, tick_ns: u64) -> String {
+    format!("{}{}", sign(length.known), rounded(length.ns, tick_ns))
+}
+
+/// The sign for what is known of a duration.
+const fn sign(known: Known) -> &'static str {
+    match known {
+        Known::Near => "",
+        Known::AtLeast => "≥",
+        Known::AtMost => "≤",
     }
-    rounded(ns, tick_ns)
+}
+
+/// The word for it, for scripts.
+pub(crate) const fn known(known: Known) -> &'static str {
+    match known {
+        Known::Near => "near",
+        Known::AtLeast => "at least",
+        Known::AtMost => "at most",
+    }
 }
 
 /// A time that is known to a tick or so.
@@ -31,11 +46,11 @@ pub(crate) fn rounded(ns: u64, tick_ns: u64) -> String {
 pub(crate) enum Mean {
     /// The mean.
     Is,
-    /// Many were seen at one tick only. There were others like them that were not seen, all shorter than a tick.
+    /// Many were seen at one look only. There were others like them that were not seen, all shorter than a tick.
     AtMost,
-    /// Many began before the recording, or went on after it.
+    /// Of many it is only known that they took no less than something.
     AtLeast,
-    /// Both.
+    /// Both, or an estimate.
     About,
 }
 
@@ -43,7 +58,7 @@ impl Mean {
     /// What is known of the mean of these.
     pub(crate) fn of(route: &RouteBreakdown) -> Mean {
         let many = |count: u64| count.saturating_mul(FEW) > route.seen;
-        match (many(route.seen_once), many(route.seen - route.whole)) {
+        match (many(route.seen_once), many(route.at_least)) {
             (false, false) => Mean::Is,
             (true, false) => Mean::AtMost,
             (false, true) => Mean::AtLeast,
@@ -72,9 +87,11 @@ impl Mean {
     }
 }
 
-/// The mean time of the requests of a route that were seen, in nanoseconds.
+/// The mean time of the requests of a route that were seen, in nanoseconds. It is not more than that of the longest: what was
+/// seen once counts for a tick in the mean, and may have taken less.
 pub(crate) fn mean_ns(route: &RouteBreakdown) -> u64 {
-    route.duration_ns / route.seen.max(1)
+    let mean = route.duration_ns / route.seen.max(1);
+    if route.longest.known == Known::AtLeast { mean } else { mean.min(route.longest.ns) }
 }
 
 /// A share without digits behind the point; nothing for one that would be 0.
@@ -102,26 +119,35 @@ pub(crate) fn shares_of(times: &[u64; Phase::COUNT]) -> [f64; Phase::COUNT] {
 }
 
 /// How far a share may be off, in whole points of a percent: ` ±3`; nothing for less than a half.
-pub(crate) fn error(breakdown: &Breakdown, phase: Phase) -> String {
-    let part = breakdown.phase(phase);
+pub(crate) fn error(part: PhaseTime) -> String {
     let points = 100.0 * (part.high - part.share).max(part.share - part.low);
     if points < 0.5 { String::new() } else { format!(" ±{points:.0}") }
 }
 
 #[cfg(test)]
 mod tests {
+    use fgspy_profile::Bounds;
+
     use super::*;
 
     const TICK: u64 = 10_101_010;
 
     #[test]
     fn times_have_the_digits_that_are_known() {
-        assert_eq!(length(10_101_010, 1, TICK), "<20 ms");
-        assert_eq!(length(612_345_678, 61, TICK), "612 ms");
-        assert_eq!(length(2_012_345_678, 199, TICK), "2.01 s");
-        assert_eq!(length(200_000_000_000, 19_800, TICK), "3.33 min");
-        assert_eq!(length(1_000_000, 1, 1_000_000), "<2.00 ms");
-        assert_eq!(length(12_345_678, 12, 1_000_000), "12.3 ms");
+        assert_eq!(rounded(612_345_678, TICK), "612 ms");
+        assert_eq!(rounded(2_012_345_678, TICK), "2.01 s");
+        assert_eq!(rounded(200_000_000_000, TICK), "3.33 min");
+        assert_eq!(rounded(12_345_678, 1_000_000), "12.3 ms");
+    }
+
+    #[test]
+    fn a_duration_has_a_sign_if_it_is_a_bound() {
+        let said = |at_least_ns, at_most_ns| length(&Length::new(Bounds { at_least_ns, at_most_ns }, TICK), TICK);
+        assert_eq!(said(602_000_000, Some(622_000_000)), "612 ms");
+        assert_eq!(said(602_000_000, Some(802_000_000)), "≥602 ms");
+        assert_eq!(said(2_012_000_000, None), "≥2.01 s");
+        assert_eq!((said(0, Some(20_000_000)), said(0, Some(201_000_000))), ("≤20 ms".into(), "≤201 ms".into()));
+        assert_eq!(said(0, None), "≥0 ms");
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Accounting, LabelSetId, LocationId, Protocol, Request, Sample, Serving, Span, StackId, State, StringId};
+use crate::{
+    Accounting, LabelSetId, LocationId, Protocol, Request, Sample, Serving, Sighting, Span, StackId, State, StringId,
+};
 
 /// A sample of format version 1, which knows nothing of requests.
 #[derive(Deserialize)]
@@ -127,10 +129,10 @@ impl From<AccountingV3> for Accounting {
     }
 }
 
-/// A request without its spans: those are many, so they have a table of their own whose length is known before it is
-/// read.
+/// A request of format versions 2 and 3, which do not have the looks that bound it. It is without its spans: those are many,
+/// so they have a table of their own whose length is known before it is read.
 #[derive(Deserialize, Serialize)]
-pub(super) struct RequestEntry {
+pub(super) struct RequestV3 {
     protocol: Protocol,
     method: StringId,
     path: StringId,
@@ -144,22 +146,45 @@ pub(super) struct RequestEntry {
     last_ns: u64,
 }
 
+/// A request without its spans.
+#[derive(Deserialize, Serialize)]
+pub(super) struct RequestEntry(RequestV3, Option<Sighting>);
+
 /// A span, and the index of its request.
 pub(super) type SpanEntry = (u32, Span);
 
 impl From<&Request> for RequestEntry {
     fn from(request: &Request) -> RequestEntry {
         let Request { protocol, method, path, pattern, route, trace_id, span_id, request_id, .. } = *request;
-        let Request { goid, first_ns, last_ns, .. } = *request;
-        RequestEntry { protocol, method, path, pattern, route, trace_id, span_id, request_id, goid, first_ns, last_ns }
+        let Request { goid, first_ns, last_ns, sighting, .. } = *request;
+        let entry = RequestV3 {
+            protocol,
+            method,
+            path,
+            pattern,
+            route,
+            trace_id,
+            span_id,
+            request_id,
+            goid,
+            first_ns,
+            last_ns,
+        };
+        RequestEntry(entry, sighting)
     }
 }
 
 impl From<RequestEntry> for Request {
-    fn from(entry: RequestEntry) -> Request {
-        let RequestEntry { protocol, method, path, pattern, route, trace_id, span_id, request_id, .. } = entry;
-        let RequestEntry { goid, first_ns, last_ns, .. } = entry;
-        let spans = Vec::new();
+    fn from(RequestEntry(entry, sighting): RequestEntry) -> Request {
+        Request { sighting, ..entry.into() }
+    }
+}
+
+impl From<RequestV3> for Request {
+    fn from(entry: RequestV3) -> Request {
+        let RequestV3 { protocol, method, path, pattern, route, trace_id, span_id, request_id, .. } = entry;
+        let RequestV3 { goid, first_ns, last_ns, .. } = entry;
+        let (sighting, spans) = (None, Vec::new());
         Request {
             protocol,
             method,
@@ -172,6 +197,7 @@ impl From<RequestEntry> for Request {
             goid,
             first_ns,
             last_ns,
+            sighting,
             spans,
         }
     }

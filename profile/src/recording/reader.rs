@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use flate2::read::GzDecoder;
 use serde::de::DeserializeOwned;
 
-use super::entries::{AccountingV1, AccountingV3, RequestEntry, SampleV1, SpanEntry};
+use super::entries::{AccountingV1, AccountingV3, RequestEntry, RequestV3, SampleV1, SpanEntry};
 use super::{Error, MAGIC, VERSION, check};
 use crate::replicates::Replicates;
 use crate::{Profile, Request, Sample};
@@ -80,7 +80,10 @@ pub fn read_limited(mut input: impl Read, limits: Limits) -> Result<Profile, Err
         profile.samples = body.table_of::<SampleV1, Sample>("sample")?;
     } else {
         profile.samples = body.table("sample")?;
-        profile.requests = body.table_of::<RequestEntry, Request>("request")?;
+        profile.requests = match found {
+            2 | 3 => body.table_of::<RequestV3, Request>("request")?,
+            _ => body.table_of::<RequestEntry, Request>("request")?,
+        };
         spans(&mut profile.requests, body.table("span")?)?;
     }
     if found >= 3 {

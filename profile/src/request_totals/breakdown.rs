@@ -23,14 +23,14 @@ pub struct PhaseTime {
 }
 
 /// Time that was spent in one phase at one place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StackTime {
     /// Where.
     pub stack: StackId,
     /// Doing what.
     pub phase: Phase,
-    /// In nanoseconds.
-    pub time_ns: u64,
+    /// How much, and how sure that is.
+    pub time: PhaseTime,
 }
 
 /// What the time of some goroutines, in requests of one kind, is made of.
@@ -55,126 +55,193 @@ impl Breakdown {
     }
 }
 
+/// A place, and what was done there.
+pub(super) type Doing = (StackId, Phase);
+
 /// One goroutine in one request.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Stay {
     pub(super) observations: u64,
-    pub(super) time_ns: u64,
-    pub(super) by_phase: [u64; Phase::COUNT],
+    time_ns: u64,
+    parts: Vec<(Doing, Part)>,
+}
+
+/// What a goroutine did at one place.
+#[derive(Clone, Copy, Debug, Default)]
+struct Part {
+    time_ns: u64,
     /// In square microseconds, what comes of not having read every goroutine at every tick.
-    choice_us2: [u64; Phase::COUNT],
+    choice_us2: u64,
+}
+
+impl Part {
+    fn add(&mut self, other: Part) {
+        self.time_ns = self.time_ns.saturating_add(other.time_ns);
+        self.choice_us2 = self.choice_us2.saturating_add(other.choice_us2);
+    }
 }
 
 impl Stay {
-    pub(super) fn add(&mut self, sample: &Sample, phase: Phase) {
+    pub(super) fn add(&mut self, sample: &Sample, doing: Doing) {
         self.observations = self.observations.saturating_add(sample.count);
         self.time_ns = self.time_ns.saturating_add(sample.time_ns);
-        for (sums, part) in [(&mut self.by_phase, sample.time_ns), (&mut self.choice_us2, sample.variance_us2)] {
-            sums.get_mut(phase.index()).into_iter().for_each(|sum| *sum = sum.saturating_add(part));
+        self.parts.push((doing, Part { time_ns: sample.time_ns, choice_us2: sample.variance_us2 }));
+    }
+
+    /// Its time by phase, in nanoseconds.
+    pub(super) fn by_phase(&self) -> [u64; Phase::COUNT] {
+        self.phases().map(|part| part.time_ns)
+    }
+
+    fn phases(&self) -> [Part; Phase::COUNT] {
+        let mut sums = [Part::default(); Phase::COUNT];
+        for ((_, phase), part) in &self.parts {
+            sums.get_mut(phase.index()).into_iter().for_each(|sum| sum.add(*part));
         }
+        sums
+    }
+
+    /// Its time by place, each place once.
+    fn places(&mut self) -> impl Iterator<Item = (Doing, Part)> {
+        self.parts.sort_unstable_by_key(|(doing, _)| *doing);
+        self.parts.chunk_by(|a, b| a.0 == b.0).filter_map(|same| {
+            let mut sum = Part::default();
+            same.iter().for_each(|(_, part)| sum.add(*part));
+            same.first().map(|(doing, _)| (*doing, sum))
+        })
+    }
+
+    /// How many ticks fall into a stay is chance. The time that it is credited with has a variance of a sixth of a squared
+    /// tick, and of a whole one where it was seen but once, because others like it were not seen at all. In square
+    /// nanoseconds; nothing for one that was seen at all of `ticks`, which was there throughout.
+    fn ends_ns2(&self, ticks: u64) -> f64 {
+        let tick = self.time_ns as f64 / self.observations.max(1) as f64;
+        let ends = match self.observations {
+            count if count.saturating_add(1) >= ticks => 0.0,
+            0 | 1 => 1.0,
+            2 => 0.5,
+            _ => 1.0 / 6.0,
+        };
+        tick * tick * ends
+    }
+}
+
+/// A part of the time of a breakdown that is being made: all that was spent in a phase, or at a place.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    time_ns: u64,
+    /// In square nanoseconds: the n ticks at which a goroutine was seen in a request are draws of what it did there, as in
+    /// [`crate::Profile::class_errors`].
+    draws_ns2: f64,
+    /// What of [`Stay::ends_ns2`] is in the group, as much of each as its share of the stay.
+    ends_ns2: f64,
+    /// What comes of not having read every goroutine at every tick, in square nanoseconds.
+    choice_ns2: f64,
+    by_replicate: ByReplicate,
+}
+
+impl Group {
+    fn add(&mut self, stay_ns: u64, observations: u64, ends_ns2: f64, part: Part) {
+        self.time_ns = self.time_ns.saturating_add(part.time_ns);
+        self.choice_ns2 += part.choice_us2 as f64 * 1e6;
+        if stay_ns > 0 {
+            let total = stay_ns as f64;
+            let own = part.time_ns as f64 / total;
+            self.draws_ns2 += total * total * own * (1.0 - own) / observations.max(1) as f64;
+            self.ends_ns2 += ends_ns2 * own;
+        }
+    }
+
+    /// How much it is of all time, and how sure that is.
+    fn finish(&self, all: &Group, observations: u64, duration_ns: &ByReplicate) -> PhaseTime {
+        let share = self.time_ns as f64 / all.time_ns.max(1) as f64;
+        let (inside, outside) = ((1.0 - share).powi(2), share.powi(2));
+        // What a stay is credited with too much or too little is in the group, or outside.
+        let of_ends = self.ends_ns2 * inside + (all.ends_ns2 - self.ends_ns2).max(0.0) * outside;
+        let independent = self.draws_ns2 + of_ends + self.of_choice(all, share);
+        let variance = independent.max(of_replicates(&self.by_replicate, &all.by_replicate, share, duration_ns));
+        let draws = draws(share, variance / (all.time_ns.max(1) as f64).powi(2), observations);
+        let (low, high) = interval(share, draws);
+        PhaseTime { time_ns: self.time_ns, share, low, high }
+    }
+
+    /// The variance of (time in the group − `share` × all time), in square nanoseconds, by not having read every goroutine at
+    /// every tick.
+    ///
+    /// A goroutine that is read and found to have gone on from the group to something else takes from the group what it gives
+    /// to the other: their errors are each other's opposites, and what is wrong of the share is the sum of both. One that is
+    /// found to have ended or begun a request concerns one of them only. Which of the two it was is not known here, so the
+    /// worse is assumed.
+    fn of_choice(&self, all: &Group, share: f64) -> f64 {
+        let outside = (all.choice_ns2 - self.choice_ns2).max(0.0);
+        (self.choice_ns2.sqrt() * (1.0 - share) + outside.sqrt() * share).powi(2)
     }
 }
 
 /// A breakdown that is being made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Sums {
-    stays: Vec<Stay>,
-    stacks: HashMap<(StackId, Phase), u64, RandomState>,
-    by_replicate: [ByReplicate; Phase::COUNT],
+    ticks: u64,
+    goroutines: u64,
+    observations: u64,
+    all: Group,
+    phases: [Group; Phase::COUNT],
+    places: HashMap<Doing, Group, RandomState>,
 }
 
 impl Sums {
-    pub(super) fn add_stay(&mut self, stay: Stay) {
-        self.stays.push(stay);
+    /// Nothing yet, in a recording of so many ticks.
+    pub(super) fn new(ticks: u64) -> Sums {
+        let phases = std::array::from_fn(|_| Group::default());
+        Sums { ticks, goroutines: 0, observations: 0, all: Group::default(), phases, places: HashMap::default() }
     }
 
-    pub(super) fn add_place(&mut self, stack: StackId, phase: Phase, time_ns: u64) {
-        let sum = self.stacks.entry((stack, phase)).or_default();
-        *sum = sum.saturating_add(time_ns);
-    }
-
-    pub(super) fn add_replicates(&mut self, phase: Phase, time_ns: &ByReplicate) {
-        self.by_replicate.get_mut(phase.index()).into_iter().for_each(|sum| replicates::add(sum, time_ns));
-    }
-
-    /// The sum of all that was added. A goroutine that was seen at all of `ticks` was there throughout. Replicates have in
-    /// `duration_ns` what their ticks stand for.
-    pub(super) fn finish(self, ticks: u64, duration_ns: &ByReplicate) -> Breakdown {
-        let mut sum = Breakdown { goroutines: self.stays.len() as u64, ..Breakdown::default() };
-        for stay in &self.stays {
-            sum.observations = sum.observations.saturating_add(stay.observations);
-            sum.time_ns = sum.time_ns.saturating_add(stay.time_ns);
-            for (phase, time_ns) in sum.phases.iter_mut().zip(stay.by_phase) {
-                phase.time_ns = phase.time_ns.saturating_add(time_ns);
-            }
+    pub(super) fn add_stay(&mut self, mut stay: Stay) {
+        let Stay { observations, time_ns, .. } = stay;
+        let ends_ns2 = stay.ends_ns2(self.ticks);
+        self.goroutines = self.goroutines.saturating_add(1);
+        self.observations = self.observations.saturating_add(observations);
+        for (phase, part) in self.phases.iter_mut().zip(stay.phases()) {
+            phase.add(time_ns, observations, ends_ns2, part);
+            self.all.choice_ns2 += part.choice_us2 as f64 * 1e6;
         }
-        if sum.time_ns > 0 {
-            for (index, phase) in sum.phases.iter_mut().enumerate() {
-                phase.share = phase.time_ns as f64 / sum.time_ns as f64;
-                let of_ticks: f64 = self.stays.iter().map(|stay| of_ticks(stay, index, phase.share, ticks)).sum();
-                let independent = of_ticks + of_choice(&self.stays, index, phase.share);
-                let variance = independent.max(of_replicates(&self.by_replicate, index, phase.share, duration_ns));
-                let draws = draws(phase.share, variance / (sum.time_ns as f64).powi(2), sum.observations);
-                (phase.low, phase.high) = interval(phase.share, draws);
-            }
+        for (doing, part) in stay.places() {
+            self.places.entry(doing).or_default().add(time_ns, observations, ends_ns2, part);
         }
-        let stacks = self.stacks.into_iter();
-        sum.stacks = stacks.map(|((stack, phase), time_ns)| StackTime { stack, phase, time_ns }).collect();
-        sum.stacks.sort_unstable_by_key(|place| (std::cmp::Reverse(place.time_ns), place.stack, place.phase));
+        self.all.time_ns = self.all.time_ns.saturating_add(time_ns);
+        self.all.ends_ns2 += ends_ns2;
+    }
+
+    pub(super) fn add_replicates(&mut self, doing: Doing, time_ns: &ByReplicate) {
+        let of_phase = self.phases.get_mut(doing.1.index()).into_iter();
+        let groups = of_phase.chain(self.places.get_mut(&doing)).chain([&mut self.all]);
+        groups.for_each(|group| replicates::add(&mut group.by_replicate, time_ns));
+    }
+
+    /// The sum of all that was added. Replicates have in `duration_ns` what their ticks stand for.
+    pub(super) fn finish(self, duration_ns: &ByReplicate) -> Breakdown {
+        let Sums { goroutines, observations, all, phases, places, .. } = self;
+        let mut sum = Breakdown { goroutines, observations, time_ns: all.time_ns, ..Breakdown::default() };
+        if all.time_ns > 0 {
+            sum.phases = phases.map(|group| group.finish(&all, observations, duration_ns));
+        }
+        let places = places.into_iter().map(|((stack, phase), group)| StackTime {
+            stack,
+            phase,
+            time: group.finish(&all, observations, duration_ns),
+        });
+        sum.stacks = places.collect();
+        sum.stacks.sort_unstable_by_key(|place| (std::cmp::Reverse(place.time.time_ns), place.stack, place.phase));
         sum
     }
 }
 
-/// What one stay adds to the variance of (time in a phase − `share` × all time), in square nanoseconds, by having been seen at
-/// ticks only.
-///
-/// The n ticks at which a goroutine was seen in a request are draws of what it did there, as in
-/// [`crate::Profile::class_errors`]. And how many ticks fall into a stay is chance: the time that it is credited with has
-/// a variance of a sixth of a squared tick, and of a whole one where it was seen but once, because others like it were
-/// not seen at all. What is more or less by that is in the phase or not.
-fn of_ticks(stay: &Stay, phase: usize, share: f64, ticks: u64) -> f64 {
-    let total = stay.time_ns as f64;
-    if total <= 0.0 {
-        return 0.0;
-    }
-    let part = |sums: &[u64; Phase::COUNT]| sums.get(phase).copied().unwrap_or(0) as f64;
-    let observations = stay.observations.max(1) as f64;
-    let (own, tick) = (part(&stay.by_phase) / total, total / observations);
-    let ends = match stay.observations {
-        count if count.saturating_add(1) >= ticks => 0.0,
-        0 | 1 => 1.0,
-        2 => 0.5,
-        _ => 1.0 / 6.0,
-    };
-    let (inside, outside) = ((1.0 - share).powi(2), share.powi(2));
-    total * total * own * (1.0 - own) / observations + tick * tick * ends * (own * inside + (1.0 - own) * outside)
-}
-
-/// The same for all stays, by not having read every goroutine at every tick.
-///
-/// A lot that finds a goroutine to have gone on from the phase to another one takes from the first what it gives to the second:
-/// their errors are each other's opposites, and what is wrong of the share is the sum of both. A lot that finds a request
-/// over, or begun, concerns one phase only. Which of the two it was is not known here, so the worse is assumed.
-fn of_choice(stays: &[Stay], phase: usize, share: f64) -> f64 {
-    let (mut inside, mut outside) = (0.0, 0.0);
-    for (index, us2) in stays.iter().flat_map(|stay| stay.choice_us2.iter().enumerate()) {
-        *(if index == phase { &mut inside } else { &mut outside }) += *us2 as f64 * 1e6;
-    }
-    (inside.sqrt() * (1.0 - share) + outside.sqrt() * share).powi(2)
-}
-
-/// The variance of (time in a phase − `share` × all time), in square nanoseconds, by how far replicates of the ticks differ:
+/// The variance of (time in a group − `share` × all time), in square nanoseconds, by how far replicates of the ticks differ:
 /// requests that do the same at the same moment, for example wait for one lock, are not independent.
-fn of_replicates(
-    by_replicate: &[ByReplicate; Phase::COUNT],
-    phase: usize,
-    share: f64,
-    duration_ns: &ByReplicate,
-) -> f64 {
+fn of_replicates(group: &ByReplicate, all: &ByReplicate, share: f64, duration_ns: &ByReplicate) -> f64 {
     let off: ByReplicate = std::array::from_fn(|replicate| {
         let of = |times: &ByReplicate| times.get(replicate).copied().unwrap_or(0) as f64;
-        let all: f64 = by_replicate.iter().map(of).sum();
-        (by_replicate.get(phase).map_or(0.0, of) - share * all) as i64
+        (of(group) - share * of(all)) as i64
     });
     replicates::variance(&off, duration_ns)
 }
@@ -202,17 +269,30 @@ mod tests {
     use super::*;
     use crate::replicates::REPLICATES;
 
+    /// A stay with a place of its own for each phase.
     fn stay(observations: u64, by_phase: &[(Phase, u64)]) -> Stay {
-        let mut stay = Stay { observations, ..Stay::default() };
-        for &(phase, time_ns) in by_phase {
-            stay.by_phase[phase.index()] = time_ns;
-            stay.time_ns += time_ns;
-        }
-        stay
+        let part = |&(phase, time_ns)| ((place(phase), phase), Part { time_ns, choice_us2: 0 });
+        let time_ns = by_phase.iter().map(|(_, time_ns)| time_ns).sum();
+        Stay { observations, time_ns, parts: by_phase.iter().map(part).collect() }
     }
 
+    fn place(phase: Phase) -> StackId {
+        StackId(phase.index() as u32)
+    }
+
+    fn sums(stays: &[Stay], ticks: u64) -> Sums {
+        let mut sums = Sums::new(ticks);
+        stays.iter().for_each(|stay| sums.add_stay(stay.clone()));
+        sums
+    }
+
+    /// The sum. Where each phase has one place, the place has the time and the error of the phase.
     fn sum(stays: &[Stay], ticks: u64) -> Breakdown {
-        Sums { stays: stays.to_vec(), ..Sums::default() }.finish(ticks, &[0; REPLICATES])
+        let sum = sums(stays, ticks).finish(&[0; REPLICATES]);
+        for at in &sum.stacks {
+            assert_eq!((at.stack, at.time), (place(at.phase), sum.phase(at.phase)));
+        }
+        sum
     }
 
     fn assert_near(found: (f64, f64), expected: (f64, f64)) {
@@ -261,7 +341,7 @@ mod tests {
     #[test]
     fn what_was_not_read_at_every_tick_says_so() {
         let mut unsure = stay(50, &[(Phase::Lock, 500_000)]);
-        unsure.choice_us2[Phase::Lock.index()] = 100 * 100;
+        unsure.parts[0].1.choice_us2 = 100 * 100;
         let sum = sum(&[unsure, stay(50, &[(Phase::Sleep, 500_000)])], 50);
         // 100 µs of 1 ms, half of which is left when all grows too.
         assert_near(ends(&sum, Phase::Lock), interval(0.5, 0.25 / (0.05 * 0.05)));
@@ -271,7 +351,7 @@ mod tests {
     #[test]
     fn requests_in_step_are_less_sure_than_independent_ones() {
         // Of 1600 ticks each replicate has 100; the first two saw all requests in the other's phase, the rest half of them.
-        let mut sums = Sums { stays: vec![stay(1600, &[(Phase::Lock, 800), (Phase::Sleep, 800)])], ..Sums::default() };
+        let mut sums = sums(&[stay(1600, &[(Phase::Lock, 800), (Phase::Sleep, 800)])], 1600);
         let part = |first, second| {
             std::array::from_fn(|index| match index {
                 0 => first,
@@ -279,13 +359,27 @@ mod tests {
                 _ => 50,
             })
         };
-        sums.add_replicates(Phase::Lock, &part(100, 0));
-        sums.add_replicates(Phase::Sleep, &part(0, 100));
-        let breakdown = sums.finish(1600, &[100; REPLICATES]);
+        sums.add_replicates((place(Phase::Lock), Phase::Lock), &part(100, 0));
+        sums.add_replicates((place(Phase::Sleep), Phase::Sleep), &part(0, 100));
+        let breakdown = sums.finish(&[100; REPLICATES]);
         // 50 ns off in two of 16: of 1600 ns, with Student's factor of 15 degrees.
         let variance = 2.0 * 50.0 * 50.0 * 16.0 / 15.0 * (2.1314f64 / 1.96).powi(2) / (1600.0 * 1600.0);
         assert_near(ends(&breakdown, Phase::Lock), interval(0.5, 0.25 / variance));
         assert_near(ends(&breakdown, Phase::Sleep), interval(0.5, 0.25 / variance));
+        assert_eq!(breakdown.stacks.iter().map(|at| at.time).collect::<Vec<_>>(), [breakdown.phase(Phase::Lock); 2]);
+    }
+
+    #[test]
+    fn one_place_is_less_sure_than_the_phase_that_it_is_part_of() {
+        // A goroutine that always waits for a lock, half the time at each of two places.
+        let mut one = stay(100, &[(Phase::Lock, 500), (Phase::Lock, 300), (Phase::Lock, 200)]);
+        one.parts[1].0.0 = StackId(9);
+        one.parts[2].0.0 = StackId(9);
+        let sum = sums(&[one], 100).finish(&[0; REPLICATES]);
+        assert_eq!(sum.phase(Phase::Lock).share, 1.0);
+        let places: Vec<_> = sum.stacks.iter().map(|at| (at.stack, at.time.time_ns, at.time.share)).collect();
+        assert_eq!(places, [(place(Phase::Lock), 500, 0.5), (StackId(9), 500, 0.5)]);
+        assert_near((sum.stacks[1].time.low, sum.stacks[1].time.high), interval(0.5, 100.0));
     }
 
     #[test]

@@ -67,6 +67,14 @@ impl Phase {
         }
     }
 
+    /// The name of a field for it, in JSON.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Phase::OnCpu => "on_cpu",
+            _ => self.word(),
+        }
+    }
+
     /// Its place in [`Phase::ALL`], for tables of totals.
     pub const fn index(self) -> usize {
         self as usize

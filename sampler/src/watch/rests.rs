@@ -151,6 +151,7 @@ mod tests {
     use crate::choose::Reading;
     use crate::record::Options;
     use crate::replicates::Replicates;
+    use crate::watch::Clock;
 
     const LOTS: Reading = Reading::Share { probability: 0.5 };
     const WAITING: (State, Serving) = (State::Waiting, Serving::Nothing);
@@ -159,7 +160,8 @@ mod tests {
 
     fn at(tick: u32) -> Now {
         let ns = |tick: u32| u64::from(tick) * 10;
-        Now { tick, previous_ns: ns(tick - 1), now_ns: ns(tick), due_ns: ns(tick) }
+        let clock = Clock::stopped(ns(tick));
+        Now { tick, previous_ns: ns(tick - 1), now_ns: ns(tick), due_ns: ns(tick), clock }
     }
 
     /// A watch that saw g number 0 do this, at one tick after the other, from tick 1 on; the goroutine's number first.

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::requests::{Load, LoggedRequest, Service, by_goroutine};
 use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
 use fgspy_kernel::monotonic_ns;
-use fgspy_profile::{Phase, Profile, Request, Sample, Serving};
+use fgspy_profile::{Known, Phase, Profile, Request, Sample, Serving};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -45,8 +45,11 @@ fn main() {
             let test = move |toolchain: &Toolchain| stacks_are_under_their_requests(toolchain, reading);
             trial(&format!("places-{name}"), Box::new(test))
         });
-        let others =
-            [trial("calm", Box::new(nearly_all_is_known)), trial("intervals", Box::new(intervals_have_the_truth))];
+        let others = [
+            trial("calm", Box::new(nearly_all_is_known)),
+            trial("intervals", Box::new(intervals_have_the_truth)),
+            trial("late", Box::new(late_ticks_make_no_slow_requests)),
+        ];
         let others = others.into_iter().chain(places);
         at_full_speed.into_iter().chain(others).collect::<Vec<_>>()
     });
@@ -60,13 +63,14 @@ fn recorded(
     reading: Reading,
     serve: &[&str],
     load: &[&str],
+    after_tick: &mut dyn FnMut(),
 ) -> Result<(Profile, Vec<LoggedRequest>, i64)> {
     let mut service = Service::start(&build("requests", toolchain, Variant::Stripped)?, serve, &[])?;
     let client = build("requests", &toolchains::newest()?, Variant::Plain)?;
     let mut load = Load::start(&client, &service.addresses, load)?;
     let target = GoProcess::open(service.fixture.pid())?;
     let options = Options { duration: Some(LENGTH), reading, ..Options::default() };
-    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_, _| {});
+    let (profile, ended) = record_profile(target, options, &Stop::new(), &mut |_, _| after_tick());
     ensure!(ended == Ended::Duration, "the recording ended by {ended:?}");
     load.must_run()?;
     load.end()?;
@@ -83,7 +87,7 @@ fn recorded(
 /// Of nearly all time of goroutines that serve requests it is known of which, where the machine has time to look.
 fn nearly_all_is_known(toolchain: &Toolchain) -> Result<()> {
     let load = ["-clients=8", "-rate=10"];
-    let (profile, log, _) = recorded(toolchain, Reading::Everything, &["-delay=20ms"], &load)?;
+    let (profile, log, _) = recorded(toolchain, Reading::Everything, &["-delay=20ms"], &load, &mut || {})?;
     for (protocol, known, all) in known(&profile, &log) {
         ensure!(all > 1.0, "{protocol}: {all} s are too little to tell");
         ensure!(known >= 0.985 * all, "{protocol}: only {:.2} % are known", 100.0 * known / all);
@@ -157,7 +161,7 @@ const SHORT_RECORDINGS: usize = 20;
 const SHORT: Duration = Duration::from_millis(700);
 
 fn times_are_those_of_the_requests(toolchain: &Toolchain, reading: Reading) -> Result<()> {
-    let (profile, log, began) = recorded(toolchain, reading, &[], &["-clients=8"])?;
+    let (profile, log, began) = recorded(toolchain, reading, &[], &["-clients=8"], &mut || {})?;
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
     known(&profile, &log);
@@ -166,7 +170,62 @@ fn times_are_those_of_the_requests(toolchain: &Toolchain, reading: Reading) -> R
         spans_are_within_their_request(&profile, &served)?;
     }
     routes_take_their_time(&profile, &served, &log, began, reading)?;
+    durations_are_within_their_bounds(&profile, &served, BUSY_SLACK)?;
     eprintln!("{}: {} requests recorded, {} logged", toolchain.version, profile.requests.len(), log.len());
+    Ok(())
+}
+
+/// Every 20th tick keeps the sampler for 150 ms, so that the next one comes late. The time of the requests that it finds is not
+/// known any worse for that: the duration of each is within its bounds, and none is taken for a slow one.
+fn late_ticks_make_no_slow_requests(toolchain: &Toolchain) -> Result<()> {
+    let mut ticks = 0u32;
+    let mut after_tick = || {
+        ticks += 1;
+        if ticks.is_multiple_of(20) {
+            std::thread::sleep(LATE);
+        }
+    };
+    let load = ["-clients=4", "-rate=20"];
+    let (profile, log, began) = recorded(toolchain, Reading::Everything, &["-delay=5ms"], &load, &mut after_tick)?;
+    ensure!(profile.accounting.late_ticks >= 5, "only {} ticks came late", profile.accounting.late_ticks);
+    let truth = Truth::new(&log);
+    let served = truth.served(&profile, began)?;
+    durations_are_within_their_bounds(&profile, &served, CALM_SLACK)?;
+    // That is what the late ticks would have made of them.
+    let credited = |request: &Request| request.last_ns.saturating_sub(request.first_ns) as i64;
+    let far = profile.requests.iter().zip(&served).filter(|(request, logged)| {
+        credited(request) > logged.end.max(logged.left) - logged.start + LATE.as_nanos() as i64 / 2
+    });
+    let far = far.count();
+    ensure!(far >= 5, "late ticks found {far} requests only");
+    let times = profile.request_breakdowns();
+    let wide = times.iter().filter(|time| time.length.known == Known::AtLeast).count();
+    eprintln!("{} requests, of {far} the credit is far too much, of {wide} a lower bound is known", times.len());
+    ensure!(
+        times.len() - wide > times.len() / 2,
+        "of most requests only a lower bound is known: {wide} of {}",
+        times.len()
+    );
+    Ok(())
+}
+
+/// How late ticks are made to come.
+const LATE: Duration = Duration::from_millis(150);
+/// For so long a goroutine may have a request before its handler begins and after it has ended, as the log does not have that: on
+/// a machine with time to spare, and on one that is busy.
+const CALM_SLACK: i64 = TWO_TICKS;
+const BUSY_SLACK: i64 = 10 * TWO_TICKS;
+
+/// The duration of each request is within the bounds that the profile has for it.
+fn durations_are_within_their_bounds(profile: &Profile, served: &[&LoggedRequest], slack: i64) -> Result<()> {
+    for (request, logged) in profile.requests.iter().zip(served) {
+        let bounds = request.sighting.context("a request without looks")?.bounds();
+        let handled = logged.end - logged.start;
+        let in_all = logged.end.max(logged.left) - logged.start + slack;
+        let is_within =
+            bounds.at_least_ns as i64 <= in_all && bounds.at_most_ns.is_none_or(|most| handled <= most as i64);
+        ensure!(is_within, "{bounds:?} of {:?} do not have {handled} ns: {logged:?}", request.sighting);
+    }
     Ok(())
 }
 
