@@ -15,9 +15,11 @@
 //!   "stacks": [[..], ..],               each a list of indices into "frames", leaf first
 //!   "samples": [{"stack", "goroutine", "state", "wait_reason", "class", "labels": {..}, "creator", "serving", "idle",
 //!                "request", "count", "time_ns", "standard_error_ns"}, ..],
-//!   "routes": [{"route", "requests", "time_ns", "by_class_ns": {..}}, ..],      most time first
+//!   "routes": [{"route", "requests", "time_ns", "by_class_ns": {..},            most time first
+//!               "own": {"time_ns", "by_state": {"on_cpu": {"time_ns", "share", "low", "high"}, ..}}}, ..],
 //!   "requests": [{"protocol", "method", "path", "pattern", "route", "trace_id", "span_id", "request_id", "goroutine",
-//!                 "first_ns", "last_ns", "spans": [{"from_ns", "to_ns", "goroutine", "state", "wait_reason"}, ..]}, ..]
+//!                 "first_ns", "last_ns", "at_least_ns", "at_most_ns",
+//!                 "spans": [{"from_ns", "to_ns", "goroutine", "state", "wait_reason"}, ..]}, ..]
 //! }
 //! ```
 //!
@@ -30,8 +32,12 @@
 //! `serving` is `request` if the goroutine served the request at the index `request` of `requests` (else null) or was started
 //! by one that did; `idle` if it belongs to a server but served none, with one of `accepting`, `connection`, `transport` and
 //! `worker` in `idle` (else empty); `nothing` if it belongs to no server; `unknown` if nobody looked or it could not be told.
-//! Of a request, what is not known is empty. `first_ns`, `last_ns`, `from_ns` and `to_ns` count from the start of the
-//! recording. `spans` are what its goroutines were doing when; they may be missing or cut.
+//! Of a route, `own` is the time of the goroutines that serve its requests, without those that they started; `low` and `high` are
+//! the ends of the 95 % interval of the share of a state.
+//!
+//! Of a request, what is not known is empty or null. It took between `at_least_ns` and `at_most_ns`. `first_ns`, `last_ns`,
+//! `from_ns` and `to_ns` count from the start of the recording, and say for which time it is credited (a tick stands for the
+//! whole period before it). `spans` are what its goroutines were doing when; they may be missing or cut.
 //!
 //! There is one row in a line, so that text tools see rows too. The ten samples with the most time:
 //!
@@ -146,7 +152,8 @@ pub fn write(profile: &Profile, out: impl Write) -> io::Result<()> {
     out.write_all(b",\n")?;
     rows(&mut out, "samples", profile.samples.iter().map(|sample| row(profile, &first_frames, sample)))?;
     out.write_all(b",\n")?;
-    rows(&mut out, "routes", profile.by_route().iter().map(|route| requests::route(profile, route)))?;
+    let shares = requests::shares(profile);
+    rows(&mut out, "routes", profile.by_route().iter().map(|route| requests::route(profile, &shares, route)))?;
     out.write_all(b",\n")?;
     rows(&mut out, "requests", profile.requests.iter().map(|request| requests::request(profile, request)))?;
     out.write_all(b"\n}\n")?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use fgspy_profile::{Accounting, Profile};
+use fgspy_profile::{Accounting, Phase, PhaseTime, Profile, RouteBreakdown};
 
 /// A time span with three digits: `12.3 ms`, `1.50 s`, `8.29 h`.
 pub fn time(ns: u64) -> String {
@@ -90,7 +90,8 @@ pub fn lines(profile: &Profile) -> Vec<String> {
         lines.extend(sampling(how, total, achieved));
     }
     if let Some(line) = requests(profile) {
-        lines.insert(2, line);
+        let routes = routes(profile).into_iter().map(|route| format!("route {route}"));
+        lines.splice(2..2, std::iter::once(line).chain(routes));
     }
     lines.extend(how.remarks.iter().map(|remark| format!("remark: {remark}")));
     lines
@@ -139,6 +140,41 @@ pub fn requests(profile: &Profile) -> Option<String> {
         share(totals.idle_ns),
         share(totals.unknown_ns),
     ))
+}
+
+/// Routes that have a line of their own, those with the most time.
+const MAX_ROUTES: usize = 5;
+/// What a route spends less of its time on than this is left out.
+const LEAST_SHARE: f64 = 0.005;
+
+/// What the time of the requests of each route is made of, and how sure that is, for the routes with the most of it:
+/// `GET /orders/{id}: 0.67 in flight; lock 64.2% ±7.9 · network 29.9% ±7.6`. The errors are half the width of 95 % intervals.
+pub fn routes(profile: &Profile) -> Vec<String> {
+    let mut routes = profile.route_breakdowns(&profile.request_breakdowns());
+    routes.retain(|route| route.own.time_ns > 0);
+    routes.sort_by_key(|route| std::cmp::Reverse(route.own.time_ns));
+    let line = |route: &RouteBreakdown| {
+        let name = match profile.string(route.route) {
+            "" => "[route not read]".to_owned(),
+            name => one_line(name),
+        };
+        let in_flight = average(route.in_flight(profile.duration_ns));
+        let mut phases: Vec<(Phase, PhaseTime)> = Phase::ALL.into_iter().zip(route.own.phases).collect();
+        phases.retain(|(_, time)| time.share >= LEAST_SHARE);
+        phases.sort_by_key(|(_, time)| std::cmp::Reverse(time.time_ns));
+        let share = |(phase, time): &(Phase, PhaseTime)| {
+            let points = 100.0 * (time.high - time.share).max(time.share - time.low);
+            let error = if points < 0.05 { String::new() } else { format!(" ±{points:.1}") };
+            format!("{} {}{error}", phase.word(), percent(time.time_ns, route.own.time_ns))
+        };
+        format!("{name}: {in_flight} in flight; {}", phases.iter().map(share).collect::<Vec<_>>().join(" · "))
+    };
+    routes.iter().take(MAX_ROUTES).map(line).collect()
+}
+
+/// A name from the target, without what could begin a line.
+fn one_line(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// So many times what is allowed is too much to be an accident.

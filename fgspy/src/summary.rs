@@ -54,8 +54,15 @@ fn extent(profile: &Profile) -> String {
         summary::time(profile.duration_ns),
         summary::average(profile.average_goroutines()),
         shares(profile),
-        summary::requests(profile).map_or(String::new(), |line| format!("  {}.\n", summary::capitalised(&line))),
+        requests(profile),
     )
+}
+
+/// What is known of requests, and what the time of each route is made of.
+fn requests(profile: &Profile) -> String {
+    let Some(line) = summary::requests(profile) else { return String::new() };
+    let routes = summary::routes(profile).into_iter().map(|route| format!("    {route}\n"));
+    format!("  {}.\n{}", summary::capitalised(&line), routes.collect::<String>())
 }
 
 /// How many routes to name, those with the most time.

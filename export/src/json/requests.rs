@@ -1,6 +1,8 @@
 //! What the JSON says of requests.
 
-use fgspy_profile::{Class, Idle, Profile, RouteTime, ServingTotals};
+use std::collections::HashMap;
+
+use fgspy_profile::{Breakdown, Class, Idle, Phase, PhaseTime, Profile, RouteTime, ServingTotals, StringId};
 use serde::{Serialize, Serializer};
 
 use super::by_word;
@@ -37,12 +39,44 @@ pub(super) struct Route<'a> {
     time_ns: u64,
     #[serde(serialize_with = "by_word")]
     by_class_ns: [(Class, u64); Class::COUNT],
+    own: Own,
 }
 
-/// A row of the table of routes.
-pub(super) fn route<'a>(profile: &'a Profile, route: &RouteTime) -> Route<'a> {
+/// The time of the goroutines that serve the requests of a route.
+#[derive(Serialize)]
+struct Own {
+    time_ns: u64,
+    #[serde(serialize_with = "by_state")]
+    by_state: [PhaseTime; Phase::COUNT],
+}
+
+/// As an object, in the order of the phases.
+fn by_state<S: Serializer>(phases: &[PhaseTime], serializer: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Share {
+        time_ns: u64,
+        share: f64,
+        low: f64,
+        high: f64,
+    }
+    let share = |&PhaseTime { time_ns, share, low, high }: &PhaseTime| Share { time_ns, share, low, high };
+    serializer.collect_map(Phase::ALL.iter().map(|phase| phase.key()).zip(phases.iter().map(share)))
+}
+
+/// What the own time of each route is made of.
+pub(super) fn shares(profile: &Profile) -> HashMap<StringId, Breakdown> {
+    let routes = profile.route_breakdowns(&profile.request_breakdowns());
+    routes.into_iter().map(|route| (route.route, route.own)).collect()
+}
+
+/// A row of the table of routes. `shares` is what [`shares`] gives.
+pub(super) fn route<'a>(profile: &'a Profile, shares: &HashMap<StringId, Breakdown>, route: &RouteTime) -> Route<'a> {
     let RouteTime { route, requests, time_ns, by_class_ns } = *route;
-    Route { route: profile.string(route), requests, time_ns, by_class_ns }
+    let own = shares.get(&route).map_or(Own { time_ns: 0, by_state: Default::default() }, |own| Own {
+        time_ns: own.time_ns,
+        by_state: own.phases,
+    });
+    Route { route: profile.string(route), requests, time_ns, by_class_ns, own }
 }
 
 #[derive(Serialize)]
@@ -58,6 +92,8 @@ pub(super) struct Request<'a> {
     goroutine: u64,
     first_ns: u64,
     last_ns: u64,
+    at_least_ns: Option<u64>,
+    at_most_ns: Option<u64>,
     spans: Vec<Span<'a>>,
 }
 
@@ -79,6 +115,7 @@ pub(super) fn request<'a>(profile: &'a Profile, request: &fgspy_profile::Request
         state: span.state.word(),
         wait_reason: span.wait_reason.map_or("", |id| profile.string(id)),
     });
+    let bounds = request.sighting.map(fgspy_profile::Sighting::bounds);
     Request {
         protocol: request.protocol.word(),
         method: profile.string(request.method),
@@ -91,6 +128,8 @@ pub(super) fn request<'a>(profile: &'a Profile, request: &fgspy_profile::Request
         goroutine: request.goid,
         first_ns: request.first_ns,
         last_ns: request.last_ns,
+        at_least_ns: bounds.map(|bounds| bounds.at_least_ns),
+        at_most_ns: bounds.and_then(|bounds| bounds.at_most_ns),
         spans: spans.collect(),
     }
 }

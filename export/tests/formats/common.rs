@@ -1,8 +1,8 @@
 //! Small profiles with known content.
 
 use fgspy_profile::{
-    Accounting, Builder, Idle, LocationId, NewRequest, Profile, Protocol, SampleKey, Serving, Span, State, Target,
-    Weight,
+    Accounting, Builder, Idle, LocationId, NewRequest, Profile, Protocol, SampleKey, Serving, Sighting, Span, State,
+    Target, Weight,
 };
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -155,8 +155,9 @@ pub(crate) fn service() -> Profile {
     let order = NewRequest { method: "GET", path: "/orders/17", pattern: "GET /orders/{id}", ..NewRequest::default() };
     let span = Span { from_ns: 10, to_ns: 30, goid: 7, state: State::Waiting, wait_reason: Some(read) };
     let (trace_id, span_id) = (TRACE, "00f067aa0ba902b7");
-    let first =
-        NewRequest { trace_id, span_id, goid: 7, first_ns: 10, last_ns: 40, spans: vec![span], ..order.clone() };
+    let sighting = Some(Sighting { absent_ns: Some(9), first_ns: 15, last_ns: 35, gone_ns: Some(50) });
+    let (goid, first_ns, last_ns, spans) = (7, 10, 40, vec![span]);
+    let first = NewRequest { trace_id, span_id, goid, first_ns, last_ns, sighting, spans, ..order.clone() };
     let second = NewRequest { path: "/orders/18", goid: 8, ..order.clone() };
     let rpc = NewRequest {
         protocol: Protocol::Grpc,

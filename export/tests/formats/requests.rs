@@ -127,12 +127,46 @@ fn json_has_requests_routes_and_whose_time_is_whose() {
         json!({
             "protocol": "http/1", "method": "GET", "path": "/orders/17", "pattern": "GET /orders/{id}",
             "route": "GET /orders/{id}", "trace_id": TRACE, "span_id": "00f067aa0ba902b7", "request_id": "",
-            "goroutine": 7, "first_ns": 10, "last_ns": 40,
+            "goroutine": 7, "first_ns": 10, "last_ns": 40, "at_least_ns": 20, "at_most_ns": 41,
             "spans": [{"from_ns": 10, "to_ns": 30, "goroutine": 7, "state": "waiting", "wait_reason": "IO wait"}],
         })
     );
     let protocols: Vec<&Value> = json["requests"].as_array().unwrap().iter().map(|row| &row["protocol"]).collect();
     assert_eq!(protocols, ["http/1", "http/1", "http/2", "grpc"]);
+}
+
+#[test]
+fn routes_say_what_their_time_is_made_of_and_how_sure_that_is() {
+    let mut profile = service();
+    // Where goroutines are not kept apart, all of them serve.
+    profile.samples.iter_mut().for_each(|sample| (sample.goid, sample.count) = (0, sample.time_ns / MS));
+    let lines = summary::routes(&profile);
+    let all = summary::lines(&profile);
+    let of_lines: Vec<&str> = all[3..6].iter().map(|line| line.strip_prefix("route ").unwrap()).collect();
+    assert_eq!(of_lines, lines);
+    let json: Value = serde_json::from_str(&text(&profile, Format::Json)).unwrap();
+    assert_eq!(lines.len(), 3);
+    for (line, row) in lines.iter().zip(json["routes"].as_array().unwrap()) {
+        let (name, rest) = line.split_once(": ").unwrap();
+        assert_eq!(row["route"], name);
+        let (_, phases) = rest.split_once("; ").unwrap();
+        let own = &row["own"];
+        assert!(own["time_ns"].as_u64().unwrap() <= row["time_ns"].as_u64().unwrap(), "without what they started");
+        for phase in phases.split(" · ") {
+            let (phase, error) = phase.split_once(" ±").unwrap();
+            let (word, share) = phase.rsplit_once(' ').unwrap();
+            let said = &own["by_state"][if word == "on-CPU" { "on_cpu" } else { word }];
+            let number = |key: &str| said[key].as_f64().unwrap();
+            assert_eq!(format!("{:.1}%", 100.0 * number("share")), share, "{line}");
+            let half = (number("high") - number("share")).max(number("share") - number("low"));
+            assert_eq!(format!("{:.1}", 100.0 * half), error, "{line}");
+        }
+    }
+    // Of the two requests on this route one waits for the network, one does that and computes.
+    let orders = lines.iter().find(|line| line.starts_with("GET /orders/{id}: ")).unwrap();
+    assert!(orders.contains("; network ") && orders.contains(" · on-CPU "), "{orders}");
+    profile.strings.iter_mut().for_each(|string| *string = string.replace("GET /orders", "GET\n/orders"));
+    assert!(summary::routes(&profile).iter().any(|line| line.starts_with("GET?/orders/{id}: ")));
 }
 
 #[test]
@@ -153,6 +187,7 @@ fn a_line_says_whose_time_is_whose_if_anything_is_known() {
         )
     );
     let svg = text(&service(), Format::FlameGraph);
+    assert_eq!(svg.matches(">route GET /orders/{id}: ").count(), 1);
     assert_eq!(svg.matches(" seen on 3 routes; ").count(), 1, "above the boxes, and not below them again");
     assert!(svg.contains(">Requests: 4 seen on 3 routes; 6.1% of goroutine time in requests"), "{svg}");
 }
