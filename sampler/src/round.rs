@@ -233,7 +233,9 @@ impl Round {
 
     /// How often a request was not found, for the user.
     pub(crate) fn missed_requests(&self) -> Option<String> {
-        self.reader.request_counts().missed().map(|missed| format!("requests: {missed}"))
+        let counts = self.reader.request_counts();
+        let title = if counts.missed_many() { "many requests were not found" } else { "requests" };
+        counts.missed().map(|missed| format!("{title}: {missed}"))
     }
 
     pub(crate) fn progress(&self, elapsed: Duration) -> Progress {

@@ -70,6 +70,9 @@ pub(super) fn legend(profile: &Profile, width: f64) -> Result<(String, f64), std
     Ok((out, y + 24.0))
 }
 
+/// How remarks begin that are no warnings: of some requests it is always unknown which they were.
+const NO_ALARM: &str = "requests: ";
+
 /// What is known of requests and the remarks of the recording, below the legend; and how high they are.
 pub(super) fn remarks(profile: &Profile) -> Result<(String, f64), std::fmt::Error> {
     let mut out = String::new();
@@ -85,7 +88,8 @@ pub(super) fn remarks(profile: &Profile) -> Result<(String, f64), std::fmt::Erro
     }
     for remark in &profile.accounting.remarks {
         y += 18.0;
-        writeln!(out, "<text class=\"remark\" x=\"{MARGIN}\" y=\"{}\">Note: {}</text>", y - 4.0, xml(remark))?;
+        let class = if remark.starts_with(NO_ALARM) { "lead" } else { "remark" };
+        writeln!(out, "<text class=\"{class}\" x=\"{MARGIN}\" y=\"{}\">Note: {}</text>", y - 4.0, xml(remark))?;
     }
     Ok((out, y))
 }

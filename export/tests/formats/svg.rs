@@ -119,6 +119,19 @@ fn the_head_says_what_this_is_and_how_to_read_it() {
     assert!(words(by_id(&document, "foot")).contains("34 on-CPU samples, 5 more lost\n"));
 }
 
+/// Of a busy server some requests are always missed: only many of them are worth a warning.
+#[test]
+fn a_remark_about_some_requests_is_no_warning() {
+    let mut profile = shop();
+    profile.accounting.remarks =
+        ["requests: of 995 goroutines", "many requests were not found: of 995", "other"].map(str::to_owned).to_vec();
+    let svg = drawn(&profile, &Options::default());
+    let document = Document::parse(&svg).unwrap();
+    let remarks = by_id(&document, "remarks").children().filter(Node::is_element);
+    let classes: Vec<&str> = remarks.map(|remark| remark.attribute("class").unwrap()).collect();
+    assert_eq!(classes, ["lead", "remark", "remark"]);
+}
+
 #[test]
 fn a_title_can_be_given() {
     let svg = drawn(&shop(), &Options { title: Some("before <the> fix".into()), ..Options::default() });

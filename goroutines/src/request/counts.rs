@@ -20,6 +20,8 @@ pub struct RequestCounts {
 /// One in so many goroutines may go on before it can be told which request it served: that is no news, and how much of the time
 /// it is, profiles say anyway.
 const FEW: u64 = 50;
+/// If more than one in so many was not found, this is no remark any more but a warning.
+const MANY: u64 = 10;
 /// So often it is chance.
 const SELDOM: u64 = 10;
 
@@ -63,6 +65,12 @@ impl RequestCounts {
         ))
     }
 
+    /// Whether so many were not found that what is said of requests may be far off.
+    pub fn missed_many(&self) -> bool {
+        let found = self.serving;
+        self.in_request() - found > self.in_request() / MANY
+    }
+
     /// Goroutines that were in a request, as far as could be told: found, torn, or not understood.
     pub fn in_request(&self) -> u64 {
         self.serving + self.torn + self.unknown.iter().sum::<u64>()
@@ -82,6 +90,7 @@ mod tests {
         (0..9).for_each(|_| counts.add(Served::Torn));
         assert!(counts.missed().is_some());
         assert_eq!(RequestCounts { serving: 500, ..counts }.missed(), None);
+        assert!(counts.missed_many() && !RequestCounts { serving: 200, ..counts }.missed_many());
         counts.torn = 1;
         counts.add(Served::Unknown(Mismatch::NoPointer));
         counts.add(Served::Unknown(Mismatch::NoPointer));
