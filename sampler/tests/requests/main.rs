@@ -170,7 +170,7 @@ fn times_are_those_of_the_requests(toolchain: &Toolchain, reading: Reading) -> R
         spans_are_within_their_request(&profile, &served)?;
     }
     routes_take_their_time(&profile, &served, &log, began, reading)?;
-    durations_are_within_their_bounds(&profile, &served, BUSY_SLACK)?;
+    durations_are_within_their_bounds(&profile, &served)?;
     eprintln!("{}: {} requests recorded, {} logged", toolchain.version, profile.requests.len(), log.len());
     Ok(())
 }
@@ -190,7 +190,7 @@ fn late_ticks_make_no_slow_requests(toolchain: &Toolchain) -> Result<()> {
     ensure!(profile.accounting.late_ticks >= 5, "only {} ticks came late", profile.accounting.late_ticks);
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
-    durations_are_within_their_bounds(&profile, &served, CALM_SLACK)?;
+    durations_are_within_their_bounds(&profile, &served)?;
     // That is what the late ticks would have made of them.
     let credited = |request: &Request| request.last_ns.saturating_sub(request.first_ns) as i64;
     let far = profile.requests.iter().zip(&served).filter(|(request, logged)| {
@@ -211,17 +211,16 @@ fn late_ticks_make_no_slow_requests(toolchain: &Toolchain) -> Result<()> {
 
 /// How late ticks are made to come.
 const LATE: Duration = Duration::from_millis(150);
-/// For so long a goroutine may have a request before its handler begins and after it has ended, as the log does not have that: on
-/// a machine with time to spare, and on one that is busy.
-const CALM_SLACK: i64 = TWO_TICKS;
-const BUSY_SLACK: i64 = 10 * TWO_TICKS;
+/// For so long a goroutine may have a request before its handler begins and after it has ended, on a machine that is busy with
+/// something else: the log does not have that. A late tick would add more.
+const SLACK: i64 = 100_000_000;
 
 /// The duration of each request is within the bounds that the profile has for it.
-fn durations_are_within_their_bounds(profile: &Profile, served: &[&LoggedRequest], slack: i64) -> Result<()> {
+fn durations_are_within_their_bounds(profile: &Profile, served: &[&LoggedRequest]) -> Result<()> {
     for (request, logged) in profile.requests.iter().zip(served) {
         let bounds = request.sighting.context("a request without looks")?.bounds();
         let handled = logged.end - logged.start;
-        let in_all = logged.end.max(logged.left) - logged.start + slack;
+        let in_all = logged.end.max(logged.left) - logged.start + SLACK;
         let is_within =
             bounds.at_least_ns as i64 <= in_all && bounds.at_most_ns.is_none_or(|most| handled <= most as i64);
         ensure!(is_within, "{bounds:?} of {:?} do not have {handled} ns: {logged:?}", request.sighting);
