@@ -111,13 +111,20 @@ pub(crate) struct RecordArgs {
     pub(crate) filter: FilterArgs,
 }
 
+/// What may be used of a core where nobody says otherwise. Somebody is waiting for the result, and wants the times of ten seconds
+/// as exact as they can be: this reads every goroutine at every tick in a program with some thousand of them. (The scale part of
+/// bench/RESULTS.md has what that takes.)
+pub(crate) const DEFAULT_MAX_CPU: &str = "10%";
+
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// How much of ONE core to use (and a second's worth more, once, at the start): fewer goroutines are read at a tick, and
-    /// results say how sure they are. A tick takes something however little it reads: if that is more, it is said.
-    /// `unlimited` reads every goroutine at every tick
-    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = limits::max_cpu, allow_negative_numbers = true)]
+    /// How much of ONE core to use at most (and a second's worth more, once, at the start). The default is for somebody who
+    /// waits for the result: of some thousand goroutines it reads each one at every tick, which takes 1% to 10% of a core. Where it is not
+    /// enough, goroutines are sampled at random, and results say how sure they are. For what records all day, 1% is a good
+    /// choice. A tick takes something however little it reads: if that is more, it is said. `unlimited` reads every goroutine
+    /// at every tick
+    #[arg(long, value_name = "PERCENT", default_value = DEFAULT_MAX_CPU, value_parser = limits::max_cpu, allow_negative_numbers = true)]
     pub(crate) max_cpu: Reading,
 
     /// About how much memory a recording may take, as in 512M or 2G: it forgets which goroutine was which when they

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use fgspy_goroutines::{Frames, Goroutine, Reader, Status, Trust, census};
 use fgspy_kernel::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
 use fgspy_memory::Process;
-use fgspy_sampler::GoProcess;
+use fgspy_sampler::{GoProcess, Reading};
 
 use super::check::{Check, Section};
 use super::host::count;
 use super::{executable, host, machine};
+use crate::args::DEFAULT_MAX_CPU;
+use crate::limits;
 
 /// The default rate of a recording.
 const RATE_HZ: f64 = 99.0;
@@ -151,12 +153,18 @@ fn cost_of(look: Duration, goroutines: usize) -> Check {
     let (milliseconds, share) = (look.as_secs_f64() * 1e3, look.as_secs_f64() * RATE_HZ * 100.0);
     let takes =
         format!("a look at all of {goroutines} takes {milliseconds:.1} ms, {RATE_HZ} a second {share:.1}% of a CPU");
-    if share <= 1.0 {
+    let is_within = match limits::max_cpu(DEFAULT_MAX_CPU) {
+        Ok(Reading::Budget { max_cpu }) => share <= 100.0 * max_cpu,
+        _ => true,
+    };
+    if is_within {
         return Check::ok("cost", takes);
     }
     Check::ok(
         "cost",
-        format!("{takes}; a recording reads as many at a tick as --max-cpu allows (1%), and says how sure it is"),
+        format!(
+            "{takes}; a recording reads as many at a tick as --max-cpu allows ({DEFAULT_MAX_CPU}), and says how sure it is"
+        ),
     )
 }
 

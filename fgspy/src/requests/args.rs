@@ -10,11 +10,7 @@ use regex::Regex;
 use crate::args::{LimitArgs, duration, pid, rate};
 use crate::view::RouteArgs;
 
-/// Which request took how long is known only if every goroutine is read at every tick: that may cost more than a profile.
-const MAX_CPU: &str = "10%";
-
 #[derive(Debug, Args)]
-#[command(mut_arg("max_cpu", |max_cpu| max_cpu.default_value(MAX_CPU)))]
 #[command(after_help = "\
 Examples:
   fgspy requests -p $(pidof checkout)                  watch until Ctrl-C, then a report

@@ -81,6 +81,10 @@ impl Attached {
             .args(["record", "--pid", &pid.to_string(), "--goroutine", "1", "--output"])
             .arg(&output)
             .args(arguments);
+        // What the reports have was measured within 1 % of a core, whatever the default of this fgspy is.
+        if !arguments.contains(&"--max-cpu") && has_option(fgspy, "--max-cpu")? {
+            command.args(["--max-cpu", "1%"]);
+        }
         let started = Instant::now();
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(inner).spawn().context("no fgspy")?;
         // The terminal ends when nobody holds its inner side any more, and the command holds it.

@@ -92,7 +92,7 @@ const INTRODUCTION: &str = "\
 Written by `cargo xtask bench` from what it measured (`data/`); nothing here is typed in by hand. What is compared:
 
 - **A**: no profiler, and **A′**: the same again. What differs between the two is noise.
-- **fgspy**: `fgspy record` with its defaults, attached from outside.
+- **fgspy**: `fgspy record --max-cpu 1%`, attached from outside.
 - **fgprof**: [fgprof](https://github.com/felixge/fgprof) in the program, as its documentation says.
 - **issue 31**: the method of [fgprof's issue 31](https://github.com/felixge/fgprof/issues/31), in the program: stop the \
 world, walk all stacks by frame pointers, start the world; through `go:linkname`, with `-checklinkname=0` where Go wants it.
