@@ -21,7 +21,7 @@ const PLACES: usize = 3;
 /// Places with less of the time than this are not worth a line.
 const LEAST_SHARE: f64 = 0.02;
 /// Phases with so much of the time have a line for one of their places at least.
-const LEAST_PHASE: f64 = 0.05;
+const LEAST_PHASE: f64 = 0.02;
 /// Goroutines that requests started are worth a line if their time is at least this part of the requests' own.
 const LEAST_CHILDREN: f64 = 0.05;
 /// What a time line is made of stands beside it if there is so much room.
@@ -137,16 +137,19 @@ fn stacks(profile: &Profile, breakdown: &Breakdown, columns: usize, style: Style
     shown.into_iter().zip(&texts).map(line).collect()
 }
 
-/// The places with the most time. Of each phase that has a good part of it, at least one is among them: what is on the CPU in
-/// many places is not to be told from what takes no time.
+/// The places with the most time; and of each phase that has much of it, so many at least as its part calls for. A route may be on
+/// the CPU in many places, each of which has little time.
 fn places_shown(breakdown: &Breakdown) -> Vec<&StackTime> {
-    let worth = |place: &&StackTime| place.time.share >= LEAST_SHARE;
-    let mut shown: Vec<&StackTime> = breakdown.stacks.iter().filter(worth).take(PLACES).collect();
-    for phase in Phase::ALL.into_iter().filter(|phase| breakdown.phase(*phase).share >= LEAST_PHASE) {
-        if shown.iter().all(|place| place.phase != phase) {
-            shown.extend(breakdown.stacks.iter().find(|place| place.phase == phase).filter(worth));
-        }
+    let mut shown: Vec<&StackTime> =
+        breakdown.stacks.iter().filter(|place| place.time.share >= LEAST_SHARE).take(PLACES).collect();
+    for phase in Phase::ALL {
+        let share = breakdown.phase(phase).share;
+        let wanted = if share < LEAST_PHASE { 0 } else { 1 + ((PLACES as f64 * share) as usize).min(PLACES - 1) };
+        let known = shown.iter().filter(|place| place.phase == phase).count();
+        let of_phase = breakdown.stacks.iter().filter(|place| place.phase == phase);
+        shown.extend(of_phase.take(wanted).skip(known));
     }
+    shown.sort_by_key(|place| std::cmp::Reverse(place.time.time_ns));
     shown
 }
 

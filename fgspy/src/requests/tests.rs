@@ -252,3 +252,28 @@ fn a_late_tick_makes_no_slow_requests() {
     let below: Vec<&str> = found[line + 1].split_whitespace().collect();
     assert_eq!(below, ["R", "runnable", "100%"], "one look is one letter");
 }
+
+/// Two thirds on the CPU, in many places with little time each, and the rest runnable in a few.
+#[test]
+fn places_on_the_cpu_are_listed_also_where_each_has_little_time() {
+    let mut all = Recording(Builder::new(Target::default(), 0));
+    let serving = all.request("/busy", "", 7, 10, &[("running", 120), ("runnable", 60)]);
+    for place in 0..60 {
+        all.add(serving, 7, &[&format!("main.step{place}"), "main.busy"], "running", 2 + u64::from(place < 3));
+    }
+    for place in ["main.a", "main.b", "main.c", "main.d"] {
+        all.add(serving, 7, &[place, "main.busy"], "runnable", 15);
+    }
+    let ticks = Accounting { rate_hz: 100.0, ticks: 200, accepted: 183, goroutine_ticks: 183, ..Accounting::default() };
+    let found = lines(&all.0.finish(LENGTH, ticks), &[], 100);
+    let at = found.iter().position(|line| line.starts_with("  on-CPU 67%")).unwrap_or_else(|| panic!("{found:#?}"));
+    let places: Vec<Vec<&str>> = found[at + 1..]
+        .iter()
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let of = |phase: &str| places.iter().filter(|words| words[2] == phase).map(|words| words[3]).collect::<Vec<_>>();
+    assert_eq!(of("on-CPU"), ["main.step0", "main.step1", "main.step2"]);
+    assert_eq!(of("runnable"), ["main.a", "main.b", "main.c"]);
+    assert!(places.iter().all(|words| words[1].starts_with('±')), "{places:?}");
+}
