@@ -1,7 +1,7 @@
 //! Requests that were being served before the probes were set. No probe sees them begin, so no event tells of them: they are
 //! read from the goroutines that serve them, as `fgspy requests` does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use fgspy_goroutines::request::{Identity, Protocol as Read};
 use fgspy_goroutines::{Look, Observation, Reader, Request, RequestOptions, Runtime, Served, Sight, Wanted};
@@ -12,7 +12,9 @@ use fgspy_profile::{Protocol, route};
 /// Requests that are followed one by one. Of more, only their number is known.
 const MAX_REQUESTS: usize = 10_000;
 /// Goroutines that moved while they were read are read again, so often.
-const MAX_ROUNDS: usize = 4;
+const MAX_ROUNDS: usize = 3;
+/// Goroutines that are looked at before events are taken again: of many, all would take longer than the ring has room for.
+const PART: usize = 4096;
 /// Bytes of a method and of a path that the kernel's program compares.
 const METHOD: usize = 16;
 const PATH: usize = 192;
@@ -64,6 +66,10 @@ pub struct Earlier {
     requests: BTreeMap<u64, EarlierRequest>,
     /// Goroutines of which it is not known yet, by their numbers in the runtime's list.
     undecided: HashMap<u64, u32>,
+    /// Goroutines that are to be looked at, while not all have been.
+    left: Vec<u32>,
+    /// Goroutines of which a probe saw a request begin, while not all have been looked at: what they serve is known.
+    begun: HashSet<u64>,
     /// Requests beyond those that are followed.
     more: u64,
 }
@@ -98,22 +104,34 @@ impl Earlier {
             start_ns,
             requests: BTreeMap::new(),
             undecided: HashMap::new(),
+            left: Vec::new(),
+            begun: HashSet::new(),
             more: 0,
         }
     }
 
-    /// Looks at all goroutines, once the probes are set. Events that are taken later say which of what was found had begun
-    /// after them ([`Earlier::begins`]). `now` is `CLOCK_MONOTONIC`.
+    /// Begins to look at all goroutines, once the probes are set: [`Earlier::look`] does.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
-    pub fn look(&mut self, runtime: &Runtime, memory: &dyn Memory, now: &dyn Fn() -> u64) -> Result<(), ReadError> {
-        if !self.reader.finds_requests() {
-            return Ok(());
+    pub fn begin_look(&mut self, runtime: &Runtime, memory: &dyn Memory) -> Result<(), ReadError> {
+        if self.reader.finds_requests() {
+            let len = memory.read_u64(runtime.list.len)?.unwrap_or(0);
+            self.reader.refresh(runtime, memory, len)?;
+            self.left = self.reader.all().runs().flatten().copied().collect();
         }
-        let len = memory.read_u64(runtime.list.len)?.unwrap_or(0);
-        self.reader.refresh(runtime, memory, len)?;
-        let mut indices: Vec<u32> = self.reader.all().runs().flatten().copied().collect();
+        Ok(())
+    }
+
+    /// Looks at some of them, and says whether any are left. Events are to be taken in between and afterwards: they say which of
+    /// what is found had begun after the probes were set ([`Earlier::begins`]). `now` is `CLOCK_MONOTONIC`.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn look(&mut self, runtime: &Runtime, memory: &dyn Memory, now: &dyn Fn() -> u64) -> Result<bool, ReadError> {
+        let mut indices = self.left.split_off(self.left.len().saturating_sub(PART));
+        // Those of other parts are read again later.
+        let before = std::mem::take(&mut self.undecided);
         for _ in 0..MAX_ROUNDS {
             self.find(runtime, memory, &indices, now)?;
             indices = self.undecided.values().copied().collect();
@@ -121,7 +139,11 @@ impl Earlier {
                 break;
             }
         }
-        Ok(())
+        self.undecided.extend(before);
+        if self.left.is_empty() {
+            self.begun = HashSet::new();
+        }
+        Ok(!self.left.is_empty())
     }
 
     /// Looks again at those that were there, and at those of which it is not known yet.
@@ -155,6 +177,9 @@ impl Earlier {
     /// is over; and if it was looked at after that, what was found is this one, and none that had begun earlier.
     pub fn begins(&mut self, goid: u64, time_ns: u64) {
         self.undecided.remove(&goid);
+        if !self.left.is_empty() {
+            self.begun.insert(goid);
+        }
         let Some(request) = self.requests.get_mut(&goid) else { return };
         if time_ns <= request.found_ns {
             self.requests.remove(&goid);
@@ -186,6 +211,9 @@ impl Earlier {
         // They are among those that were read.
         self.undecided.clear();
         for seen in seen {
+            if self.begun.contains(&seen.goid) {
+                continue;
+            }
             match seen.what {
                 What::Unclear => drop(self.undecided.insert(seen.goid, seen.index)),
                 What::Serves(request) if is_wanted(&request, self.filter.as_ref()) => {

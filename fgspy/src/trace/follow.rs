@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fgspy_kernel::monotonic_ns;
 use fgspy_kernel::trace::Tracer;
-use fgspy_memory::Fate;
+use fgspy_memory::{Fate, ReadError};
 use fgspy_sampler::{GoProcess, Stop};
 
 use super::args::TraceArgs;
@@ -63,11 +63,23 @@ pub(super) fn follow(
     }
 }
 
-/// Looks at what is there already, of which no event tells. Should the target have just ended, there is nothing, and the first
-/// turn finds out.
-pub(super) fn look(target: &GoProcess, taken: &mut Taken<'_>) {
-    taken.earlier.look(&target.runtime, &target.memory, &monotonic_ns).ok();
+/// Looks at what is there already, of which no event tells.
+///
+/// # Errors
+/// When nothing can be read from the target any more; most often it has just ended.
+pub(super) fn look(target: &GoProcess, tracer: &mut Tracer, taken: &mut Taken<'_>) -> Result<(), ReadError> {
+    let (runtime, memory, start_ns) = (&target.runtime, &target.memory, taken.start_ns);
     if let Stream::Perfetto(recorder) = &mut taken.stream {
-        recorder.look(taken.start_ns).ok();
+        recorder.begin_look()?;
     }
+    while let Stream::Perfetto(recorder) = &mut taken.stream
+        && recorder.look(start_ns)?
+    {
+        tracer.poll(&mut |event| taken.take(event));
+    }
+    taken.earlier.begin_look(runtime, memory)?;
+    while taken.earlier.look(runtime, memory, &monotonic_ns)? {
+        tracer.poll(&mut |event| taken.take(event));
+    }
+    Ok(())
 }

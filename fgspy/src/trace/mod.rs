@@ -90,7 +90,8 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let earlier = Earlier::new(&target.runtime, filter, tracer.start_ns());
     let probes = (tracer.traps(), sites.as_slice());
     let mut taken = Taken::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
-    follow::look(&target, &mut taken);
+    // Should the target have just ended, following it finds out at once.
+    follow::look(&target, &mut tracer, &mut taken).ok();
     say(format_args!("{SET}{}", partial.unwrap_or_default()));
     taken.ended = follow::follow(args, &signals.stop, &target, &mut tracer, &mut governor, &mut taken)?;
     taken.end_ns = monotonic_ns();

@@ -7,10 +7,17 @@ use fgspy_fixtures::{Fixture, Toolchain, Variant, build};
 use fgspy_gobin::probes;
 use fgspy_kernel::monotonic_ns;
 use fgspy_kernel::trace::{Event, Options, TraceError, Tracer};
-use fgspy_memory::Process;
+use fgspy_memory::{Live, Process};
 use fgspy_trace::{Earlier, pattern, plan, unset};
 
 use crate::target::{Target, runtime};
+
+/// Looks at all goroutines.
+fn look(earlier: &mut Earlier, target: &Target, memory: &Live) -> Result<()> {
+    earlier.begin_look(&target.runtime, memory)?;
+    while earlier.look(&target.runtime, memory, &monotonic_ns)? {}
+    Ok(())
+}
 
 /// Requests of four kinds are begun before the probes are set, and end later.
 pub(crate) fn requests_are_found(toolchain: &Toolchain, variant: Variant) -> Result<()> {
@@ -23,10 +30,10 @@ pub(crate) fn requests_are_found(toolchain: &Toolchain, variant: Variant) -> Res
     ensure!(unset(&target.runtime, &memory, &sites)?.is_empty(), "a probe is not in the code");
     let start_ns = target.tracer.start_ns();
     let mut earlier = Earlier::new(&target.runtime, None, start_ns);
-    earlier.look(&target.runtime, &memory, &monotonic_ns)?;
+    look(&mut earlier, &target, &memory)?;
     let filter = pattern::filter(Some("^GET /events"), None, None)?;
     let mut some = Earlier::new(&target.runtime, filter, start_ns);
-    some.look(&target.runtime, &memory, &monotonic_ns)?;
+    look(&mut some, &target, &memory)?;
     ensure!(some.requests().count() == 3 && some.requests().all(|one| one.path == "/events"), "{some:?}");
 
     let mut paths: BTreeMap<String, usize> = BTreeMap::new();

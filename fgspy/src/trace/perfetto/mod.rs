@@ -14,7 +14,7 @@ use fgspy_export::perfetto::{
 };
 use fgspy_goroutines::{Look, Reader, Sight, Status, Wanted};
 use fgspy_kernel::trace::{Event, OTHER, RUNNABLE, RUNNING, SYSCALL};
-use fgspy_memory::ReadError;
+use fgspy_memory::{Memory, ReadError};
 use fgspy_sampler::GoProcess;
 use fgspy_trace::{EarlierRequest, OneRequest, classes};
 use interned::{Argument, Stack, Stacks};
@@ -26,6 +26,8 @@ use crate::requests::style::clean;
 /// Goroutines whose states are followed at a time: as many as the kernel's program follows, and as many again whose end was
 /// lost. Of others nothing is written.
 const MAX_GOROUTINES: usize = 1 << 18;
+/// Goroutines that are looked at before events are taken again.
+const PART: usize = 4096;
 /// A state that lasts as long as this is written before it ends: otherwise it would be missing if fgspy were killed.
 const LONG_NS: u64 = 1_000_000_000;
 /// Who writes the packets.
@@ -77,6 +79,9 @@ pub(super) struct Recorder<'a> {
     unnumbered: HashMap<u64, Open>,
     /// What goroutines did when they were first looked at, of which no change of state is known yet.
     first: HashMap<u64, Open>,
+    reader: Reader,
+    /// Goroutines that are to be looked at.
+    left: Vec<u32>,
     named: HashSet<u64>,
     arrows: u64,
     dropped: u64,
@@ -92,6 +97,8 @@ impl<'a> Recorder<'a> {
             open: HashMap::new(),
             unnumbered: HashMap::new(),
             first: HashMap::new(),
+            reader: Reader::new(),
+            left: Vec::new(),
             named: HashSet::new(),
             arrows: 0,
             dropped: 0,
@@ -131,21 +138,30 @@ impl<'a> Recorder<'a> {
         self.dropped
     }
 
-    /// Looks at all goroutines, for their names and what they do: many will not change that for long. Only what is not in
-    /// the events up to [`Recorder::has_caught_up`] holds.
+    /// Begins to look at all goroutines, for their names and what they do: many will not change that for long. Only what is not
+    /// in the events up to [`Recorder::has_caught_up`] holds.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
-    pub(super) fn look(&mut self, start_ns: u64) -> Result<(), ReadError> {
+    pub(super) fn begin_look(&mut self) -> Result<(), ReadError> {
         let (runtime, memory) = (&self.target.runtime, &self.target.memory);
-        let mut reader = Reader::new();
-        let len = fgspy_memory::Memory::read_u64(memory, runtime.list.len)?.unwrap_or(0);
-        reader.refresh(runtime, memory, len)?;
-        let indices: Vec<u32> = reader.all().runs().flatten().copied().collect();
-        let wanted: Vec<Wanted> = indices.into_iter().map(|index| Wanted { index, look: Look::G }).collect();
+        let len = memory.read_u64(runtime.list.len)?.unwrap_or(0);
+        self.reader.refresh(runtime, memory, len)?;
+        self.left = self.reader.all().runs().flatten().copied().take(MAX_GOROUTINES).collect();
+        Ok(())
+    }
+
+    /// Looks at some of them, and says whether any are left. Events are to be taken in between: the ring has room for so much.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(super) fn look(&mut self, start_ns: u64) -> Result<bool, ReadError> {
+        let (runtime, memory) = (&self.target.runtime, &self.target.memory);
+        let part = self.left.split_off(self.left.len().saturating_sub(PART));
+        let wanted: Vec<Wanted> = part.into_iter().map(|index| Wanted { index, look: Look::G }).collect();
         let classes = classes(&runtime.wait_reasons);
         let mut found = Vec::new();
-        reader.read(runtime, memory, &wanted, &mut |_, sight| {
+        self.reader.read(runtime, memory, &wanted, &mut |_, sight| {
             let Sight::Seen(observation) = sight else { return };
             let reason = observation.g.wait_reason;
             let (class, reason) = match observation.status {
@@ -157,11 +173,11 @@ impl<'a> Recorder<'a> {
             };
             found.push((observation.g.goid, observation.g.start_pc, class, reason));
         })?;
-        for (goid, start_pc, class, reason) in found.into_iter().take(MAX_GOROUTINES) {
+        for (goid, start_pc, class, reason) in found {
             self.name(goid, start_pc);
             self.first.insert(goid, Open::new(start_ns, class, reason));
         }
-        Ok(())
+        Ok(!self.left.is_empty())
     }
 
     /// All events are taken that came before [`Recorder::look`]: who is in none of them does what it did when it was looked at.
@@ -169,6 +185,7 @@ impl<'a> Recorder<'a> {
         for (goid, open) in std::mem::take(&mut self.first) {
             self.open.entry(goid).or_insert(open);
         }
+        self.reader = Reader::new();
     }
 
     /// Takes an event down.
