@@ -26,6 +26,8 @@ use crate::requests::style::clean;
 /// Goroutines whose states are followed at a time: as many as the kernel's program follows, and as many again whose end was
 /// lost. Of others nothing is written.
 const MAX_GOROUTINES: usize = 1 << 18;
+/// Functions whose names are kept.
+const MAX_FUNCTIONS: usize = 4096;
 /// Goroutines that are looked at before events are taken again.
 const PART: usize = 4096;
 /// A state that lasts as long as this is written before it ends: otherwise it would be missing if fgspy were killed.
@@ -83,6 +85,8 @@ pub(super) struct Recorder<'a> {
     /// Goroutines that are to be looked at.
     left: Vec<u32>,
     named: HashSet<u64>,
+    /// Names of functions, by where they begin.
+    functions: HashMap<u64, String>,
     arrows: u64,
     dropped: u64,
 }
@@ -100,6 +104,7 @@ impl<'a> Recorder<'a> {
             reader: Reader::new(),
             left: Vec::new(),
             named: HashSet::new(),
+            functions: HashMap::new(),
             arrows: 0,
             dropped: 0,
         };
@@ -305,7 +310,7 @@ impl<'a> Recorder<'a> {
             return false;
         }
         self.named.insert(goid);
-        let function = self.target.runtime.started_with(start_pc).unwrap_or_default();
+        let function = self.function(start_pc);
         self.track(TrackDescriptor {
             uuid: track_of_goroutine(goid),
             parent_uuid: Some(GOROUTINES),
@@ -314,6 +319,17 @@ impl<'a> Recorder<'a> {
             ..TrackDescriptor::default()
         });
         true
+    }
+
+    /// The name of the function that goroutines are started with there. To find it takes reads of the executable, and many
+    /// goroutines have the same.
+    fn function(&mut self, start_pc: u64) -> String {
+        if self.functions.len() >= MAX_FUNCTIONS {
+            self.functions.clear();
+        }
+        let runtime = &self.target.runtime;
+        let name = self.functions.entry(start_pc);
+        name.or_insert_with(|| runtime.started_with(start_pc).unwrap_or_default()).clone()
     }
 
     /// Writes the beginning of the state that a goroutine is in, if that was not done.
