@@ -99,7 +99,8 @@ fn nearly_all_is_known(toolchain: &Toolchain) -> Result<()> {
 /// service says.
 fn stacks_are_under_their_requests(toolchain: &Toolchain, reading: Reading) -> Result<()> {
     let paths = format!("-paths={}", OWN_PATHS.join(","));
-    let (profile, log, began) = recorded(toolchain, reading, &["-cpu=2ms"], &["-clients=2", "-rate=12", &paths])?;
+    let (profile, log, began) =
+        recorded(toolchain, reading, &["-cpu=2ms"], &["-clients=2", "-rate=12", &paths], &mut || {})?;
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
     let placed = places::every_function_is_under_its_route(&profile, &served)?;
