@@ -112,7 +112,7 @@ pub fn trace_of_labels(labels: &Labels) -> Option<Trace> {
 
 /// The span that a goroutine's `runtime/pprof` labels name.
 pub fn span_of_labels(labels: &Labels) -> Option<SpanId> {
-    find(labels, &SPAN_KEYS, |key, value| span(key, value))
+    find(labels, &SPAN_KEYS, span)
 }
 
 /// The first span of the work that labels name, which its other spans have in common, and what the label says.
