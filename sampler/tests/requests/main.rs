@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::requests::{Load, LoggedRequest, Service, by_goroutine};
 use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
 use fgspy_kernel::monotonic_ns;
-use fgspy_profile::{Known, Phase, Profile, Request, Sample, Serving};
+use fgspy_profile::{Known, Phase, Profile, Request, Sample, Serving, Sighting};
 use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -218,8 +218,11 @@ const SLACK: i64 = 100_000_000;
 
 /// The duration of each request is within the bounds that the profile has for it.
 fn durations_are_within_their_bounds(profile: &Profile, served: &[&LoggedRequest]) -> Result<()> {
+    let looked_at = profile.requests.iter().filter(|request| request.sighting.is_some()).count();
+    ensure!(looked_at * 10 > profile.requests.len() * 9, "only {looked_at} of {} have looks", profile.requests.len());
     for (request, logged) in profile.requests.iter().zip(served) {
-        let bounds = request.sighting.context("a request without looks")?.bounds();
+        // One that is only known from a goroutine that it started was not looked at itself.
+        let Some(bounds) = request.sighting.map(Sighting::bounds) else { continue };
         let handled = logged.end - logged.start;
         let in_all = logged.end.max(logged.left) - logged.start + SLACK;
         let is_within =
