@@ -104,7 +104,7 @@ fn stacks_are_under_their_requests(toolchain: &Toolchain, reading: Reading) -> R
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
     let placed = places::every_function_is_under_its_route(&profile, &served)?;
-    ensure!(placed.observations > 300, "{} observations are too few to tell", placed.observations);
+    ensure!(placed.observations > 100, "{} observations are too few to tell", placed.observations);
     places::routes_run_as_long_as_their_threads(&profile, &served, &log, began)
 }
 
