@@ -126,6 +126,8 @@ pub(crate) struct Newcomer {
     pub(crate) parent: u64,
     /// When it is last known not to have existed. `None` if it may have existed all the time.
     pub(crate) absent_ns: Option<u64>,
+    /// When it was first seen.
+    pub(crate) seen_ns: u64,
 }
 
 /// All requests seen so far, and who works for which.
@@ -313,8 +315,8 @@ impl Requests {
     ///
     /// One that was started by somebody who works for a request works for that too. Who takes requests himself may have
     /// started it for an earlier one, even for one that came and went between two ticks. So it is only said where he was seen to
-    /// serve this one at a tick *before* that at which it was not there yet: within one tick it may be looked for first, and
-    /// be started, and the next request begin, before its parent is read. A goroutine of HTTP/2 serves only one request in all its life; while it is
+    /// serve this one at a tick *before* that at which it was not there yet, and at one *after* that at which it was first seen:
+    /// within one tick either may be read first, and be started, and the next request begin, before the other is. A goroutine of HTTP/2 serves only one request in all its life; while it is
     /// not known which, those that it starts wait.
     pub(crate) fn adopt(
         &mut self,
@@ -322,11 +324,12 @@ impl Requests {
         now_ns: u64,
         looked_ns: impl Fn(u32) -> u64,
     ) -> Option<RequestId> {
-        let Newcomer { goid, parent, absent_ns } = newcomer;
+        let Newcomer { goid, parent, absent_ns, seen_ns } = newcomer;
         let of_server = || {
             let Server { index, request, since_ns, serves_one } = *self.servers.get(&parent)?;
             let served_this = absent_ns.is_some_and(|absent_ns| absent_ns > since_ns);
-            Some(request).filter(|_| serves_one || (looked_ns(index) == now_ns && served_this))
+            let serves_it_still = now_ns > seen_ns && looked_ns(index) == now_ns;
+            Some(request).filter(|_| serves_one || (served_this && serves_it_still))
         };
         let root = self.waiting.get(&parent).copied().unwrap_or(parent);
         if let Some(open) = self.open.get_mut(&root) {

@@ -19,7 +19,7 @@ fn request(identity: u64) -> Request {
 const CONNECTION: u64 = 7;
 
 fn newcomer(goid: u64, parent: u64, absent_ns: u64) -> Newcomer {
-    Newcomer { goid, parent, absent_ns: Some(absent_ns) }
+    Newcomer { goid, parent, absent_ns: Some(absent_ns), seen_ns: absent_ns + 1 }
 }
 
 #[test]
@@ -28,7 +28,8 @@ fn what_a_request_starts_works_for_it_and_so_do_those_it_starts() {
     let first = requests.serves((CONNECTION, 0), &request(1), false, 1..2);
     assert_eq!(requests.serves((CONNECTION, 0), &request(1), false, 2..3), first);
     assert_eq!(requests.serves((CONNECTION, 0), &request(1), false, 3..4), first);
-    assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), first);
+    assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), None, "its parent may have been read before it");
+    assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 5, |_| 5), first);
     assert_eq!(requests.adopt(newcomer(21, 20, 3), 4, |_| 4), first, "a grandchild");
     requests.ended(20);
     let second = requests.serves((CONNECTION, 0), &request(2), false, 4..5);
@@ -45,13 +46,13 @@ fn who_may_have_been_started_for_another_request_is_nobody_s() {
     let second = requests.serves((CONNECTION, 0), &request(2), false, 3..4);
     assert_eq!(requests.adopt(newcomer(20, CONNECTION, 3), 4, |_| 4), None, "started between ticks 3 and 4");
     let looked_for_first = "it may be looked for, be started, and request 2 begin, all within tick 4";
-    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 5, |_| 5), None, "{looked_for_first}");
-    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 5), 6, |_| 6), second);
-    assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 6, |_| 5), None, "who started it was not looked at");
-    let unknown = Newcomer { goid: 22, parent: CONNECTION, absent_ns: None };
-    assert_eq!(requests.adopt(unknown, 6, |_| 6), None);
+    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 4), 6, |_| 6), None, "{looked_for_first}");
+    assert_eq!(requests.adopt(newcomer(21, CONNECTION, 5), 7, |_| 7), second);
+    assert_eq!(requests.adopt(newcomer(22, CONNECTION, 5), 7, |_| 6), None, "who started it was not looked at");
+    let unknown = Newcomer { goid: 22, parent: CONNECTION, absent_ns: None, seen_ns: 5 };
+    assert_eq!(requests.adopt(unknown, 7, |_| 7), None);
     requests.rests(CONNECTION);
-    assert_eq!(requests.adopt(newcomer(23, CONNECTION, 6), 7, |_| 7), None, "it serves nothing");
+    assert_eq!(requests.adopt(newcomer(23, CONNECTION, 6), 8, |_| 8), None, "it serves nothing");
 }
 
 #[test]
@@ -75,7 +76,7 @@ fn what_http2_starts_needs_no_such_care() {
     let mut requests = Requests::default();
     let http2 = Request { protocol: Protocol::Http2, ..request(1) };
     let id = requests.serves((CONNECTION, 0), &http2, true, 4..5);
-    assert_eq!(requests.adopt(Newcomer { goid: 20, parent: CONNECTION, absent_ns: None }, 5, |_| 5), id);
+    assert_eq!(requests.adopt(Newcomer { goid: 20, parent: CONNECTION, absent_ns: None, seen_ns: 5 }, 5, |_| 5), id);
 }
 
 #[test]

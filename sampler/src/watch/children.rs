@@ -40,6 +40,7 @@ pub(super) struct Arrival {
 #[derive(Clone, Copy, Debug)]
 struct Seeker {
     index: u32,
+    newcomer: Newcomer,
     /// Who started it; 0 if that is not known.
     parent: u64,
     /// The goroutine that takes requests, from which it comes, if that is known.
@@ -105,6 +106,7 @@ impl Watch {
             }
         }
         self.seek_parents(arrivals);
+        self.adopt_earlier(now);
         self.ask();
     }
 
@@ -146,9 +148,32 @@ impl Watch {
         }
         let root = self.requests.taker(parent).map(|_| parent).or_else(|| self.children.root(parent));
         if root.is_some() {
-            self.children.seek(goid, Seeker { index: arrival.index, parent, root, tries: 0 }, arrival);
+            self.children.seek(
+                goid,
+                Seeker { index: arrival.index, newcomer: arrival.newcomer, parent, root, tries: 0 },
+                arrival,
+            );
         }
         root.is_some()
+    }
+
+    /// Gives those who were first seen at an earlier tick to the request that their parent served before they were there, and still
+    /// serves now.
+    fn adopt_earlier(&mut self, now: Now) {
+        let earlier: Vec<(u64, Newcomer)> = self
+            .children
+            .seekers
+            .iter()
+            .filter(|(_, seeker)| seeker.root == Some(seeker.parent) && seeker.newcomer.seen_ns < now.now_ns)
+            .map(|(goid, seeker)| (*goid, seeker.newcomer))
+            .collect();
+        for (goid, newcomer) in earlier {
+            let slots = &self.slots.all;
+            let looked = |index: u32| slots.get(index as usize).map_or(0, |slot| slot.looked_ns);
+            if let Some(request) = self.requests.adopt(newcomer, now.now_ns, looked) {
+                self.belongs(goid, request, now);
+            }
+        }
     }
 
     /// Begins to ask for which request newcomers were started whose parents are gone or not known. One whose parent is there,
@@ -164,7 +189,11 @@ impl Watch {
             let Newcomer { goid, parent, .. } = arrival.newcomer;
             if parent == 0 || !there.contains(&parent) {
                 let tries = TRIES.saturating_sub(TRIES_OF_ORPHANS);
-                self.children.seek(goid, Seeker { index: arrival.index, parent, root: None, tries }, arrival);
+                self.children.seek(
+                    goid,
+                    Seeker { index: arrival.index, newcomer: arrival.newcomer, parent, root: None, tries },
+                    arrival,
+                );
             }
         }
     }

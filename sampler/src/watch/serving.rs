@@ -51,7 +51,7 @@ impl Watch {
                 };
                 if let (None, Some(parent)) = (of_heir, parent.filter(|_| known.goid != goid)) {
                     let absent_ns = Some(known.looked_ns).filter(|ns| *ns != 0);
-                    let newcomer = Newcomer { goid, parent, absent_ns };
+                    let newcomer = Newcomer { goid, parent, absent_ns, seen_ns: now.now_ns };
                     self.newcomers.push(Arrival { index, newcomer, odds, before: known.cell });
                 }
                 if let (Some(Serving::Request(request)), Some(job)) = (of_heir, job) {
