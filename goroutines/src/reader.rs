@@ -161,6 +161,11 @@ impl Reader {
         self.requests.as_ref().is_some_and(Finder::serves_anything)
     }
 
+    /// Whether it is known that no goroutine serves a request: they were looked for in a program that has no function that does.
+    pub fn serves_nothing(&self) -> bool {
+        self.requests.as_ref().is_some_and(|finder| !finder.serves_anything())
+    }
+
     /// What became of looking for requests, since this reader was made.
     pub fn request_counts(&self) -> RequestCounts {
         self.requests.as_ref().map(Finder::counts).unwrap_or_default()

@@ -18,7 +18,7 @@ pub(crate) enum Near {
     OfRequest { request: RequestId, start_pc: u64, doing: Doing, labels: RawLabelsId },
     /// The route; of the labels all but those that are an id.
     OfRoute { route: RouteId, start_pc: u64, doing: Doing, labels: LabelKind },
-    /// The goroutine. Only for time of which it is not known what was served: that time has no name that could be wrong.
+    /// The goroutine. Only for time that stands under no request, route or label: it has no name that could be wrong.
     OfGoroutine { goid: u64, doing: Doing },
     /// The function that the goroutine was started with: likeness.
     Like { start_pc: u64, doing: Doing, kind: Kind, labels: LabelKind },
@@ -94,12 +94,13 @@ impl Nears {
     /// By what time in `cell` may be placed, the nearest first.
     pub(crate) fn wanted(&self, goid: u64, cell: Cell) -> Vec<Near> {
         let mut nears = self.offered(goid, cell);
-        match cell.serving {
-            Serving::Unknown => {}
-            Serving::Nothing | Serving::Idle(_) | Serving::Request(_) => {
-                nears.retain(|near| !matches!(near, Near::OfGoroutine { .. }));
-            }
-        }
+        let has_no_name = match cell.serving {
+            Serving::Unknown => true,
+            // Its labels may only not have been read.
+            Serving::Nothing => cell.labels == RawLabelsId::default(),
+            Serving::Idle(_) | Serving::Request(_) => false,
+        };
+        nears.retain(|near| has_no_name || !matches!(near, Near::OfGoroutine { .. }));
         nears
     }
 

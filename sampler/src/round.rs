@@ -24,9 +24,6 @@ const FIRST_LOOK: usize = 8192;
 /// The cost of reads is measured at one in so many ticks, and wherever lots decided that there are any.
 const MEASURED: u32 = 8;
 
-/// What a sample says whose stack is not whole.
-const UNKNOWN: SampledServing = SampledServing::Unknown;
-
 /// What is kept from tick to tick.
 pub(crate) struct Round {
     reader: Reader,
@@ -176,9 +173,11 @@ impl Round {
         }
         let reading = before.map(|before| spent(chooser).saturating_sub(before));
         let stacks: Vec<SampledStack<'_>> = samples.iter().filter_map(Named::sampled_stack).collect();
+        // Of a stack that is not whole.
+        let otherwise = if reader.serves_nothing() { SampledServing::Nothing } else { SampledServing::Unknown };
         let mut found = reader.served_when_sampled(runtime, memory, &stacks)?.into_iter();
         let of_sample = |sample: &Named| sample.sampled_stack().and_then(|_| found.next());
-        let served: Vec<_> = samples.iter().map(of_sample).map(|served| served.unwrap_or(UNKNOWN)).collect();
+        let served: Vec<_> = samples.iter().map(of_sample).map(|served| served.unwrap_or(otherwise.clone())).collect();
         let since_ns = std::mem::replace(sampled_ns, monotonic_ns());
         watch.see_on_cpu(samples.into_iter().zip(served), &known_before, now, since_ns);
         Ok(reading)

@@ -213,10 +213,13 @@ impl Watch {
             serving,
             stack: None,
         };
+        let may_serve_another =
+            !observation.serves_one && matches!(cell.serving, Serving::Request(_) | Serving::Idle(_));
         let mut reach = match observation.stack {
             Stack::Whole(_) => Some(Reach::Whole),
             Stack::Cut(_) => Some(Reach::Cut),
-            Stack::Changed(leaf) => Some(Reach::Begun).filter(|_| !leaf.is_empty()),
+            // What it served was read after it had moved on, perhaps to another request; these frames are from before.
+            Stack::Changed(leaf) => Some(Reach::Begun).filter(|_| !leaf.is_empty() && !may_serve_another),
             Stack::Unmapped | Stack::Broken => Some(Reach::Unreadable),
             Stack::Unread | Stack::OnThread | Stack::Torn => None,
         };

@@ -92,12 +92,12 @@ impl Watch {
                 SampledServing::Serving(request) => self.requests.whose(&request, goid),
                 SampledServing::Idle(idle) => Whose::Serving(Serving::Idle(idle_of(idle))),
                 SampledServing::Nothing | SampledServing::Unknown => Whose::Serving(match after.serving {
-                    Serving::Request(_) if is_steady => after.serving,
-                    Serving::Nothing if is_known && before.serving != after.serving && before.is_seen => {
-                        Serving::Unknown
-                    }
-                    Serving::Nothing if served == SampledServing::Nothing => Serving::Nothing,
-                    _ => Serving::Unknown,
+                    Serving::Request(_) | Serving::Nothing if is_steady => after.serving,
+                    _ if served == SampledServing::Unknown => Serving::Unknown,
+                    // It may have been for a request, of which its own frames say nothing.
+                    Serving::Request(_) => Serving::Unknown,
+                    _ if matches!(before.serving, Serving::Request(_)) => Serving::Unknown,
+                    _ => Serving::Nothing,
                 }),
             };
             // Its g may have been others' in between, where that matters: of requests, it says whose.
