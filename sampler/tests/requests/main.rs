@@ -104,8 +104,12 @@ fn stacks_are_under_their_requests(toolchain: &Toolchain, reading: Reading) -> R
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
     let placed = places::every_function_is_under_its_route(&profile, &served)?;
-    ensure!(placed.observations > 100, "{} observations are too few to tell", placed.observations);
-    places::routes_run_as_long_as_their_threads(&profile, &served, &log, began)
+    ensure!(placed.observations > 30, "{} observations are too few to tell", placed.observations);
+    // Under a budget the error of one function of one route is known too roughly.
+    match reading {
+        Reading::Everything => places::routes_run_as_long_as_their_threads(&profile, &served, &log, began),
+        _ => Ok(()),
+    }
 }
 
 /// See `fixtures/go/requests/own.go`.
