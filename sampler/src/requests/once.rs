@@ -155,6 +155,12 @@ impl Requests {
         }
     }
 
+    /// The identity of a request that is a job.
+    pub(crate) fn job(&self, id: RequestId) -> Option<Identity> {
+        let (identity, seen) = self.seen.get_index(id.index())?;
+        (seen.request.protocol == Protocol::Labels).then_some(*identity)
+    }
+
     /// Takes note that a goroutine that has labels which name `job` was started for `request`. If the job is known from that
     /// goroutine, it was taken for a job only because it was not known yet for whom the goroutine works.
     pub(crate) fn is_no_job(&mut self, goid: u64, request: RequestId, job: Identity) {

@@ -123,7 +123,10 @@ impl Watch {
                 Parentage::Of { parent, request, serves_one, .. } => {
                     let tick = now.previous_ns..now.now_ns;
                     let request = if serves_one {
-                        self.requests.serves((parent.goid, parent.index), &request, true, tick)
+                        // A call of gRPC may be known as the request by which it came.
+                        let server = (parent.goid, parent.index);
+                        let known = self.requests.of_life(parent.goid);
+                        known.or_else(|| self.requests.serves_once(server, None, &request, true, tick))
                     } else {
                         self.requests.number(parent.goid, &request, false, tick)
                     };
@@ -260,7 +263,11 @@ impl Watch {
     fn put_for(&mut self, index: u32, goid: u64, request: RequestId) {
         let slot = self.slot(index);
         let cell = slot.cell.filter(|_| slot.goid == goid).and_then(|cell| self.aggregate.at(cell));
-        if let Some(cell) = cell.filter(|cell| !matches!(cell.serving, Serving::Request(_))) {
+        let job = cell.and_then(|cell| self.requests.job(cell.serving.request()?));
+        if let Some(job) = job {
+            self.requests.is_no_job(goid, request, job);
+        }
+        if let Some(cell) = cell.filter(|cell| job.is_some() || !matches!(cell.serving, Serving::Request(_))) {
             let cell = self.aggregate.cell(Cell { serving: Serving::Request(request), ..cell });
             self.put(index, Slot { cell: Some(cell), ..slot });
         }
