@@ -131,9 +131,10 @@ impl Shares {
         let leaf = names.first().map(|name| if name.starts_with("main._Cfunc_") { "runtime.cgocall" } else { name });
         let own = leaf.unwrap_or_default().to_owned();
         *self.own.entry(own).or_default() += time;
+        // Of deep stacks `runtime/pprof` keeps the 64 frames nearest the leaf.
+        names.truncate(64);
         names.sort_unstable();
         names.dedup();
-        // Of deep stacks `runtime/pprof` keeps the 64 frames nearest the leaf.
         let is_root = |name: &str| ["main.work", "main.main.func1", "main.kindGrow.func1"].contains(&name);
         let is_compared = |name: &str| name.starts_with("main.") && !is_root(name) || name == "runtime.newstack";
         for name in names.into_iter().filter(|name| is_compared(name)) {
