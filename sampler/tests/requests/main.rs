@@ -79,7 +79,7 @@ fn recorded(
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
     every_sample_is_its_request_s(&profile, &served)?;
-    places::every_function_is_under_its_route(&profile, &served)?;
+    places::every_function_is_under_its_route(&profile, &served, true)?;
     no_secret_is_kept(&profile)?;
     Ok((profile, log, began))
 }
@@ -103,7 +103,7 @@ fn stacks_are_under_their_requests(toolchain: &Toolchain, reading: Reading) -> R
         recorded(toolchain, reading, &["-cpu=2ms"], &["-clients=2", "-rate=12", &paths], &mut || {})?;
     let truth = Truth::new(&log);
     let served = truth.served(&profile, began)?;
-    let placed = places::every_function_is_under_its_route(&profile, &served)?;
+    let placed = places::every_function_is_under_its_route(&profile, &served, false)?;
     ensure!(placed.observations > 30, "{} observations are too few to tell", placed.observations);
     // Under a budget the error of one function of one route is known too roughly.
     match reading {
