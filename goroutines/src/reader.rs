@@ -171,8 +171,19 @@ impl Reader {
         self.requests.as_ref().map(Finder::counts).unwrap_or_default()
     }
 
-    /// What goroutines served when the kernel sampled their threads, in the order of `samples`, all of which were taken since
-    /// the last call.
+    /// Takes note that the kernel's samples have been collected, for [`Reader::served_when_sampled`].
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn samples_collected(&mut self, runtime: &Runtime, memory: &dyn Memory) -> Result<(), ReadError> {
+        match &mut self.requests {
+            Some(finder) if finder.serves_anything() => finder.collected(runtime, memory),
+            _ => Ok(()),
+        }
+    }
+
+    /// What goroutines served when the kernel sampled their threads, in the order of `samples`. All must have been taken after the
+    /// call of [`Reader::samples_collected`] before the last one.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.

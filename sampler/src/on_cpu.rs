@@ -57,6 +57,11 @@ impl Interval {
         });
     }
 
+    /// Whether there has been any sample.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.sample_count > 0
+    }
+
     /// Forgets what happened before `time_ns`.
     pub(crate) fn forget_before(&mut self, time_ns: u64) {
         self.whereabouts.forget_before(time_ns);

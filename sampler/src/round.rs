@@ -35,6 +35,8 @@ pub(crate) struct Round {
     pub(crate) watch: Watch,
     /// By the kernel's clock, when its samples were last taken to be of goroutines: what comes later is of the next tick.
     sampled_ns: u64,
+    /// By the same clock, when it was noted for the last time that samples have been collected.
+    collected_ns: u64,
     max_memory: usize,
     pub(crate) ticks: u32,
     pub(crate) now_ns: u64,
@@ -75,6 +77,7 @@ impl Round {
             interval,
             watch: Watch::new(accounting, options, replicates),
             sampled_ns: u64::MAX,
+            collected_ns: u64::MAX,
             max_memory: options.max_memory,
             ticks: 0,
             now_ns: 0,
@@ -135,6 +138,11 @@ impl Round {
         now: Now,
         period_ns: u64,
     ) -> Result<Option<Duration>, ReadError> {
+        let collected_before_ns = self.collected_ns;
+        if self.interval.is_sampled() {
+            self.reader.samples_collected(runtime, memory)?;
+            self.collected_ns = monotonic_ns();
+        }
         if let Some(len) = self.finder.find(runtime, memory, &mut self.active)? {
             self.reader.refresh(runtime, memory, len)?;
         }
@@ -177,7 +185,13 @@ impl Round {
         let otherwise = if reader.serves_nothing() { SampledServing::Nothing } else { SampledServing::Unknown };
         let mut found = reader.served_when_sampled(runtime, memory, &stacks)?.into_iter();
         let of_sample = |sample: &Named| sample.sampled_stack().and_then(|_| found.next());
-        let served: Vec<_> = samples.iter().map(of_sample).map(|served| served.unwrap_or(otherwise.clone())).collect();
+        let mut served: Vec<_> =
+            samples.iter().map(of_sample).map(|served| served.unwrap_or(otherwise.clone())).collect();
+        for (served, _) in served.iter_mut().zip(&samples).filter(|(_, sample)| sample.time_ns < collected_before_ns) {
+            if matches!(served, SampledServing::Serving(_)) {
+                *served = SampledServing::Unknown;
+            }
+        }
         let since_ns = std::mem::replace(sampled_ns, monotonic_ns());
         watch.see_on_cpu(samples.into_iter().zip(served), &known_before, now, since_ns);
         Ok(reading)

@@ -140,8 +140,8 @@ pub(crate) struct Finder {
     types: RefCell<Types>,
     constants: RefCell<Constants>,
     pub(super) generation: Generation,
-    /// The memory's, when kernel samples were last looked at.
-    pub(super) sampled_generation: Option<u64>,
+    /// The memory's, when samples were collected for the last time and for the time before.
+    pub(super) sampled_generations: [Option<u64>; 2],
     /// Connections of the present batch that are asked what they are at work on: number of the g, and address.
     asked: Vec<(u32, u64)>,
     /// In how many more batches, of those with goroutines that have served something, to expect a new request.
@@ -177,7 +177,7 @@ impl Finder {
             types: RefCell::default(),
             constants: RefCell::default(),
             generation: Generation::default(),
-            sampled_generation: None,
+            sampled_generations: [None; 2],
             asked: Vec::new(),
             expects: 0,
             asks_generation: false,

@@ -44,8 +44,23 @@ pub enum SampledServing {
 const MAX_ROOTS: usize = 4;
 
 impl Finder {
-    /// What goroutines served when they were sampled, in the order of `samples`. They must have been taken since
-    /// the last call, or memory that they point to may have been reused before it was looked at.
+    /// Takes note that samples have been collected. Those that are taken from now on can be looked at when this has been called
+    /// once more.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub(crate) fn collected(&mut self, runtime: &Runtime, memory: &dyn fgspy_memory::Memory) -> Result<(), ReadError> {
+        let now = self.generation_now(runtime, memory)?;
+        if now.is_none() {
+            self.generation.resolve(runtime, memory)?;
+        }
+        let [last, _] = self.sampled_generations;
+        self.sampled_generations = [now, last];
+        Ok(())
+    }
+
+    /// What goroutines served when they were sampled, in the order of `samples`. They must have been taken after the call of
+    /// [`Finder::collected`] before the last one: memory that they point to may have been reused before that.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
@@ -59,7 +74,6 @@ impl Finder {
         if starts.iter().all(Result::is_err) {
             return Ok(starts.into_iter().map(|start| answer(start.map(|_| None))).collect());
         }
-        let before = self.sampled_generation;
         self.prepare(runtime, memory);
         let reads = Reads::default();
         let shared = self.shared(runtime, &reads);
@@ -75,12 +89,8 @@ impl Finder {
         });
         let tasks = tasks.collect();
         let found = batch::run(memory, &reads, tasks)?;
-        let now = self.generation_now(runtime, memory)?;
-        if now.is_none() {
-            self.generation.resolve(runtime, memory)?;
-        }
-        self.sampled_generation = now;
-        let is_kept = before.is_some() && before == now;
+        let [_, before] = self.sampled_generations;
+        let is_kept = before.is_some() && before == self.generation_now(runtime, memory)?;
         Ok(found.into_iter().map(|found| found.unwrap_or(SampledServing::Unknown).kept_if(is_kept)).collect())
     }
 
