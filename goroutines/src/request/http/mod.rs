@@ -55,15 +55,15 @@ pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc
 }
 
 /// The request of HTTP/2 that is where those of goroutines that do not run were found. Nothing is learned from samples.
+///
+/// From Go 1.27 on the frames have what HTTP/2 gives to the next request at once, and words of earlier ones beside it: of these
+/// nothing is believed.
 async fn by_hint(look: &Look<'_>, frames: &[u64]) -> Option<Place> {
-    let hinted = look.shared.run_hint.get().and_then(|at| frames.get(at).copied())?;
-    let place = candidates(look, &[hinted]).await.first().copied()?;
-    if !place.is_pooled {
-        return Some(place);
+    if look.shared.runtime.layout.http2.is_some() {
+        return None;
     }
-    // It may be another one's by now; what `net/http` has made of it is not.
-    let others = candidates(look, frames).await;
-    others.into_iter().find(|other| !other.is_pooled && other.parts.same_as(&place.parts))
+    let hinted = look.shared.run_hint.get().and_then(|at| frames.get(at).copied())?;
+    candidates(look, &[hinted]).await.first().copied()
 }
 
 /// The request of the one response of `connection` that the frame of `(*conn).serve` has. That keeps it for what it does after
