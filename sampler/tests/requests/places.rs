@@ -47,8 +47,9 @@ pub(super) struct Placed {
     without_ns: u64,
 }
 
-/// Of so many observations, one may be under another request at full speed (of 326,000 in a long run 10 were), where connections go from one request to the next
-/// many times between two ticks and memory is used again at once. Elsewhere none may.
+/// Of so many observations, one may be under another request at full speed, where connections go from one request to the next
+/// many times between two ticks, and memory is used again at once; one sample is spread over several. (In a loop of these tests
+/// 10 of 326,000 were.) Elsewhere none may.
 const AT_FULL_SPEED: u64 = 400;
 
 /// Fails if a function stands under a route that does not call it, or under none that serves anything.
