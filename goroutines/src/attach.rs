@@ -93,12 +93,14 @@ fn attach_by(
         Some(table) => wait_reasons(memory, table.strings.wrapping_add(bias), table.count)?,
         None => Vec::new(),
     };
+    let coroutine = wait_reasons.iter().position(|reason| reason == "coroutine").and_then(|at| u8::try_from(at).ok());
     let runtime = Runtime {
         bias,
         trust,
         list,
         scheduler: Scheduler::of(&anchors, &layout.sched, bias),
         wait_reasons,
+        coroutine,
         labels: Shape::of(version.minor),
         // Code and memory do not say how maps are laid out: the version does, even where the rest was measured.
         maps: Maps::of(&binary, &Layout::for_version(&version, binary.arch()).unwrap_or(layout)),

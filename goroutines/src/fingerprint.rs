@@ -2,11 +2,10 @@
 
 use std::hash::Hasher;
 
-use fgspy_gobin::layout::Layout;
 use rustc_hash::FxHasher;
 
 use crate::bytes::{u32_at, u64_at};
-use crate::{Status, status};
+use crate::{Runtime, Status, status};
 
 /// Everything in a g that changes when its goroutine runs or its stack moves, as one number.
 ///
@@ -23,16 +22,17 @@ const NO_PROOF: u64 = 1;
 impl Fingerprint {
     /// The fingerprint of a copy of a g, without decoding all of it: this is done for every goroutine that is read.
     /// `None` when it is no live goroutine, or cut short.
-    pub(crate) fn of(layout: &Layout, copy: &[u8]) -> Option<Fingerprint> {
-        let (g, gobuf) = (&layout.g, &layout.gobuf);
+    pub(crate) fn of(runtime: &Runtime, copy: &[u8]) -> Option<Fingerprint> {
+        let (g, gobuf) = (&runtime.layout.g, &runtime.layout.gobuf);
         let raw_status = u32_at(copy, g.atomicstatus as usize)?;
         let status = Status::of(raw_status)?;
         let sequence = match g.tracking_seq {
             Some(offset) => Some(*copy.get(offset as usize)?),
             None => None,
         };
+        let wait_reason = *copy.get(g.waitreason as usize)?;
         let small = u64::from(status::without_scan(raw_status))
-            | u64::from(*copy.get(g.waitreason as usize)?) << 32
+            | u64::from(wait_reason) << 32
             | u64::from(sequence.unwrap_or(0)) << 40;
         let mut hasher = FxHasher::default();
         hasher.write_u64(small);
@@ -46,7 +46,8 @@ impl Fingerprint {
         let counted = matches!(status, Status::Waiting | Status::Leaked | Status::Runnable | Status::Preempted);
         // One that the runtime calls waiting while it works on its thread (`casGToWaitingForSuspendG`) goes on uncounted.
         let is_at_work = status == Status::Waiting && u64_at(copy, g.m as usize)? != 0;
-        let proof = counted && !is_at_work && sequence.is_some();
+        let is_coroutine = runtime.is_coroutine(status, wait_reason);
+        let proof = counted && !is_at_work && !is_coroutine && sequence.is_some();
         Some(Fingerprint(hasher.finish() & !NO_PROOF | if proof { 0 } else { NO_PROOF }))
     }
 

@@ -302,7 +302,7 @@ impl Reader {
         let mut jobs = Vec::new();
         for (i, wanted) in batch.iter().enumerate() {
             let copy = self.copies.get(memory, runtime.layout.g.size as usize, i)?.unwrap_or(&[]);
-            let fingerprint = Fingerprint::of(&runtime.layout, copy);
+            let fingerprint = Fingerprint::of(runtime, copy);
             if let (Look::Since(known), Some(fingerprint)) = (wanted.look, fingerprint)
                 && known == fingerprint
                 && known.is_proof()

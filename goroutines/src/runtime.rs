@@ -43,6 +43,8 @@ pub struct Runtime {
     pub scheduler: Option<Scheduler>,
     /// The runtime's wait reasons, in its own words, by number.
     pub wait_reasons: Vec<String>,
+    /// The number of the one that coroutines wait with (`iter.Pull`, Go 1.23 on).
+    pub(crate) coroutine: Option<u8>,
     /// How labels are stored.
     pub labels: Shape,
     /// How maps are laid out; `None` when that is not known.
@@ -55,6 +57,12 @@ impl Runtime {
     /// The runtime's own words for wait reason `number`.
     pub fn wait_reason(&self, number: u8) -> &str {
         self.wait_reasons.get(usize::from(number)).map_or("unknown wait reason", String::as_str)
+    }
+
+    /// Whether a goroutine in this state may go on and come back to it uncounted: coroutines switch to each other without
+    /// `casgstatus` (`runtime/coro.go`, `coroswitch_m`).
+    pub(crate) fn is_coroutine(&self, status: Status, wait_reason: u8) -> bool {
+        status == Status::Waiting && self.coroutine == Some(wait_reason)
     }
 
     /// What a goroutine's dump header says it is doing: the wait reason of one that waits, else its status.

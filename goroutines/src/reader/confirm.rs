@@ -115,8 +115,11 @@ impl Job {
     pub(super) fn is_uncounted(&self, runtime: &Runtime) -> bool {
         match self.status {
             Status::Running | Status::CopyStack => true,
-            Status::Syscall => runtime.version.at_least(1, 26),
+            // Before Go 1.26 its transitions are counted, but only after the status has changed, and the count has eight bits:
+            // one that makes system calls all the time can look as if it had stayed in one.
+            Status::Syscall => true,
             // A layout that was measured may lack the count.
+            Status::Waiting if runtime.is_coroutine(self.status, self.g.wait_reason) => true,
             Status::Runnable | Status::Waiting | Status::Preempted | Status::Leaked => self.g.sequence.is_none(),
         }
     }
