@@ -28,6 +28,9 @@ const PROGRAMS: [(&str, &str, &str); 4] = [
     ("detours-shared", "detours", "-by=shared"),
 ];
 
+/// The first Go with `iter.Pull`.
+const FIRST_WITH_COROUTINES: u32 = 23;
+
 fn main() {
     let arguments = Arguments::from_args();
     if cfg!(not(target_arch = "x86_64")) {
@@ -65,7 +68,7 @@ fn no_stack_is_torn(toolchain: &Toolchain, program: &str, argument: &str) -> Res
     while count.all() < observations {
         let mut violation = None;
         reader.round(&target.runtime, &target.memory, &mut |observation| {
-            count.add(&observation);
+            count.add(&target.runtime, &observation);
             if let Err(error) = judge.check(&observation) {
                 violation.get_or_insert(error.context(format!("{:?} {:#x?}", observation.status, observation.g)));
             }
@@ -86,6 +89,8 @@ fn no_stack_is_torn(toolchain: &Toolchain, program: &str, argument: &str) -> Res
     );
     let detours = count.syscalls.min(count.switched);
     ensure!(program != "detours" || detours > 1000, "too few detours to prove anything ({count:?})");
+    let has_coroutines = program == "detours" && toolchain.minor >= FIRST_WITH_COROUTINES;
+    ensure!(!has_coroutines || count.coroutines > 1000, "too few coroutines to prove anything ({count:?})");
     ensure!(count.broken * 1000 <= count.whole, "too many stacks did not move and are broken all the same: {count:?}");
     Ok(())
 }
@@ -131,6 +136,8 @@ struct Count {
     syscalls: u64,
     /// Of those, on their threads' own stacks.
     switched: u64,
+    /// Of those, coroutines that wait for their turn.
+    coroutines: u64,
     cut: u64,
     changed: u64,
     /// Of those, with the frames that were read before.
@@ -141,12 +148,14 @@ struct Count {
 }
 
 impl Count {
-    fn add(&mut self, observation: &Observation<'_>) {
+    fn add(&mut self, runtime: &Runtime, observation: &Observation<'_>) {
         match observation.stack {
             Stack::Whole(_) => {
                 self.whole += 1;
                 self.syscalls += u64::from(observation.status == Status::Syscall);
                 self.switched += u64::from(observation.status.is_on_thread());
+                let doing = runtime.doing(observation.status, observation.g.wait_reason);
+                self.coroutines += u64::from(doing == "coroutine");
             }
             Stack::Cut(_) => self.cut += 1,
             Stack::OnThread | Stack::Unread => {}

@@ -1,8 +1,8 @@
 //! A second look at goroutines whose comings and goings the runtime does not count.
 //!
 //! A parked goroutine cannot run without its transition count moving. But one that leaves its stack for its thread's own
-//! (`systemstack`), and from Go 1.26 on one that makes system calls (`runtime/proc.go`, `reentersyscall` changes the
-//! status without `casgstatus`), can go on and come back to the very same place between two reads of its g, which then
+//! (`systemstack`), a coroutine (`runtime/coro.go`), and from Go 1.26 on one that makes system calls (`runtime/proc.go`,
+//! `reentersyscall` changes the status without `casgstatus`), can go on and come back to the very same place between two reads of its g, which then
 //! look as if nothing had happened, while the stack was read in between. Such a stack must be one that calls can have made
 //! ([`crate::chain`]): that catches most mixtures of two moments, and needs no read. Then it is read again, g and stack and
 //! g at one go, which takes about a microsecond, and believed only if all readings agree. In a system call one more reading
