@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::clang;
 
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// Where source and objects are, relative to the workspace.
 const FOLDER: &str = "kernel/bpf";

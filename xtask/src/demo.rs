@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains};
 
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 #[derive(Deserialize)]
 struct Metadata {

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, skip_to, toolchains};
+use fgspy_fixtures::{Program, Variant, build, cache, matrix_for, skip_to, toolchains, workspace};
 
-use crate::{bpf, layouts, workspace};
+use crate::{bpf, layouts};
 use report::Report;
 use runner::Told;
 

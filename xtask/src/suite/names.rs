@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use regex::Regex;
 
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// Hosts of package registries, in two parts so that this file does not name them either.
 const HOSTS: [(&str, &str); 10] = [

@@ -34,7 +34,7 @@ use serde::Serialize;
 
 use self::report::Measured;
 use crate::machine::{self, Circumstances};
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
@@ -106,9 +106,6 @@ impl Bench {
 /// When something does not build, cannot be run or cannot be written.
 pub(crate) fn run(options: &Options) -> Result<()> {
     // Most parts run fgspy; `trace` is fgspy.
-    if cfg!(debug_assertions) {
-        return workspace::again_in_release();
-    }
     let wants = |part| options.parts.is_empty() || options.parts.contains(&part);
     let bench = Bench {
         fgspy: options.fgspy.as_ref().map_or_else(workspace::release_fgspy, |file| Ok(file.canonicalize()?))?,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::proc;
 use super::terminal::{self, Said};
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// Whether `fgspy record` has an option.
 ///

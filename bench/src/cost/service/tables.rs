@@ -1,10 +1,10 @@
 //! The section of the report.
 
 use super::{Data, Run};
-use crate::bench::arms::{ARMS, Arm};
-use crate::bench::markdown::{Table, change, interval, number, probability, share, thousands, time};
-use crate::bench::statistics::{compare, detectable_ratio, log_ratios, median};
-use crate::bench::words::{Line, conclusions};
+use crate::cost::arms::{ARMS, Arm};
+use crate::cost::markdown::{Table, change, interval, number, probability, share, thousands, time};
+use crate::cost::statistics::{compare, detectable_ratio, log_ratios, median};
+use crate::cost::words::{Line, conclusions};
 
 /// Something of a run.
 type Value = fn(&Run) -> f64;
@@ -24,7 +24,7 @@ fn lost(run: &Run) -> f64 {
 }
 
 /// The section as Markdown.
-pub(in crate::bench) fn render(data: &Data) -> String {
+pub(in crate::cost) fn render(data: &Data) -> String {
     let rounds = data.runs.iter().map(|run| run.round + 1).max().unwrap_or(0);
     let mut text = format!(
         "An HTTP server ({}) that decodes and encodes JSON, with {} goroutines parked. It answers {} requests a second at \

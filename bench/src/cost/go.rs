@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use fgspy_fixtures::{Toolchain, cache};
 
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// Go's own benchmarks of `encoding/json`, as one program that can be any arm of an experiment.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::markdown::Table;
 use super::{Bench, go, report};
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// Ticks of the two runs; their difference is what ticks cost once all is known.
 const TICKS: [u32; 2] = [100, 200];

@@ -1,9 +1,9 @@
 //! The section of the report.
 
 use super::{Data, Level, Turn, Work};
-use crate::bench::markdown::{Table, change, interval, number, probability, share, thousands};
-use crate::bench::statistics::{compare, detectable_by};
-use crate::bench::words::{Line, conclusions};
+use crate::cost::markdown::{Table, change, interval, number, probability, share, thousands};
+use crate::cost::statistics::{compare, detectable_by};
+use crate::cost::words::{Line, conclusions};
 
 /// What is compared.
 const COMPARED: [(&str, Measure); 4] = [
@@ -26,7 +26,7 @@ enum Measure {
 const ARMS: [(usize, &str); 2] = [(1, "A′: idle, again"), (2, "fgspy")];
 
 /// The section as Markdown.
-pub(in crate::bench) fn render(data: &Data) -> String {
+pub(in crate::cost) fn render(data: &Data) -> String {
     let mut text = format!(
         "One goroutine of a program ({}) encodes and decodes a small JSON value without a break, on one CPU; or it sends \
          requests, one after the other on one connection, to an HTTP server in the same program and on the same CPU, which does \
@@ -120,7 +120,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::fgspy::Recorded;
+    use crate::cost::fgspy::Recorded;
 
     #[test]
     fn values_of_both_turns_count_alike() {

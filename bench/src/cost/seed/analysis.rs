@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Data, Run};
-use crate::bench::arms::Arm;
-use crate::bench::statistics::{self, Comparison};
+use crate::cost::arms::Arm;
+use crate::cost::statistics::{self, Comparison};
 
 impl Data {
     /// The runs of an arm with so many goroutines parked, by round.
@@ -47,7 +47,7 @@ fn geometric_means(run: &Run, base: &Run) -> Option<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::arms::ARMS;
+    use crate::cost::arms::ARMS;
 
     fn run(round: usize, arm: &str, times: &[(&str, f64)]) -> Run {
         let ns_per_op = times.iter().map(|(name, time)| ((*name).to_owned(), *time)).collect();

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// The circumstances of a measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]

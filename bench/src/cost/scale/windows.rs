@@ -8,8 +8,8 @@ use fgspy_fixtures::Fixture;
 use serde::Deserialize;
 
 use super::{Cell, Outside, Run};
-use crate::bench::fgspy::Attached;
-use crate::bench::{Bench, proc};
+use crate::cost::fgspy::Attached;
+use crate::cost::{Bench, proc};
 
 /// How long things take.
 pub(super) struct Lengths {

@@ -1,11 +1,11 @@
 //! The section of the report.
 
 use super::{Cell, Data, Outside, Run};
-use crate::bench::markdown::{Table, mebibytes, number, share, thousands};
-use crate::bench::statistics::median;
+use crate::cost::markdown::{Table, mebibytes, number, share, thousands};
+use crate::cost::statistics::median;
 
 /// The section as Markdown.
-pub(in crate::bench) fn render(data: &Data) -> String {
+pub(in crate::cost) fn render(data: &Data) -> String {
     let mut text = format!(
         "One target ({}) for each row; of its goroutines so many are parked and the others wake up ten times a second, or \
          less often where that would be more than 200,000 wake-ups a second. Each profiler samples it in turn, after it has \
@@ -185,7 +185,7 @@ impl Data {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::fgspy::Recorded;
+    use crate::cost::fgspy::Recorded;
 
     fn run(profiler: &str, target_cpu_s: f64, ticks_per_s: Option<f64>, cpu_s: Option<f64>) -> Run {
         let recorded = Recorded {

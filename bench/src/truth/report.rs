@@ -12,7 +12,7 @@ use super::tracing::Traced;
 use super::verdict::{Coverage, coverage};
 use super::{Plan, table};
 use crate::machine::{self, Circumstances};
-use crate::workspace;
+use fgspy_fixtures::workspace;
 
 /// What was found.
 pub(super) struct Results<'a> {

@@ -22,7 +22,6 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use fgspy_fixtures::{Variant, build, toolchains};
 
-use crate::workspace;
 use comparison::Compared;
 use mode::Mode;
 use timekeeper::PROGRAMS;
@@ -66,9 +65,6 @@ impl Plan {
 /// # Errors
 /// When something cannot be run, or fgspy is wrong beyond what chance explains.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    if cfg!(debug_assertions) {
-        return workspace::again_in_release();
-    }
     for name in &options.programs {
         ensure!(PROGRAMS.contains(&name.as_str()), "no program {name:?}; there are {}", PROGRAMS.join(", "));
     }

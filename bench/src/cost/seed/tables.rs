@@ -3,16 +3,16 @@
 use std::fmt::Write;
 
 use super::Data;
-use crate::bench::arms::{ARMS, ARMS_OLDEST, Arm};
-use crate::bench::markdown::{Table, change, interval, probability, share, thousands, time};
-use crate::bench::statistics::{detectable_ratio, log_ratios, mann_whitney, median};
-use crate::bench::words::{Line, conclusions};
+use crate::cost::arms::{ARMS, ARMS_OLDEST, Arm};
+use crate::cost::markdown::{Table, change, interval, probability, share, thousands, time};
+use crate::cost::statistics::{detectable_ratio, log_ratios, mann_whitney, median};
+use crate::cost::words::{Line, conclusions};
 
 /// Below this probability a difference between two medians is shown, as benchstat does.
 const SIGNIFICANT: f64 = 0.05;
 
 /// The section as Markdown.
-pub(in crate::bench) fn render(data: &Data) -> String {
+pub(in crate::cost) fn render(data: &Data) -> String {
     let mut text = format!(
         "Go's own benchmarks of `encoding/json`, unchanged, all of them in each run, each as many times as take about {} ms \
          without a profiler (the same number in every arm), with a profiler at 99 Hz and so many goroutines parked. In each \
