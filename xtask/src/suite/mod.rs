@@ -3,9 +3,13 @@
 mod counts;
 mod failures;
 mod licences;
+#[cfg(test)]
+mod modules;
 mod names;
 mod report;
 mod runner;
+#[cfg(test)]
+mod structure;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
