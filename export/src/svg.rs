@@ -29,6 +29,7 @@ mod data;
 mod drawing;
 mod header;
 mod label;
+mod measures;
 mod palette;
 
 use std::fmt;
@@ -37,25 +38,7 @@ use std::io::{self, Write};
 use fgspy_profile::{Profile, Tree};
 
 use crate::text;
-
-/// Height of a row of boxes, in pixels.
-const ROW: f64 = 19.0;
-/// Space to the left and right of everything.
-const MARGIN: f64 = 16.0;
-/// Where the legend begins.
-const LEGEND_TOP: f64 = 66.0;
-/// Height of the line below legend and remarks, where the script says what is shown.
-const STATUS: f64 = 24.0;
-/// Width of the picture at rest; the script makes it as wide as the window.
-const WIDTH: f64 = 1200.0;
-/// Width of a character in a box: 0.603 em of 11 pixels, as in most fixed-width fonts.
-const CHARACTER: f64 = 6.64;
-/// Pixels from which on children too narrow to be shown have a box in their place.
-const MIN_REST: f64 = 6.0;
-/// How far zooming shows more than the picture at rest.
-const ZOOM: f64 = 100.0;
-/// The most boxes that a file has, for browsers' sake.
-const MAX_BOXES: usize = 50_000;
+use measures::{MARGIN, MAX_BOXES, ROW, STATUS, WIDTH, ZOOM};
 
 /// How to draw.
 #[derive(Clone, Debug, PartialEq)]

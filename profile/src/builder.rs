@@ -10,35 +10,15 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use indexmap::{Equivalent, IndexSet};
-use serde::{Deserialize, Serialize};
 
 use crate::replicates::{ByReplicate, Part, Parts, REPLICATES, Replicates, add};
 use crate::{
     Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, NewRequest, Profile, Request, RequestId,
-    Sample, Serving, StackId, State, StringId, Target, Weight, route,
+    Sample, SampleKey, StackId, StringId, Target, Weight, route,
 };
 
 /// A table in which equal things are stored once, in order of first appearance.
 type Table<T> = IndexSet<T, RandomState>;
-
-/// Everything about a sample but its count and its time: what agrees here is one sample.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct SampleKey {
-    /// Where.
-    pub stack: StackId,
-    /// Who.
-    pub goid: u64,
-    /// What it was doing.
-    pub state: State,
-    /// The runtime's own word for what it waited for; only for [`State::Waiting`].
-    pub wait_reason: Option<StringId>,
-    /// The target's `runtime/pprof` labels.
-    pub labels: LabelSetId,
-    /// The `go` statement that started the goroutine.
-    pub creator: Option<LocationId>,
-    /// The request that it served.
-    pub serving: Serving,
-}
 
 /// Makes a [`Profile`].
 ///
@@ -240,23 +220,6 @@ impl Builder {
                 parts: self.parts.into_iter().map(|(key, time_ns)| Part { key, time_ns }).collect(),
             },
         }
-    }
-}
-
-impl SampleKey {
-    /// The sample with this key.
-    pub fn sample(self, weight: Weight) -> Sample {
-        let SampleKey { stack, goid, state, wait_reason, labels, creator, serving } = self;
-        let Weight { count, time_ns, variance_us2 } = weight;
-        Sample { stack, goid, state, wait_reason, labels, creator, serving, count, time_ns, variance_us2 }
-    }
-}
-
-impl Sample {
-    /// Everything but its weight.
-    pub fn key(&self) -> SampleKey {
-        let Sample { stack, goid, state, wait_reason, labels, creator, serving, .. } = *self;
-        SampleKey { stack, goid, state, wait_reason, labels, creator, serving }
     }
 }
 

@@ -9,6 +9,7 @@ mod class;
 mod error;
 mod filter;
 mod group;
+mod ids;
 mod merge;
 mod model;
 mod pattern;
@@ -18,6 +19,7 @@ pub mod replicates;
 mod request;
 mod request_totals;
 mod route;
+mod sample;
 mod serving;
 mod sighting;
 mod state;
@@ -25,19 +27,18 @@ mod totals;
 mod tree;
 
 pub use access::Frame;
-pub use builder::{Builder, SampleKey};
+pub use builder::Builder;
 pub use class::Class;
 pub use filter::{Filter, LabelMatch, LabelMatchError, ValueMatch, apply};
 pub use group::{GroupBy, group};
+pub use ids::{FunctionId, LabelSetId, LocationId, RequestId, StackId, StringId};
 pub use merge::merge;
-pub use model::{
-    Accounting, Function, FunctionId, LabelSetId, Line, Location, LocationId, Mapping, Profile, RequestId, Sample,
-    StackId, StringId, Target, Weight,
-};
+pub use model::{Accounting, Function, Line, Location, Mapping, Profile, Target};
 pub use pattern::Patterns;
 pub use request::{Idle, NewRequest, Protocol, Request, Serving, Span};
 pub use request_totals::{Breakdown, Phase, PhaseTime, RequestBreakdown, RouteBreakdown, StackTime};
 pub use route::route;
+pub use sample::{Sample, SampleKey, Weight};
 pub use serving::{RouteTime, ServingTotals};
 pub use sighting::{Bounds, Known, Length, Sighting};
 pub use state::{State, WaitClass};

@@ -18,6 +18,7 @@ mod scale;
 mod seed;
 mod service;
 mod statistics;
+mod subject;
 mod switches;
 mod terminal;
 mod trace;
@@ -29,10 +30,11 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use fgspy_fixtures::{Toolchain, toolchains};
+use fgspy_fixtures::toolchains;
 use serde::Serialize;
 
 use self::report::Measured;
+use self::subject::{Bench, OLDEST};
 use crate::machine::{self, Circumstances};
 use fgspy_fixtures::workspace;
 
@@ -76,28 +78,6 @@ enum Part {
     Switches,
     /// An HTTP server at full speed with the probes of `fgspy trace`
     Trace,
-}
-
-/// What the parts need.
-struct Bench {
-    fgspy: PathBuf,
-    newest: Toolchain,
-    oldest: Toolchain,
-    quick: bool,
-    runs: Option<u32>,
-    sizes: Vec<u32>,
-    /// What is said about fgspy.
-    version: String,
-}
-
-/// The minor version of the oldest Go that has what issue 31 needs.
-const OLDEST: u32 = 19;
-
-impl Bench {
-    /// How many rounds of runs there are to be.
-    fn rounds(&self, otherwise: usize) -> usize {
-        self.runs.map_or(otherwise, |runs| runs as usize)
-    }
 }
 
 /// Builds everything, measures, and writes the report.

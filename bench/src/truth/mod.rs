@@ -10,6 +10,7 @@ mod comparison;
 mod go_trace;
 mod mode;
 mod places;
+mod plan;
 mod report;
 mod statistics;
 mod table;
@@ -17,13 +18,12 @@ mod timekeeper;
 mod tracing;
 mod verdict;
 
-use std::time::Duration;
-
 use anyhow::{Result, ensure};
 use fgspy_fixtures::{Variant, build, toolchains};
 
 use comparison::Compared;
 use mode::Mode;
+use plan::Plan;
 use timekeeper::PROGRAMS;
 
 #[derive(Debug, clap::Args)]
@@ -42,24 +42,6 @@ pub(crate) struct Options {
     seconds: Option<f64>,
 }
 
-/// How much to record.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    runs: u32,
-    duration: Duration,
-    traced: Duration,
-}
-
-impl Plan {
-    fn new(options: &Options) -> Result<Plan> {
-        let (runs, seconds, traced) = if options.quick { (2, 1.0, 1.0) } else { (10, 4.0, 2.0) };
-        let duration = Duration::try_from_secs_f64(options.seconds.unwrap_or(seconds))?;
-        ensure!(duration >= Duration::from_millis(500), "a recording takes half a second at least");
-        let runs = options.runs.unwrap_or(runs);
-        Ok(Plan { runs, duration, traced: Duration::from_secs_f64(traced) })
-    }
-}
-
 /// Records, compares, writes `bench/TRUTH.md` and says where fgspy is wrong.
 ///
 /// # Errors
@@ -70,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let wanted = |name: &&str| options.programs.is_empty() || options.programs.iter().any(|wanted| wanted == name);
     let programs: Vec<&str> = PROGRAMS.into_iter().filter(wanted).collect();
-    let plan = Plan::new(options)?;
+    let plan = Plan::new(options.quick, options.runs, options.seconds)?;
     let toolchain = toolchains::newest()?;
     let binary = build("timekeeper", &toolchain, Variant::Stripped)?;
 

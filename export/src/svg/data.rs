@@ -6,7 +6,7 @@ use fgspy_profile::{Class, Profile, Tree, What};
 use serde::Serialize;
 
 use super::boxes::Boxes;
-use super::{CHARACTER, LEGEND_TOP, MARGIN, MIN_REST, ROW, STATUS};
+use super::measures::{CHARACTER, LEGEND_TOP, MARGIN, MIN_REST, ROW, STATUS};
 use crate::text::clean;
 
 /// What `page.js` reads.

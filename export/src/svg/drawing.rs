@@ -5,7 +5,8 @@ use std::fmt::Write;
 use fgspy_profile::{Class, Node, Profile, Tree, What};
 
 use super::boxes::{Boxes, Shape};
-use super::{CHARACTER, MIN_REST, ROW, label};
+use super::label;
+use super::measures::{CHARACTER, MIN_REST, ROW};
 use crate::summary;
 use crate::text::xml;
 

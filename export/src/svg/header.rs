@@ -5,7 +5,7 @@ use std::fmt::Write;
 use fgspy_profile::Profile;
 
 use super::boxes::Boxes;
-use super::{LEGEND_TOP, MARGIN};
+use super::measures::{LEGEND_TOP, MARGIN};
 use crate::summary;
 use crate::text::xml;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemMod, ItemUse, Meta, UseTree};
+use syn::{Attribute, Item, ItemMod, ItemUse, Meta, UseTree, Visibility};
 
 /// The names that lead to a module, from the root of the crate.
 type ModulePath = Vec<String>;
@@ -16,7 +16,7 @@ pub(super) struct Modules {
     files: BTreeMap<ModulePath, PathBuf>,
     /// By module: the paths it names, resolved to begin at the root of the crate.
     named: BTreeMap<ModulePath, BTreeSet<Vec<String>>>,
-    /// What a module hands on under a name of its own.
+    /// What a module imports, and its children can name as if it were its own.
     handed_on: BTreeMap<Vec<String>, Vec<String>>,
 }
 
@@ -148,29 +148,25 @@ impl Paths<'_> {
         }
     }
 
-    fn take_use(&mut self, tree: &UseTree, before: &mut Vec<String>, is_public: bool) {
+    fn take_use(&mut self, tree: &UseTree, before: &mut Vec<String>) {
         match tree {
             UseTree::Path(path) => {
                 before.push(path.ident.to_string());
-                self.take_use(&path.tree, before, is_public);
+                self.take_use(&path.tree, before);
                 before.pop();
             }
-            UseTree::Group(group) => group.items.iter().for_each(|tree| self.take_use(tree, before, is_public)),
-            UseTree::Name(name) => self.take_name(&name.ident.to_string(), &name.ident.to_string(), before, is_public),
-            UseTree::Rename(name) => {
-                self.take_name(&name.ident.to_string(), &name.rename.to_string(), before, is_public)
-            }
+            UseTree::Group(group) => group.items.iter().for_each(|tree| self.take_use(tree, before)),
+            UseTree::Name(name) => self.take_name(&name.ident.to_string(), &name.ident.to_string(), before),
+            UseTree::Rename(name) => self.take_name(&name.ident.to_string(), &name.rename.to_string(), before),
             UseTree::Glob(_) => self.named.extend(self.resolved(before)),
         }
     }
 
-    fn take_name(&mut self, name: &str, here: &str, before: &[String], is_public: bool) {
+    fn take_name(&mut self, name: &str, here: &str, before: &[String]) {
         let path: Vec<String> = before.iter().cloned().chain((name != "self").then(|| name.to_owned())).collect();
         let Some(resolved) = self.resolved(&path) else { return };
-        if is_public {
-            let mine = self.module.iter().cloned().chain([here.to_owned()]).collect();
-            self.handed_on.push((mine, resolved.clone()));
-        }
+        let mine = self.module.iter().cloned().chain([here.to_owned()]).collect();
+        self.handed_on.push((mine, resolved.clone()));
         self.named.insert(resolved);
     }
 }
@@ -184,9 +180,11 @@ impl<'ast> Visit<'ast> for Paths<'_> {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
-        let is_private = matches!(item.vis, syn::Visibility::Inherited);
-        self.take_use(&item.tree, &mut Vec::new(), !is_private);
+        self.take_use(&item.tree, &mut Vec::new());
     }
+
+    // `pub(in crate::a)` names who may look, not what is looked at.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
@@ -239,7 +237,7 @@ mod tests {
             ("lib.rs", "mod a;\nmod b;"),
             ("a.rs", "use crate::b::B; #[cfg(test)] mod tests;"),
             ("a/tests.rs", "use super::*;"),
-            ("b.rs", "pub struct B; #[cfg(test)] mod tests { use crate::a::A; }"),
+            ("b.rs", "pub(in crate::a) struct B; #[cfg(test)] mod tests { use crate::a::A; }"),
         ]);
         assert!(found.is_empty(), "{found:?}");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use fgspy_fixtures::workspace;
@@ -12,7 +12,7 @@ use super::modules::Modules;
 /// Most files of a crate that may import each other in a circle. Two or three that belong together are easily read together.
 const LARGEST_CIRCLE: usize = 3;
 /// Crates that still have larger ones. None may be added.
-const TANGLED: [&str; 7] = ["bench", "export", "fgspy", "goroutines", "kernel", "profile", "sampler"];
+const TANGLED: [&str; 4] = ["fgspy", "goroutines", "kernel", "sampler"];
 /// What all crates of the workspace are called, before their names.
 const PREFIX: &str = "fgspy-";
 
@@ -77,7 +77,7 @@ fn drawn(text: &str) -> BTreeMap<String, BTreeSet<String>> {
     rows.collect()
 }
 
-fn named(root: &Path, file: &PathBuf) -> String {
+fn named(root: &Path, file: &Path) -> String {
     file.strip_prefix(root).unwrap_or(file).display().to_string()
 }
 

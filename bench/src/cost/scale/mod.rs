@@ -1,5 +1,6 @@
 //! What a profiler needs for 1 to 1,000,000 goroutines, idle and active: CPU time, memory, time to attach.
 
+mod data;
 mod tables;
 mod windows;
 
@@ -8,93 +9,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use fgspy_fixtures::Fixture;
-use serde::{Deserialize, Serialize};
 
+use self::data::{Cell, Data, Outside, Run};
 use self::windows::Lengths;
 use super::arms::shuffled;
-use super::fgspy::{Recorded, has_option};
+use super::fgspy::has_option;
 use super::{Bench, go, proc};
 
 pub(super) use tables::render;
 
 /// Memory that a goroutine of the target may need, with what profilers keep of it, in bytes.
 const MEMORY_EACH: u64 = 8192;
-/// No more wake-ups than this a second, so that the target leaves CPU time for those that measure.
-const MOST_WAKE_UPS: usize = 200_000;
-/// How often a second each active goroutine wakes up, if there are not too many.
-const WAKE_UPS: usize = 10;
-
-/// What was measured.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Data {
-    go: String,
-    /// The ways to run fgspy: a name, and the arguments.
-    fgspy: Vec<(String, Vec<String>)>,
-    /// Sizes that were not measured, with the reason.
-    skipped: Vec<String>,
-    runs: Vec<Run>,
-    /// For each target, while nobody samples it: what waking up 99 times a second costs by itself, as a share of one core.
-    #[serde(default)]
-    empty_ticks: Vec<(Cell, f64)>,
-}
-
-/// One window of time in which a profiler, or none, sampled a target. Times are in seconds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Run {
-    cell: Cell,
-    repetition: usize,
-    /// `none`, `fgprof`, or the name of a way to run fgspy.
-    profiler: String,
-    seconds: f64,
-    /// CPU time of the target in that time.
-    target_cpu_s: f64,
-    /// How often a second the profiler sampled the target.
-    ticks_per_s: Option<f64>,
-    fgspy: Option<Outside>,
-}
-
-/// What fgspy needed.
-#[derive(Debug, Serialize, Deserialize)]
-struct Outside {
-    /// CPU time in the window, by the kernel's account.
-    cpu_s: f64,
-    /// The most memory until the end of the window, in bytes.
-    peak_bytes: u64,
-    recorded: Recorded,
-}
-
-/// A target: how many goroutines it has and what they do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Cell {
-    goroutines: usize,
-    /// How many of them wake up at intervals.
-    active: usize,
-    /// At what intervals, in milliseconds.
-    period_ms: u64,
-}
-
-impl Cell {
-    fn new(goroutines: usize, active: usize) -> Cell {
-        let wake_ups = (active * WAKE_UPS).clamp(1, MOST_WAKE_UPS);
-        Cell { goroutines, active, period_ms: (active.max(1) * 1000 / wake_ups) as u64 }
-    }
-
-    /// All of them, the smallest first.
-    fn all(quick: bool) -> Vec<Cell> {
-        if quick {
-            return vec![Cell::new(10, 0), Cell::new(10_000, 0), Cell::new(10_000, 100)];
-        }
-        [1, 10, 100, 1000, 10_000, 100_000, 1_000_000].into_iter().flat_map(Cell::of_size).collect()
-    }
-
-    /// Idle, one percent active, all active.
-    fn of_size(goroutines: usize) -> Vec<Cell> {
-        let mut active = vec![0, goroutines / 100, goroutines];
-        active.dedup();
-        active.into_iter().map(|active| Cell::new(goroutines, active)).collect()
-    }
-}
-
 /// Measures every size with every profiler.
 ///
 /// # Errors

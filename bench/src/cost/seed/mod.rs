@@ -1,6 +1,7 @@
 //! The table of fgprof's issue 31: Go's own benchmarks of `encoding/json` with each profiler.
 
 mod analysis;
+mod data;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -8,10 +9,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::Fixture;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use self::data::{Data, Run};
 use super::arms::{ARMS, ARMS_OLDEST, Arm, shuffled};
-use super::fgspy::Recorded;
 use super::go::{self, JsonBenchmarks};
 use super::statistics::median;
 use super::{Bench, gobench};
@@ -23,33 +24,6 @@ const BENCHMARKS: &str = "^Benchmark[^T]";
 
 /// An arm that takes so many times as long as its base is slow and takes part in one round only.
 const SLOW: f64 = 3.0;
-
-/// What was measured.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Data {
-    /// The Go versions of the arms: the newest and the oldest.
-    go: [String; 2],
-    /// About how long a benchmark ran in each run, in milliseconds.
-    benchtime_ms: u64,
-    /// How many goroutines were parked, in each series of runs.
-    levels: Vec<usize>,
-    runs: Vec<Run>,
-}
-
-/// One run of all benchmarks.
-#[derive(Debug, Serialize, Deserialize)]
-struct Run {
-    round: usize,
-    parked: usize,
-    arm: String,
-    /// How long all benchmarks took.
-    seconds: f64,
-    /// For each benchmark, nanoseconds for one operation.
-    ns_per_op: BTreeMap<String, f64>,
-    /// How often a second the profiler sampled the program.
-    ticks_per_s: Option<f64>,
-    fgspy: Option<Recorded>,
-}
 
 /// What the program says at its end.
 #[derive(Debug, Deserialize)]

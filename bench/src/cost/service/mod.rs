@@ -1,6 +1,7 @@
 //! An HTTP server at half load with each profiler: its latencies, its CPU time, and how long a goroutine of it does not
 //! get to run.
 
+mod data;
 mod tables;
 
 use std::path::Path;
@@ -8,63 +9,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::Fixture;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
+use self::data::{Data, Latency, Run};
 use super::arms::{ARMS, Arm, shuffled};
-use super::fgspy::Recorded;
 use super::{Bench, go, proc};
 
 pub(super) use tables::render;
 
 /// How many goroutines of the server wait for ever.
 pub(super) const PARKED: usize = 10_000;
-
-/// What was measured.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Data {
-    go: String,
-    parked: usize,
-    /// Requests a second that the server answers, from 16 clients, without a profiler.
-    capacity: f64,
-    /// Requests a second that it was then sent.
-    rate: f64,
-    runs: Vec<Run>,
-}
-
-/// One server under load.
-#[derive(Debug, Serialize, Deserialize)]
-struct Run {
-    round: usize,
-    arm: String,
-    latency: Latency,
-    /// CPU time of the server, in nanoseconds for one request.
-    cpu_ns: f64,
-    pauses: Pauses,
-    /// How often a second the profiler sampled the program.
-    ticks_per_s: Option<f64>,
-    fgspy: Option<Recorded>,
-}
-
-/// What `load` prints: latencies from when a request was due, in nanoseconds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Latency {
-    requests: u64,
-    seconds: f64,
-    p50_ns: f64,
-    p99_ns: f64,
-    p999_ns: f64,
-    longest_ns: f64,
-}
-
-/// What `server` says about a goroutine that never waits: the times at which it did not run, in nanoseconds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Pauses {
-    longest_ns: f64,
-    lost_ns: f64,
-    over_1ms: u64,
-    total_ns: f64,
-}
 
 /// What the server says about the profiler in it.
 #[derive(Debug, Deserialize)]

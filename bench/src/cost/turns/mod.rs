@@ -4,6 +4,7 @@
 //! which do nothing, are stopped and continued just like it in turns of their own: they are the other two arms.
 //! What the kernel does for a stopped fgspy, a timer interrupt for each CPU, is in all arms.
 
+mod data;
 mod tables;
 
 use std::path::Path;
@@ -14,10 +15,10 @@ use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Signal};
 use rustix::process::{Pid, kill_process};
 use rustix::thread::{CpuSet, sched_getaffinity};
-use serde::{Deserialize, Serialize};
 
+use self::data::{ARMS, Data, Level, Round, Turn, Work};
 use super::arms::there_and_back;
-use super::fgspy::{Attached, Recorded};
+use super::fgspy::Attached;
 use super::{Bench, go};
 
 pub(super) use tables::render;
@@ -28,47 +29,9 @@ const TURN: Duration = Duration::from_millis(20);
 /// What passes after fgspy was continued before the turn counts: longer than a tick, so that the one that it has missed
 /// is not in the turn.
 const SETTLE: Duration = Duration::from_millis(12);
-/// The arms in the order of the data: A, A′, fgspy.
-const ARMS: usize = 3;
 /// fgspy runs in one turn of three, but earns for all of them: with a third of its default of 1 % it may use as much while it
 /// runs as one that is never stopped.
 const MAX_CPU: &str = "0.333%";
-
-/// What was measured.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Data {
-    go: String,
-    turn_ms: f64,
-    settle_ms: f64,
-    levels: Vec<Level>,
-}
-
-/// What the target does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Work {
-    /// It encodes and decodes values.
-    Values,
-    /// It serves requests that it sends to itself.
-    Requests,
-}
-
-/// With one number of parked goroutines.
-#[derive(Debug, Serialize, Deserialize)]
-struct Level {
-    work: Work,
-    parked: usize,
-    rounds: Vec<Round>,
-    /// For how long fgspy was not stopped, in seconds.
-    running_s: f64,
-    recorded: Recorded,
-}
-
-/// Two turns of each arm.
-type Round = [[Turn; 2]; ARMS];
-
-/// What the target did in a turn: values or requests, nanoseconds by the clock, nanoseconds of CPU time of all its threads;
-/// and of the nanoseconds that single ones took the median and the 99th percentile.
-type Turn = [u64; 5];
 
 /// So many numbers of the target's answers go on rising.
 const SUMS: usize = 3;
