@@ -4,8 +4,8 @@ use std::io;
 
 use fgspy_gobin::anchors;
 use fgspy_goroutines::AttachError;
-use fgspy_kernel::trace::TraceError;
 use fgspy_memory::{OpenError, ProcError, ReadError};
+use fgspy_probes::TraceError;
 use fgspy_sampler::TargetError;
 
 use crate::output::{ChoiceError, OutputError, RescueError};
@@ -49,7 +49,7 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<TraceError>() {
         return Some(trace_code(error));
     }
-    if cause.is::<ChoiceError>() || cause.is::<fgspy_trace::TooLarge>() || cause.is::<SlowProbes>() {
+    if cause.is::<ChoiceError>() || cause.is::<fgspy_probes::TooLarge>() || cause.is::<SlowProbes>() {
         return Some(USAGE);
     }
     (cause.is::<OutputError>() || cause.is::<RescueError>() || cause.is::<Incomplete>()).then_some(NOT_WRITTEN)

@@ -68,8 +68,8 @@ impl Segment {
         offset.is_multiple_of(PAGE).then_some((self.vaddr - within, limit, offset))
     }
 
-    /// The file offset of `len` file-backed bytes at `vaddr`.
-    pub(crate) fn file_offset(&self, vaddr: u64, len: u64) -> Option<u64> {
+    /// The file offset of `len` file-backed bytes at `vaddr`; `None` if the segment does not have all of them in the file.
+    pub fn file_offset(&self, vaddr: u64, len: u64) -> Option<u64> {
         let within = vaddr.checked_sub(self.vaddr)?;
         if within.checked_add(len)? > self.file_size {
             return None;

@@ -24,7 +24,6 @@ pub mod layout;
 mod module;
 mod notes;
 mod pclntab;
-pub mod probes;
 mod relocs;
 #[cfg(test)]
 mod snippets;

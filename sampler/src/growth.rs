@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use fgspy_goroutines::thread_stack::{self, Doing};
 use fgspy_goroutines::{AllGs, Runtime};
-use fgspy_kernel::CpuSample;
 use fgspy_memory::{Memory, Range, ReadError};
+use fgspy_perf::CpuSample;
 
 use crate::aggregate::{RawStack, Reach};
 use crate::on_cpu::{mend, thread_sample};

@@ -11,7 +11,7 @@
 //! too, and a thread that is ready is off a CPU only where that time covers it.
 
 use fastrand::Rng;
-use fgspy_kernel::Progress;
+use fgspy_perf::Progress;
 
 /// The most CPU time that is kept for later ticks. A thread that computes without a goroutine (it looks for one) may not
 /// hide later waits for long.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use fgspy_gobin::SourceFrame;
 use fgspy_goroutines::{Runtime, symbolize};
-use fgspy_kernel::KernelSymbols;
 use fgspy_memory::Mapping;
+use fgspy_perf::KernelSymbols;
 use fgspy_profile::{
     Builder, LocationId, NewRequest, Profile, Protocol, RequestId, SampleKey, Serving, Span, StackId, State, Target,
 };

@@ -1,6 +1,6 @@
 //! Looking when it is time to, without pushing anybody aside who need not be.
 
-use fgspy_kernel::Prompt;
+use fgspy_perf::Prompt;
 
 use crate::ticker::Tick;
 

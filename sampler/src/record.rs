@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fastrand::Rng;
 use fgspy_goroutines::Runtime;
 use fgspy_goroutines::request::RequestOptions;
-use fgspy_kernel::{OnCpu, monotonic_ns};
 use fgspy_memory::{Live, Process, own_cpu_time};
+use fgspy_perf::{OnCpu, monotonic_ns};
 use fgspy_profile::Accounting;
 
 use crate::choose::Reading;

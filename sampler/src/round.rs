@@ -5,8 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use fgspy_goroutines::request::{SampledServing, SampledStack};
 use fgspy_goroutines::{Active, ActiveFinder, Look, Reader, Runtime, Wanted};
-use fgspy_kernel::{OnCpu, monotonic_ns};
 use fgspy_memory::{Fate, Memory, ReadError, own_thread_cpu_time};
+use fgspy_perf::{OnCpu, monotonic_ns};
 use fgspy_profile::Accounting;
 
 use crate::budget::Spent;

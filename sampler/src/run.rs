@@ -1,7 +1,7 @@
 //! A whole recording, from an open process to a profile.
 
 use fgspy_goroutines::Trust;
-use fgspy_kernel::{Config, OnCpu};
+use fgspy_perf::{Config, OnCpu};
 use fgspy_profile::Profile;
 
 use crate::{Ended, GoProcess, Live, Options, Progress, Session, Sources, Stop, profile, record};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
-use fgspy_kernel::{Accounts, Mode, OnCpu, Presence, Record, State as ThreadState};
+use fgspy_perf::{Accounts, Mode, OnCpu, Presence, Record, State as ThreadState};
 
 use crate::ledger::{Ledger, Place, Sight};
 

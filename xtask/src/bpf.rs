@@ -8,7 +8,7 @@ use fgspy_fixtures::clang;
 use fgspy_fixtures::workspace;
 
 /// Where source and objects are, relative to the workspace.
-const FOLDER: &str = "kernel/bpf";
+const FOLDER: &str = "probes/bpf";
 const SOURCE: &str = "trace.bpf.c";
 const OBJECT: &str = "trace.amd64.bpf.o";
 

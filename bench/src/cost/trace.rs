@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Program, RunningProgram};
-use fgspy_gobin::probes;
-use fgspy_kernel::trace::{Options, Plan, Tracer};
 use fgspy_memory::Process;
+use fgspy_probes::{Limits, Options, Plan, Trace, Tracer, plan, sites};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{Limits, Trace, plan};
 use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;
@@ -173,7 +171,7 @@ struct Probes {
 /// Those of each arm, not set.
 fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     let target = GoProcess::attach(Process::open(pid)?)?;
-    let sites = probes::sites(&target.runtime.binary);
+    let sites = sites::sites(&target.runtime.binary);
     // `push rbp` is one byte long, and what follows it has to be stepped through.
     let mut stepped = sites.clone();
     stepped.iter_mut().filter(|site| site.instruction == "push").for_each(|site| site.file_offset += 1);
@@ -181,7 +179,7 @@ fn probes(pid: u32) -> Result<[Option<Probes>; ARMS.len()]> {
     let requests = Options { states: false, ids_of_slow: true, ..Options::default() };
     let traps = Options { traps_only: true, ..requests.clone() };
     let states = Options { block_threshold_ns: Some(THRESHOLD_NS), ..Options::default() };
-    let set = |sites: &[probes::Site], options: Options| -> Result<Option<Probes>> {
+    let set = |sites: &[sites::Site], options: Options| -> Result<Option<Probes>> {
         let plan = plan(pid, &target.runtime, sites, options);
         let mut tracer = Tracer::start(&plan)?;
         tracer.detach();

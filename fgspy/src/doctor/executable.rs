@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use fgspy_gobin::layout::Layout;
-use fgspy_gobin::probes::{self, Cost};
 use fgspy_gobin::{BuildInfo, GoBinary, Source, anchors};
 use fgspy_goroutines::AttachError;
 use fgspy_memory::ExeFile;
+use fgspy_probes::sites::{self, Cost};
 use fgspy_sampler::TargetError;
 
 use super::check::{Check, Section};
@@ -52,7 +52,7 @@ pub(super) fn describe(binary: &GoBinary) -> Vec<Check> {
 /// Where `fgspy trace` would put its probes, and what is there.
 fn probe_sites(binary: &GoBinary) -> Check {
     const TOPIC: &str = "probe sites";
-    let sites = probes::sites(binary);
+    let sites = sites::sites(binary);
     let slow = sites.iter().filter(|site| site.cost == Cost::SingleStepped).count() as u64;
     let told: Vec<String> = sites.iter().map(|site| format!("{} ({})", site.function, site.instruction)).collect();
     let told = told.join(", ");

@@ -1,8 +1,8 @@
 //! What works on this machine, whatever the target.
 
-use fgspy_kernel::trace::{TraceError, Traps, traps};
-use fgspy_kernel::{OpenError, PerfSupport, diagnose};
 use fgspy_memory::{Denial, Process};
+use fgspy_perf::{OpenError, PerfSupport, diagnose};
+use fgspy_probes::{TraceError, Traps, traps};
 
 use super::check::{Check, Mark, Section};
 use super::host;

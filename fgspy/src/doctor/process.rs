@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use fgspy_goroutines::{Frames, Goroutine, Reader, Status, Trust, census};
-use fgspy_kernel::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
 use fgspy_memory::Process;
+use fgspy_perf::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
 use fgspy_sampler::{GoProcess, Reading};
 
 use super::check::{Check, Section};

@@ -6,7 +6,7 @@ mod text;
 use std::io::{self, BufWriter, Write};
 
 use fgspy_goroutines::{Goroutine, Runtime, census};
-use fgspy_kernel::monotonic_ns;
+use fgspy_perf::monotonic_ns;
 use fgspy_sampler::GoProcess;
 
 use crate::args::DumpArgs;

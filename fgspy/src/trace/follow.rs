@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use fgspy_kernel::monotonic_ns;
-use fgspy_kernel::trace::Tracer;
 use fgspy_memory::{Fate, ReadError};
+use fgspy_perf::monotonic_ns;
+use fgspy_probes::Tracer;
 use fgspy_sampler::{GoProcess, Stop};
 
 use super::args::TraceArgs;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fgspy_export::summary;
-use fgspy_gobin::probes::Site;
+use fgspy_probes::sites::Site;
 use fgspy_sampler::GoProcess;
 
 use super::args::States;
@@ -58,7 +58,7 @@ fn as_ns(duration: Duration) -> u64 {
 
 /// Makes sure that the probes are in the code that the target runs.
 pub(super) fn must_be_there(target: &GoProcess, sites: &[Site]) -> anyhow::Result<()> {
-    let unset = fgspy_trace::unset(&target.runtime, &target.memory, sites)?.len();
+    let unset = fgspy_probes::sites::without_breakpoint(&target.runtime, &target.memory, sites)?.len();
     if unset == 0 {
         return Ok(());
     }

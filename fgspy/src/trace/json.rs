@@ -21,9 +21,8 @@
 
 use std::io::{self, Write};
 
-use fgspy_kernel::trace::Times;
+use fgspy_probes::{OneRequest, Times};
 use fgspy_profile::{Profile, Target};
-use fgspy_trace::OneRequest;
 use serde_json::{Map, Value, json};
 
 use super::report::{identity, word};

@@ -17,12 +17,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use fgspy_export::Format;
-use fgspy_gobin::probes::{self, Cost};
-use fgspy_kernel::monotonic_ns;
-use fgspy_kernel::trace::{Options, Tracer};
 use fgspy_memory::{Fate, OpenError, Process};
+use fgspy_perf::monotonic_ns;
+use fgspy_probes::{Earlier, Options, Tracer, filter, plan, sites, sites::Cost};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{Earlier, pattern, plan};
 
 use crate::requests::place::Place;
 use crate::requests::screen;
@@ -71,7 +69,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     })?;
     let place = Place::prepare(args.output.as_deref())?;
     let target = GoProcess::attach(process)?;
-    let mut sites = probes::sites(&target.runtime.binary);
+    let mut sites = sites::sites(&target.runtime.binary);
     if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
         && !args.allow_slow_probes
     {
@@ -96,7 +94,8 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     taken.ended = follow::follow(args, &signals.stop, &target, &mut tracer, &mut governor, &mut taken)?;
     taken.end_ns = monotonic_ns();
     let are_there = tracer.counts()?.all_hits() > 0
-        || fgspy_trace::unset(&target.runtime, &target.memory, &sites).is_ok_and(|unset| unset.is_empty());
+        || fgspy_probes::sites::without_breakpoint(&target.runtime, &target.memory, &sites)
+            .is_ok_and(|unset| unset.is_empty());
     tracer.detach();
     tracer.poll(&mut |event| taken.take(event));
     if target.process.still_same() == Fate::Same {
@@ -131,7 +130,7 @@ fn stream<'a>(args: &TraceArgs, place: &Place, target: &'a GoProcess, start_ns: 
 }
 
 fn options(args: &TraceArgs) -> anyhow::Result<Options> {
-    let filter = pattern::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
+    let filter = filter::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
         .context("which requests to trace was not understood")?;
     let states = args.states == States::On;
     let transitions = states && args.format == TraceFormat::Perfetto;

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 
 use fgspy_export::summary;
-use fgspy_kernel::trace::{CLASSES, Times};
+use fgspy_probes::{CLASSES, OneRequest, Place, Times, class};
 use fgspy_profile::{Class, Phase, Profile, StackId};
-use fgspy_trace::{OneRequest, Place, class};
 
 use super::args::{States, TraceArgs};
 use super::taken::{Ended, Taken};
@@ -82,7 +81,7 @@ fn none(args: &TraceArgs, taken: &Taken<'_>) -> &'static str {
     }
 }
 
-fn row(name: &str, route: &fgspy_trace::Route) -> Row {
+fn row(name: &str, route: &fgspy_probes::Route) -> Row {
     let quantile = |q| short(route.durations.quantile(q));
     let mut own = [0; CLASSES];
     own.iter_mut().zip(&route.by_class).for_each(|(sum, all)| *sum = all.sum());

@@ -1,8 +1,7 @@
 //! What is written while the trace is taken: there may be more of it than fits into memory, and it shall not be lost when
 //! fgspy is killed.
 
-use fgspy_kernel::trace::Event;
-use fgspy_trace::OneRequest;
+use fgspy_probes::{Event, OneRequest};
 
 use super::json;
 use super::partial::Partial;

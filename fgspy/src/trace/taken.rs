@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use fgspy_gobin::probes;
-use fgspy_kernel::trace::{Counts, Ended as Gone, Event, Goroutine, SiteKind, Traps};
 use fgspy_memory::Allowance;
-use fgspy_trace::{Earlier, Limits, Trace, trap_ns};
+use fgspy_probes::{Counts, Earlier, Ended as Gone, Event, Goroutine, Limits, SiteKind, Trace, Traps, sites, trap_ns};
 
 use super::stream::Stream;
 
@@ -57,7 +55,7 @@ impl<'a> Taken<'a> {
     pub(super) fn new(
         earlier: Earlier,
         stream: Stream<'a>,
-        (traps, sites): (Traps, &[probes::Site]),
+        (traps, sites): (Traps, &[sites::Site]),
         start_ns: u64,
         allowance: Allowance,
     ) -> Taken<'a> {

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use fgspy_export::summary;
+use fgspy_probes::OneRequest;
 use fgspy_profile::route;
-use fgspy_trace::OneRequest;
 
 use super::taken::Taken;
 use crate::requests::style::{Style, clean, cut, left, right};

@@ -3,10 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fgspy_goroutines::symbolize;
-use fgspy_kernel::trace::{CLASSES, Goroutine, Times};
+use fgspy_probes::{CLASSES, Goroutine, Place, Times, class};
 use fgspy_profile::{Accounting, Builder, Class, Profile, SampleKey, Serving, StackId, State};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{Place, class};
 
 use super::taken::Taken;
 use crate::requests::words;

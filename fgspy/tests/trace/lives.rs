@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use fgspy_fixtures::{Fixture, Signal, install, skip, wait_until};
-use fgspy_gobin::{GoBinary, probes};
+use fgspy_gobin::GoBinary;
+use fgspy_probes::sites;
 
 use crate::common::{Running, fgspy, folder, newest, program, run, zoo};
 use crate::{may_trace, service};
@@ -14,8 +15,8 @@ use crate::{may_trace, service};
 /// The instruction that is at the runtime's probe site in a process, and in its file.
 fn instruction(pid: u32, binary: &Path) -> (u8, u8) {
     let file = std::fs::read(binary).unwrap();
-    let sites = probes::sites(&GoBinary::parse(Box::new(file.clone())).unwrap());
-    let site = sites.iter().find(|site| site.kind == probes::SiteKind::CasStatus).unwrap();
+    let sites = sites::sites(&GoBinary::parse(Box::new(file.clone())).unwrap());
+    let site = sites.iter().find(|site| site.kind == sites::SiteKind::CasStatus).unwrap();
     let mut byte = [0];
     let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
     memory.read_exact_at(&mut byte, site.vaddr).unwrap();

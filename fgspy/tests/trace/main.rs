@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::skip;
-use fgspy_kernel::trace::traps;
+use fgspy_probes::traps;
 
 use common::{newest, program};
 

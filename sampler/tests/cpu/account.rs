@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Quota, Toolchain, Variant, build, skip};
-use fgspy_kernel::{Config, Mode, OnCpu};
+use fgspy_perf::{Config, Mode, OnCpu};
 use fgspy_profile::{Class, Profile, State};
 use fgspy_sampler::{
     GoProcess, Live, Options, Progress, Reading, Session, Sources, Stop, profile, record, record_profile,

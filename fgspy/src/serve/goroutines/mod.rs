@@ -10,7 +10,7 @@ use fgspy_gobin::SourceFrame;
 use fgspy_goroutines::labels::Labels;
 use fgspy_goroutines::symbolize::{self, is_shown};
 use fgspy_goroutines::{Frames, Goroutine, Runtime};
-use fgspy_kernel::monotonic_ns;
+use fgspy_perf::monotonic_ns;
 use fgspy_profile::Target;
 use fgspy_sampler::GoProcess;
 

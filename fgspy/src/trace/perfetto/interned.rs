@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use fgspy_export::perfetto::{DebugAnnotation, InternedData, Name, Text};
 use fgspy_goroutines::symbolize;
-use fgspy_kernel::trace::CLASSES;
+use fgspy_probes::CLASSES;
 use fgspy_sampler::GoProcess;
 
 use super::super::report::word;

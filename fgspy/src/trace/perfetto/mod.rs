@@ -13,10 +13,9 @@ use fgspy_export::perfetto::{
     SLICE_BEGIN, SLICE_END, TracePacket, TrackDescriptor, TrackEvent,
 };
 use fgspy_goroutines::{Look, Reader, Sight, Status, Wanted};
-use fgspy_kernel::trace::{Event, OTHER, RUNNABLE, RUNNING, SYSCALL};
 use fgspy_memory::{Memory, ReadError};
+use fgspy_probes::{EarlierRequest, Event, OTHER, OneRequest, RUNNABLE, RUNNING, SYSCALL, classes};
 use fgspy_sampler::GoProcess;
-use fgspy_trace::{EarlierRequest, OneRequest, classes};
 use interned::{Argument, Stack, Stacks};
 
 use super::partial::Partial;
