@@ -3,57 +3,13 @@
 use std::sync::Arc;
 
 use fgspy_gobin::layout::Layout;
-use fgspy_gobin::{GoBinary, anchors, calibrate};
+use fgspy_gobin::{GoBinary, anchors};
 use fgspy_memory::{Memory, Range, ReadError};
-use thiserror::Error;
 
-use crate::labels::Shape;
+use crate::label_shape::Shape;
 use crate::maps::Maps;
 use crate::self_test::self_test;
-use crate::{Runtime, Scheduler, Unwinder, bytes, layout};
-
-/// Why a Go program's goroutines cannot be read.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum AttachError {
-    /// Its memory cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// No build info, no `runtime.buildVersion`.
-    #[error("the executable does not say which Go version built it")]
-    NoVersion,
-    /// The list of goroutines was not found in the runtime's code.
-    #[error(transparent)]
-    Anchors(#[from] anchors::Error),
-    /// Neither in the table nor measurable.
-    #[error("{version} is not a version this fgspy knows, and its layout could not be measured: {reason}")]
-    Unknown {
-        /// The version.
-        version: String,
-        /// What could not be measured.
-        reason: calibrate::Error,
-    },
-    /// The runtime has not started its main goroutine yet. Trying again a moment later may succeed.
-    #[error("the Go runtime in this process has not started yet")]
-    NotStarted,
-    /// What was read does not make sense under the layout for this version. Nothing is guessed from it.
-    #[error("the runtime of this process does not look like that of {version}: {reason}")]
-    SelfTest {
-        /// The version.
-        version: String,
-        /// What was wrong.
-        reason: String,
-    },
-}
-
-/// Where the runtime keeps its list of all g's, in the target's address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GoroutineList {
-    /// Address of the list's length (`runtime.allglen`).
-    pub len: u64,
-    /// Address of the address of its array of g's (`runtime.allgptr`).
-    pub ptr: u64,
-}
+use crate::{AttachError, GoroutineList, Runtime, Scheduler, Unwinder, bytes, layout};
 
 /// The longest list of wait reasons believed; Go 1.27 has 46.
 const MAX_WAIT_REASONS: usize = 128;

@@ -7,6 +7,8 @@
 
 use fgspy_memory::{Memory, Range, ReadError};
 
+pub use crate::label_shape::Shape;
+
 use crate::Runtime;
 use crate::batch::{self, Reads, Task};
 use crate::bytes::u64_at;
@@ -29,22 +31,6 @@ const MAX_STRING_BYTES: usize = 1024;
 const MAX_TEXT_BYTES: usize = 16 << 10;
 /// Size of a `label`: two strings.
 const LABEL_BYTES: usize = 32;
-
-/// How labels are stored in the target's Go version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// `map[string]string` as `runtime.hmap`, up to Go 1.23.
-    Map,
-    /// A slice of pairs, from Go 1.24 on.
-    Slice,
-}
-
-impl Shape {
-    /// The shape in Go 1.`minor`.
-    pub fn of(minor: u16) -> Shape {
-        if minor >= 24 { Shape::Slice } else { Shape::Map }
-    }
-}
 
 /// Reads the labels that each `g.labels` of `addresses` points to; `None` for one where there is no label set (any more).
 ///

@@ -5,9 +5,8 @@ use fgspy_gobin::layout::{Layout, status};
 use fgspy_gobin::{GoBinary, GoVersion};
 use fgspy_memory::{Memory, Range, ReadError};
 
-use crate::attach::{AttachError, GoroutineList};
 use crate::bytes::{u32_at, u64_at, words};
-use crate::runtime::Trust;
+use crate::{AttachError, GoroutineList, Trust};
 
 /// Goroutines looked at to measure a layout.
 const MEASURED: u64 = 1024;

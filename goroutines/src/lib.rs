@@ -7,6 +7,7 @@
 //! This crate does not decide when or which goroutines to read, and holds no I/O of its own: everything goes through
 //! [`fgspy_memory::Memory`]. What it reads may be torn, stale or hostile; nothing in it panics on any content.
 
+mod active;
 mod allgs;
 mod attach;
 mod batch;
@@ -14,10 +15,13 @@ mod bytes;
 mod census;
 mod chain;
 mod copies;
+mod error;
 mod fingerprint;
 mod gstruct;
+mod label_shape;
 pub mod labels;
 mod layout;
+mod list;
 mod maps;
 mod reader;
 pub mod request;
@@ -30,15 +34,18 @@ pub mod symbolize;
 pub mod thread_stack;
 mod unwind;
 
+pub use active::{Active, ActiveFinder};
 pub use allgs::AllGs;
-pub use attach::{AttachError, GoroutineList, attach, attach_by_measuring};
+pub use attach::{attach, attach_by_measuring};
 pub use census::{Frames, Goroutine, census};
 pub use chain::{Chains, Fit};
+pub use error::AttachError;
 pub use fingerprint::Fingerprint;
 pub use gstruct::G;
+pub use list::GoroutineList;
 pub use reader::{Look, Observation, Reader, Sight, Sink, Stack, Wanted};
 pub use request::{Request, RequestOptions, Served};
 pub use runtime::{Owner, Runtime, Trust};
-pub use scheduler::{Active, ActiveFinder, Scheduler};
+pub use scheduler::Scheduler;
 pub use status::Status;
 pub use unwind::{Bounds, Context, End, MAX_FRAMES, SpecialFunctions, StackBytes, Unwinder};

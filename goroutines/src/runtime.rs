@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{GoBinary, GoVersion};
 
-use crate::labels::Shape;
+use crate::label_shape::Shape;
 use crate::maps::Maps;
 use crate::{GoroutineList, Scheduler, Status, Unwinder};
 
