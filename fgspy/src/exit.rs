@@ -8,9 +8,10 @@ use fgspy_memory::{OpenError, ProcError, ReadError};
 use fgspy_probes::TraceError;
 use fgspy_sampler::TargetError;
 
-use crate::output::{ChoiceError, OutputError, RescueError};
+use crate::output::profile_file::{ChoiceError, OutputError, RescueError};
+use crate::output::record_file::Incomplete;
 use crate::record::NothingRecorded;
-use crate::trace::{Incomplete, SlowProbes};
+use crate::trace::SlowProbes;
 
 /// Any failure that has no code of its own.
 const OTHER: u8 = 1;

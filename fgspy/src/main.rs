@@ -4,19 +4,14 @@ mod args;
 mod doctor;
 mod dump;
 mod exit;
-mod filter;
-mod limits;
 mod output;
-mod progress;
 mod record;
 mod report;
 mod requests;
-mod say;
 mod serve;
 mod signals;
-mod summary;
+mod terminal;
 mod trace;
-mod view;
 
 use std::process::ExitCode;
 
@@ -42,7 +37,7 @@ fn main() -> ExitCode {
         // Whoever reads our output has seen enough (`fgspy dump | head`).
         Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say::say(format_args!("fgspy: {}", exit::message(&error)));
+            terminal::message::print_message(format_args!("fgspy: {}", exit::message(&error)));
             ExitCode::from(exit::code(&error))
         }
     }

@@ -8,24 +8,24 @@ use fgspy_export::summary;
 use fgspy_profile::recording;
 
 use crate::args::ReportArgs;
-use crate::output::{self, Output};
-use crate::say::say;
-use crate::summary as closing;
-use crate::view;
+use crate::args::view;
+use crate::output::profile_file::{self, Output};
+use crate::record::summary as closing;
+use crate::terminal::message::print_message;
 
 /// Reads a recording and writes it in another format.
 pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let name = args.recording.display();
     let file = File::open(&args.recording).with_context(|| format!("{name} cannot be opened"))?;
     let mut profile = recording::read(BufReader::new(file)).with_context(|| name.to_string())?;
-    let (path, format) = output::choose(args.output.as_deref(), args.format, summary::program(&profile))?;
+    let (path, format) = profile_file::choose(args.output.as_deref(), args.format, summary::program(&profile))?;
     view::reroute(&mut profile, &args.view.route);
     let shown = view::view(&profile, &args.filter, &args.view);
     if shown.samples.is_empty() && !profile.samples.is_empty() {
-        say("Nothing in the recording matches the filter.");
+        print_message("Nothing in the recording matches the filter.");
     }
     if let Some(path) = Output::prepare(&path, format)?.write(&shown)? {
-        say(closing::written(&path, format));
+        print_message(closing::written(&path, format));
     }
     Ok(())
 }

@@ -5,12 +5,12 @@ mod executable;
 mod host;
 mod machine;
 mod process;
-mod report;
+mod text;
 
 use std::io::{self, IsTerminal, Write};
 
 use crate::args::DoctorArgs;
-use crate::output::OutputError;
+use crate::output::profile_file::OutputError;
 
 use check::Section;
 
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &DoctorArgs) -> anyhow::Result<u8> {
         (None, None) => vec![machine::examine()],
     };
     let mut out = io::stdout().lock();
-    let text = report::render(&sections, in_colour());
+    let text = text::render(&sections, in_colour());
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError::to_stdout)?;
     Ok(sections.iter().find_map(Section::exit_code).unwrap_or(0))
 }

@@ -11,7 +11,7 @@ use super::check::{Check, Section};
 use super::host::count;
 use super::{executable, host, machine};
 use crate::args::DEFAULT_MAX_CPU;
-use crate::limits;
+use crate::args::limits;
 
 /// The default rate of a recording.
 const RATE_HZ: f64 = 99.0;

@@ -10,8 +10,8 @@ use fgspy_perf::monotonic_ns;
 use fgspy_sampler::GoProcess;
 
 use crate::args::DumpArgs;
-use crate::output::OutputError;
-use crate::say::say;
+use crate::output::profile_file::OutputError;
+use crate::terminal::message::print_message;
 
 pub(crate) use text::write as write_text;
 
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
     };
     written.and_then(|()| out.flush()).map_err(OutputError::to_stdout)?;
     for remark in fgspy_sampler::remarks(&target) {
-        say(format_args!("Note: {remark}"));
+        print_message(format_args!("Note: {remark}"));
     }
     Ok(())
 }

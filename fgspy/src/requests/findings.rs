@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 use fgspy_profile::{Filter, Length, Profile, Request, RequestBreakdown, RouteBreakdown, StackId, apply};
 
-use super::args::{ChoiceArgs, Sort};
 use super::telling;
-use super::words::{self, Mean};
+use crate::args::requests::{ChoiceArgs, Sort};
+use crate::terminal::numbers::{self, Mean};
 
 /// What there is to show of a recording.
 pub(super) struct Findings<'a> {
@@ -75,7 +75,7 @@ impl<'a> Findings<'a> {
 
     /// How long a request took.
     pub(super) fn length(&self, length: &Length) -> String {
-        words::length(length, self.tick_ns)
+        numbers::length(length, self.tick_ns)
     }
 
     /// Requests in flight on average.
@@ -86,7 +86,7 @@ impl<'a> Findings<'a> {
 
 /// Where looks at requests are far apart, the sum of all time says more of the mean than what is known of each request.
 fn mean_ns(route: &RouteBreakdown, all_were_read: bool) -> u64 {
-    if all_were_read { words::mean_ns(route) } else { route.own.time_ns / route.seen.max(1) }
+    if all_were_read { numbers::mean_ns(route) } else { route.own.time_ns / route.seen.max(1) }
 }
 
 /// What counts as one place.

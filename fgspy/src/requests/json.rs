@@ -43,7 +43,7 @@ use serde::{Serialize, Serializer};
 
 use super::findings::Findings;
 use super::notes;
-use super::words;
+use crate::terminal::numbers;
 use fgspy_sampler::Ended;
 
 /// The version of the schema.
@@ -224,7 +224,7 @@ fn of_route<'a>(found: &'a Findings<'_>, route: &'a RouteBreakdown) -> Route<'a>
         mean_ns: found.mean_ns(route),
         mean_is: found.mean_is(route).word(),
         longest_ns: route.longest.ns,
-        longest_is: words::known(route.longest.known),
+        longest_is: numbers::known(route.longest.known),
         own: made_of(&found.shown, &route.own),
         children: made_of(&found.shown, &route.children),
     }
@@ -269,7 +269,7 @@ fn of_request<'a>(profile: &'a Profile, time: &RequestBreakdown, request: &'a Re
         goroutine: request.goid,
         first_ns: request.first_ns,
         duration_ns: time.length.ns,
-        duration_is: words::known(time.length.known),
+        duration_is: numbers::known(time.length.known),
         at_least_ns: time.length.bounds.at_least_ns,
         at_most_ns: time.length.bounds.at_most_ns,
         began_before: time.began_before,

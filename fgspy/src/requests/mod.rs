@@ -1,19 +1,13 @@
 //! `fgspy requests`: where requests spend their time, by route and one by one.
 
-pub(crate) mod args;
 mod findings;
 mod json;
-pub(crate) mod live;
+pub(crate) mod live_view;
 mod notes;
-pub(crate) mod place;
-mod report;
-pub(crate) mod screen;
-pub(crate) mod style;
-pub(crate) mod table;
 mod tally;
 pub(crate) mod telling;
+mod text;
 mod timeline;
-pub(crate) mod words;
 
 #[cfg(test)]
 mod tests;
@@ -22,13 +16,13 @@ use fgspy_memory::Process;
 use fgspy_profile::Profile;
 use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
 
-use crate::view::reroute;
+use crate::args::requests::RequestsArgs;
+use crate::args::view::reroute;
+use crate::output::report_file::Place;
+use crate::terminal::{screen, style::Style};
 use crate::{record, signals};
-use args::RequestsArgs;
 use findings::{Findings, Places};
-use live::LiveView;
-use place::Place;
-use style::Style;
+use live_view::LiveView;
 
 /// Routes and requests listed where nobody says otherwise.
 const LISTED: usize = 10;
@@ -52,7 +46,7 @@ pub(crate) fn run(args: &RequestsArgs) -> anyhow::Result<()> {
         ..args.limits.options()
     };
     let style = Style::of_stdout();
-    let mut view = LiveView::new(args, live::title(&target.describe()), args.limit.unwrap_or(usize::MAX), style);
+    let mut view = LiveView::new(args, live_view::title(&target.describe()), args.limit.unwrap_or(usize::MAX), style);
     let (mut profile, ended) =
         record_profile(target, options, &requests.stop, &mut |progress, live| view.update(progress, live));
     drop(view);
@@ -75,6 +69,6 @@ fn write(args: &RequestsArgs, place: &Place, profile: &Profile, ended: Ended, st
         true => (screen::size().0.clamp(MIN_COLUMNS, MAX_COLUMNS), style),
         false => (COLUMNS, Style::PLAIN),
     };
-    let lines = report::lines(&found, ended, args.limit.unwrap_or(LISTED), columns, style);
+    let lines = text::lines(&found, ended, args.limit.unwrap_or(LISTED), columns, style);
     Ok(place.write(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?)
 }

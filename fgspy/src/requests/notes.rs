@@ -5,7 +5,7 @@ use fgspy_profile::{Idle, Known, Profile, ServingTotals};
 use fgspy_sampler::Ended;
 
 use super::findings::Findings;
-use super::words::Mean;
+use crate::terminal::numbers::Mean;
 
 /// Go versions before this do not say who started a goroutine.
 const CHILDREN_SINCE: u32 = 21;
@@ -69,7 +69,7 @@ pub(super) fn why_nothing(found: &Findings<'_>) -> Vec<String> {
 
 fn no_match(whole: &Profile) -> String {
     let mut routes: Vec<String> =
-        whole.by_route().iter().map(|route| super::style::clean(whole.string(route.route))).collect();
+        whole.by_route().iter().map(|route| crate::terminal::style::clean(whole.string(route.route))).collect();
     routes.retain(|route| !route.is_empty());
     routes.truncate(20);
     match routes.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn notes(found: &Findings<'_>) -> Vec<String> {
     }
     notes.push(quality(whole));
     notes.extend(summary::over_budget(whole));
-    notes.extend(whole.accounting.remarks.iter().map(|remark| super::style::clean(remark)));
+    notes.extend(whole.accounting.remarks.iter().map(|remark| crate::terminal::style::clean(remark)));
     notes
 }
 

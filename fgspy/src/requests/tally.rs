@@ -10,8 +10,8 @@ use fgspy_profile::{
 use fgspy_sampler::{Live, LiveTime, Seen};
 use regex::Regex;
 
-use super::args::ChoiceArgs;
 use super::findings;
+use crate::args::requests::ChoiceArgs;
 
 /// How many of the requests in progress are named.
 pub(super) const NAMED: usize = 3;

@@ -85,7 +85,7 @@ pub(crate) fn line(profile: &Profile, stack: StackId) -> String {
             if telling.is_empty() { names.into_iter().take(1).collect() } else { telling }
         }
     };
-    let short: Vec<String> = shown.into_iter().map(|name| super::style::clean(short(name))).collect();
+    let short: Vec<String> = shown.into_iter().map(|name| crate::terminal::style::clean(short(name))).collect();
     short.join(" ← ")
 }
 

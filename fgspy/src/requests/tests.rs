@@ -7,11 +7,11 @@ use fgspy_profile::{
 use fgspy_sampler::Ended;
 use serde_json::Value;
 
-use super::args::RequestsArgs;
 use super::findings::{Findings, Places};
-use super::style::{Style, width};
-use super::{json, report};
+use super::{json, text};
+use crate::args::requests::RequestsArgs;
 use crate::args::{Cli, Command};
+use crate::terminal::style::{Style, width};
 
 const MS: u64 = 1_000_000;
 /// How long the recording is.
@@ -120,7 +120,7 @@ fn arguments(arguments: &[&str]) -> RequestsArgs {
 fn lines(profile: &Profile, given: &[&str], columns: usize) -> Vec<String> {
     let args = arguments(given);
     let found = Findings::new(profile, &args.choice, args.sort, Places::Lines);
-    report::lines(&found, Ended::Duration, args.limit.unwrap_or(10), columns, Style::PLAIN)
+    text::lines(&found, Ended::Duration, args.limit.unwrap_or(10), columns, Style::PLAIN)
 }
 
 #[test]

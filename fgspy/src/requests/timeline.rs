@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use fgspy_profile::{Class, Phase, Profile, Request, RequestBreakdown, Span};
 
-use super::style::Style;
+use crate::terminal::style::Style;
 
 /// The letter of a phase.
 const fn letter(phase: Phase) -> &'static str {

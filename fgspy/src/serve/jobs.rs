@@ -14,7 +14,7 @@ use super::answer::{self, Answer, Refusal};
 use super::request::{Detail, Recording};
 use super::target::{Watched, is_gone};
 use super::{Ending, goroutines, index};
-use crate::view::{self, RouteArgs};
+use crate::args::view::{self, RouteArgs};
 
 /// Recordings at a time. Each reads all goroutines at its own ticks.
 const MAX_RECORDINGS: usize = 4;

@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::args::ServeArgs;
-use crate::say::say;
 use crate::signals;
+use crate::terminal::message::print_message;
 use jobs::Jobs;
 use target::Watched;
 
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
     // Whatever still runs has been told to stop, and its client is gone.
     runtime.shutdown_background();
     if end == End::TargetExited {
-        say(format_args!("Process {pid} has exited, so there is nothing left to serve."));
+        print_message(format_args!("Process {pid} has exited, so there is nothing left to serve."));
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ fn watch_for_end(watched: &Watched, stop: &Stop) -> End {
 /// Says what is served and how to get it.
 fn greet(process: &GoProcess, address: SocketAddr) {
     let url = format!("http://{}", reachable(address));
-    say(format_args!(
+    print_message(format_args!(
         "Serving process {} ({:?}, {}) until it exits or Ctrl-C.\n  \
          {url}/\n  \
          where its time goes:  go tool pprof '{url}/debug/fgprof?seconds=5'\n  \
@@ -105,10 +105,10 @@ fn greet(process: &GoProcess, address: SocketAddr) {
     ));
     let notes = fgspy_sampler::open_on_cpu(process.process.pid(), false).1;
     for remark in fgspy_sampler::remarks(process).into_iter().chain(notes) {
-        say(format_args!("Note: {remark}"));
+        print_message(format_args!("Note: {remark}"));
     }
     if !guard::is_loopback(address) {
-        say(format_args!(
+        print_message(format_args!(
             "Warning: whoever can reach {address} can read the stacks, labels and requests of this process: there is no \
              password and no encryption.\n  To keep it to this machine, leave out --listen and forward a port: \
              ssh -L 6061:127.0.0.1:6061 HOST"

@@ -7,10 +7,10 @@ use fgspy_perf::monotonic_ns;
 use fgspy_probes::Tracer;
 use fgspy_sampler::{GoProcess, Stop};
 
-use super::args::TraceArgs;
-use super::governor::Governor;
+use super::capture::{Ended, Taken};
+use super::overhead::Governor;
 use super::stream::Stream;
-use super::taken::{Ended, Taken};
+use crate::args::trace::TraceArgs;
 
 /// How often the kernel's ring is emptied.
 const POLL: Duration = Duration::from_millis(25);

@@ -25,8 +25,8 @@ use fgspy_probes::{OneRequest, Times};
 use fgspy_profile::{Profile, Target};
 use serde_json::{Map, Value, json};
 
-use super::report::{identity, word};
-use super::taken::Taken;
+use super::capture::Taken;
+use super::text::{identity, word};
 use super::unfinished::provisional;
 use super::waits::{Placed, totals};
 

@@ -1,15 +1,13 @@
 //! `fgspy trace`: exact states of goroutines and requests, through probes in the target.
 
-pub(crate) mod args;
+mod capture;
 mod follow;
-mod governor;
-mod hits;
 mod json;
-mod partial;
+mod overhead;
 mod perfetto;
-mod report;
+mod probe_check;
 mod stream;
-mod taken;
+mod text;
 mod unfinished;
 mod waits;
 
@@ -22,18 +20,17 @@ use fgspy_perf::monotonic_ns;
 use fgspy_probes::{Earlier, Options, Tracer, filter, plan, sites, sites::Cost};
 use fgspy_sampler::GoProcess;
 
-use crate::requests::place::Place;
-use crate::requests::screen;
-use crate::requests::style::Style;
-use crate::say::say;
+use crate::args::trace::{States, TraceArgs, TraceFormat};
+use crate::output::record_file::Partial;
+use crate::output::report_file::Place;
 use crate::signals;
-use args::{States, TraceArgs, TraceFormat};
-use governor::Governor;
-pub(crate) use partial::Incomplete;
-use partial::Partial;
+use crate::terminal::message::print_message;
+use crate::terminal::screen;
+use crate::terminal::style::Style;
+use capture::Taken;
+use overhead::Governor;
 use perfetto::Recorder;
 use stream::Stream;
-use taken::Taken;
 
 /// Bytes of the ring where every change of state is sent: half a million a second fill it in 0.8 seconds. On a busy machine
 /// fgspy may have to wait for a CPU, and the ring for a thread that was preempted while it wrote.
@@ -64,7 +61,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let signals = signals::requests()?;
     let process = Process::open(args.pid).inspect_err(|error| {
         if matches!(error, OpenError::PermissionDenied { .. }) {
-            say(RIGHTS);
+            print_message(RIGHTS);
         }
     })?;
     let place = Place::prepare(args.output.as_deref())?;
@@ -81,7 +78,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     sites.retain(|site| plan.sites.iter().any(|set| set.file_offset == site.file_offset));
     let mut tracer = Tracer::start(&plan)?;
     let used_before = target.process.cpu_time();
-    hits::must_be_there(&target, &sites)?;
+    probe_check::must_be_there(&target, &sites)?;
     let mut governor = Governor::new(args.max_overhead, &target.process);
     let stream = stream(args, &place, &target, tracer.start_ns())?;
     let partial = stream.out().and_then(Partial::name).map(|name| format!(" Until then it is in {}.", name.display()));
@@ -90,7 +87,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let mut taken = Taken::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
     // Should the target have just ended, following it finds out at once.
     follow::look(&target, &mut tracer, &mut taken).ok();
-    say(format_args!("{SET}{}", partial.unwrap_or_default()));
+    print_message(format_args!("{SET}{}", partial.unwrap_or_default()));
     taken.ended = follow::follow(args, &signals.stop, &target, &mut tracer, &mut governor, &mut taken)?;
     taken.end_ns = monotonic_ns();
     let are_there = tracer.counts()?.all_hits() > 0
@@ -111,7 +108,7 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
         taken.gone = tracer.ended()?;
     }
     let (hits, traced) = (taken.counts.all_hits(), Duration::from_nanos(taken.duration_ns()));
-    let finding = taken.used.and_then(|used| hits::finding(hits, traced, args.states, used, are_there));
+    let finding = taken.used.and_then(|used| probe_check::finding(hits, traced, args.states, used, are_there));
     write(args, &place, &target, taken)?;
     finding.map_or(Ok(()), |finding| Err(finding.into()))
 }
@@ -149,7 +146,7 @@ fn options(args: &TraceArgs) -> anyhow::Result<Options> {
 
 fn write(args: &TraceArgs, place: &Place, target: &GoProcess, mut taken: Taken<'_>) -> anyhow::Result<()> {
     let (profile, places) = waits::profile(target, &taken, args.block_threshold);
-    let closing = report::closing(&taken);
+    let closing = text::closing(&taken);
     let written = match (args.format, std::mem::replace(&mut taken.stream, Stream::None)) {
         (_, Stream::Perfetto(recorder)) => recorder.finish(taken.earlier.requests()),
         (_, Stream::Json(mut out)) => {
@@ -167,13 +164,13 @@ fn write(args: &TraceArgs, place: &Place, target: &GoProcess, mut taken: Taken<'
                 true => (screen::size().0.clamp(MIN_COLUMNS, MAX_COLUMNS), Style::of_stdout()),
                 false => (COLUMNS, Style::PLAIN),
             };
-            let lines = report::lines(args, &taken, &profile, &places, columns, style);
+            let lines = text::lines(args, &taken, &profile, &places, columns, style);
             place.write(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
             return Ok(());
         }
     };
     for line in closing {
-        say(line);
+        print_message(line);
     }
     written
 }

@@ -4,8 +4,8 @@
 use fgspy_probes::{Event, OneRequest};
 
 use super::json;
-use super::partial::Partial;
 use super::perfetto::Recorder;
+use crate::output::record_file::Partial;
 
 /// Where single events and requests go.
 pub(super) enum Stream<'a> {

@@ -7,8 +7,8 @@ use fgspy_export::summary;
 use fgspy_probes::OneRequest;
 use fgspy_profile::route;
 
-use super::taken::Taken;
-use crate::requests::style::{Style, clean, cut, left, right};
+use super::capture::Taken;
+use crate::terminal::style::{Style, clean, cut, left, right};
 
 /// Columns that a route may take.
 const ROUTE: usize = 48;

@@ -7,8 +7,8 @@ use fgspy_probes::{CLASSES, Goroutine, Place, Times, class};
 use fgspy_profile::{Accounting, Builder, Class, Profile, SampleKey, Serving, StackId, State};
 use fgspy_sampler::GoProcess;
 
-use super::taken::Taken;
-use crate::requests::words;
+use super::capture::Taken;
+use crate::terminal::numbers;
 
 /// What a profile says of how it was made.
 const TRACED: &str = "traced exactly, by probes; only goroutines that changed their state are in it";
@@ -38,7 +38,7 @@ pub(super) fn profile(target: &GoProcess, taken: &Taken<'_>, threshold: Duration
         builder.add(key, place.count, place.total_ns);
         placed.push((place, stack));
     }
-    let short = format!("[waits shorter than {}]", words::rounded(threshold.as_nanos() as u64, 0));
+    let short = format!("[waits shorter than {}]", numbers::rounded(threshold.as_nanos() as u64, 0));
     for ((number, all), known) in (0u8..).zip(over(taken)).zip(known) {
         let rest = all.saturating_sub(known);
         if rest > 0 {

@@ -7,8 +7,8 @@ use fgspy_goroutines::symbolize;
 use fgspy_probes::CLASSES;
 use fgspy_sampler::GoProcess;
 
-use super::super::report::word;
-use crate::requests::style::clean;
+use crate::terminal::style::clean;
+use crate::trace::text::word;
 
 /// Stacks that are known at a time. Of more, all are forgotten, and written anew.
 const MAX_STACKS: usize = 1 << 14;

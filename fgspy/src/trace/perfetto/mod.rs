@@ -18,9 +18,9 @@ use fgspy_probes::{EarlierRequest, Event, OTHER, OneRequest, RUNNABLE, RUNNING, 
 use fgspy_sampler::GoProcess;
 use interned::{Argument, Stack, Stacks};
 
-use super::partial::Partial;
-use super::report::identity;
-use crate::requests::style::clean;
+use crate::output::record_file::Partial;
+use crate::terminal::style::clean;
+use crate::trace::text::identity;
 
 /// Goroutines whose states are followed at a time: as many as the kernel's program follows, and as many again whose end was
 /// lost. Of others nothing is written.

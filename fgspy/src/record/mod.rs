@@ -1,5 +1,8 @@
 //! `fgspy record`.
 
+mod progress;
+pub(crate) mod summary;
+
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -10,11 +13,12 @@ use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
 use thiserror::Error;
 
 use crate::args::RecordArgs;
-use crate::output::{self, Output, OutputError};
-use crate::progress::ProgressLine;
-use crate::say::say;
+use crate::args::view;
+use crate::exit;
+use crate::output::profile_file::{self, Output, OutputError};
 use crate::signals::{self, Requests};
-use crate::{exit, summary, view};
+use crate::terminal::message::print_message;
+use progress::ProgressLine;
 
 /// How often a program is looked at, to notice its end.
 const WATCH: Duration = Duration::from_millis(50);
@@ -47,7 +51,7 @@ pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
 /// Makes sure, before anything else, that the result can be written.
 fn prepare(args: &RecordArgs, program: &Path) -> anyhow::Result<Output> {
     let program = program.file_name().map_or("fgspy".into(), |name| name.to_string_lossy());
-    let (path, format) = output::choose(args.output.as_deref(), args.format, &program)?;
+    let (path, format) = profile_file::choose(args.output.as_deref(), args.format, &program)?;
     Output::prepare(&path, format).context("nothing was recorded")
 }
 
@@ -71,10 +75,12 @@ fn record(args: &RecordArgs, process: Process, output: Output, requests: &Reques
     let shown = view::view(&profile, &args.filter, &args.view);
     let format = output.format();
     match output.write(&shown) {
-        Ok(path) if !args.quiet => say(summary::closing(&profile, &shown, ended, path.as_deref().map(|p| (p, format)))),
+        Ok(path) if !args.quiet => {
+            print_message(summary::closing(&profile, &shown, ended, path.as_deref().map(|p| (p, format))))
+        }
         Ok(_) => {}
         Err(OutputError::Failed { source, .. }) if exit::nobody_reads(&source) => {}
-        Err(failed) => return Err(output::rescue(&shown, failed).into()),
+        Err(failed) => return Err(profile_file::rescue(&shown, failed).into()),
     }
     Ok(())
 }
@@ -103,19 +109,19 @@ fn wait(mut child: Child, requests: &Requests) -> anyhow::Result<()> {
     loop {
         if let Some(status) = child.try_wait()? {
             if !status.success() {
-                say(format_args!("The program ended with {status}."));
+                print_message(format_args!("The program ended with {status}."));
             }
             return Ok(());
         }
         if requests.leave() {
-            say(format_args!("The program goes on as process {}.", child.id()));
+            print_message(format_args!("The program goes on as process {}.", child.id()));
             return Ok(());
         }
         // One that is just ending needs no words.
         if told {
             std::thread::sleep(WATCH);
         } else {
-            say(format_args!("Waiting for the program (process {}) to end.", child.id()));
+            print_message(format_args!("Waiting for the program (process {}) to end.", child.id()));
             told = true;
         }
     }

@@ -8,7 +8,7 @@ use fgspy_profile::{Filter, GroupBy, Profile, apply, group};
 use regex::Regex;
 
 use crate::args::FilterArgs;
-use crate::filter;
+use crate::args::filter;
 
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Requests")]

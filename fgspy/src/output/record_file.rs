@@ -5,14 +5,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::output::OutputError;
-use crate::requests::place::Place;
+use crate::output::profile_file::OutputError;
+use crate::output::report_file::Place;
 
 /// Bytes that are kept before they are written.
 const BUFFER: usize = 1 << 20;
 
 /// The file, or what else records are written to.
-pub(super) struct Partial {
+pub(crate) struct Partial {
     out: Out,
     /// Whole records that are not written yet.
     buffer: Vec<u8>,
@@ -38,12 +38,12 @@ pub(crate) struct Incomplete {
 
 impl Partial {
     /// Makes the file.
-    pub(super) fn create(place: &Place) -> Result<Partial, OutputError> {
+    pub(crate) fn create(place: &Place) -> Result<Partial, OutputError> {
         Ok(Partial { out: Out::create(place)?, buffer: Vec::with_capacity(BUFFER), failed: None })
     }
 
     /// The name of the file until it is whole, if it is one.
-    pub(super) fn name(&self) -> Option<&Path> {
+    pub(crate) fn name(&self) -> Option<&Path> {
         match &self.out {
             Out::File { partial, .. } => Some(partial),
             Out::Stream { .. } => None,
@@ -51,7 +51,7 @@ impl Partial {
     }
 
     /// Appends a record.
-    pub(super) fn record(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn record(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
         if self.failed.is_some() {
             return;
         }
@@ -62,7 +62,7 @@ impl Partial {
     }
 
     /// Writes what was appended.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if self.failed.is_none() && !self.buffer.is_empty() {
             self.failed = self.out.write(&self.buffer).err();
         }
@@ -70,12 +70,12 @@ impl Partial {
     }
 
     /// Whether writing has failed: then nothing more is written.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.failed.is_some()
     }
 
     /// Writes the rest, and gives the file its name.
-    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
         self.flush();
         let failed = match self.failed {
             Some(error) => Err(error),

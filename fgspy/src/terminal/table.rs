@@ -2,8 +2,8 @@
 
 use fgspy_profile::Phase;
 
+use super::numbers;
 use super::style::{Style, clean, cut, left, right};
-use super::words;
 
 /// What the table says of a route.
 #[derive(Clone, Debug)]
@@ -90,8 +90,8 @@ fn parts(columns: &[Column], rows: &[Row], ran: &str) -> Vec<Drawn> {
     let phases = Phase::ALL.into_iter().filter_map(|phase| {
         let part = |row: &Row| row.shares.get(phase.index()).copied().unwrap_or(0.0);
         let most = rows.iter().map(part).fold(0.0, f64::max);
-        words::share(most)?;
-        let cells = rows.iter().map(|row| words::share(part(row)).unwrap_or(NOTHING.to_owned()));
+        numbers::share(most)?;
+        let cells = rows.iter().map(|row| numbers::share(part(row)).unwrap_or(NOTHING.to_owned()));
         let title = if phase == Phase::OnCpu { ran } else { title(phase) };
         let texts = std::iter::once(title.to_owned()).chain(cells).collect();
         let time: f64 = rows.iter().map(|row| row.weight * part(row)).sum();

@@ -5,9 +5,10 @@ use fgspy_profile::{Breakdown, Phase, Profile, Request, RequestBreakdown, RouteB
 use fgspy_sampler::Ended;
 
 use super::findings::Findings;
-use super::style::{Style, clean, cut, left, right, width, wrap};
-use super::table::{self, Column, NO_ROUTE, Row};
-use super::{notes, telling, timeline, words};
+use super::{notes, telling, timeline};
+use crate::terminal::numbers;
+use crate::terminal::style::{Style, clean, cut, left, right, width, wrap};
+use crate::terminal::table::{self, Column, NO_ROUTE, Row};
 
 /// The columns of the table. How requests take their time is said in other places too.
 const COLUMNS: [Column; 4] = [
@@ -59,7 +60,7 @@ pub(super) fn lines(found: &Findings<'_>, ended: Ended, limit: usize, columns: u
 fn head(found: &Findings<'_>) -> String {
     format!(
         "{}: {}, {}, {} in flight on average",
-        super::live::title(&found.whole.target),
+        super::live_view::title(&found.whole.target),
         summary::time(found.whole.duration_ns),
         notes::seen(found.requests.len(), found.routes.len()),
         summary::average(found.in_flight()),
@@ -72,10 +73,10 @@ fn row(found: &Findings<'_>, route: &RouteBreakdown) -> Row {
         cells: vec![
             route.seen.to_string(),
             summary::average(route.in_flight(found.whole.duration_ns)),
-            format!("{}{}", found.mean_is(route).sign(), words::rounded(found.mean_ns(route), found.tick_ns)),
+            format!("{}{}", found.mean_is(route).sign(), numbers::rounded(found.mean_ns(route), found.tick_ns)),
             found.length(&route.longest),
         ],
-        shares: words::shares(&route.own),
+        shares: numbers::shares(&route.own),
         weight: route.own.time_ns as f64,
     }
 }
@@ -106,11 +107,11 @@ fn places(found: &Findings<'_>, route: &RouteBreakdown, columns: usize, style: S
 
 /// `lock 62% ±3 · network 21% ±2`
 fn made_of(what: &str, breakdown: &Breakdown, columns: usize, style: Style) -> Vec<String> {
-    let phases = words::main_phases(&words::shares(breakdown));
+    let phases = numbers::main_phases(&numbers::shares(breakdown));
     let parts = phases.iter().map(|&(phase, part)| {
-        let share = words::share(part).unwrap_or_default();
+        let share = numbers::share(part).unwrap_or_default();
         // One part is not broken over two lines.
-        let text = format!("{} {share}{}", phase.word(), words::error(breakdown.phase(phase))).replace(' ', "\u{a0}");
+        let text = format!("{} {share}{}", phase.word(), numbers::error(breakdown.phase(phase))).replace(' ', "\u{a0}");
         style.phase(phase, &text)
     });
     let text = format!("  {what}{}", parts.collect::<Vec<_>>().join(" · "));
@@ -122,7 +123,7 @@ fn stacks(profile: &Profile, breakdown: &Breakdown, columns: usize, style: Style
     let shown = places_shown(breakdown);
     let texts: Vec<String> = shown
         .iter()
-        .map(|place| format!("{}{}", words::share(place.time.share).unwrap_or_default(), words::error(place.time)))
+        .map(|place| format!("{}{}", numbers::share(place.time.share).unwrap_or_default(), numbers::error(place.time)))
         .collect();
     // The signs of all errors stand below each other.
     let ahead = |text: &str| text.chars().take_while(|c| *c != ' ').count();
@@ -210,9 +211,9 @@ fn one(found: &Findings<'_>, time: &RequestBreakdown, request: &Request, columns
 
 /// The time line, and what it is made of.
 fn below(time: &RequestBreakdown, timeline: &str, columns: usize, style: Style) -> Vec<String> {
-    let phases = words::main_phases(&words::shares_of(&time.own_ns));
+    let phases = numbers::main_phases(&numbers::shares_of(&time.own_ns));
     let part = |(phase, part): &(Phase, f64)| {
-        let share = words::share(*part).unwrap_or_default();
+        let share = numbers::share(*part).unwrap_or_default();
         style.phase(*phase, &format!("{} {share}", phase.word()).replace(' ', "\u{a0}"))
     };
     let mut parts: Vec<String> = phases.iter().map(part).collect();

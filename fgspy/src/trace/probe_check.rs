@@ -7,7 +7,7 @@ use fgspy_export::summary;
 use fgspy_probes::sites::Site;
 use fgspy_sampler::GoProcess;
 
-use super::args::States;
+use crate::args::trace::States;
 
 /// CPU time that a Go program cannot use without changing the state of a goroutine: it is accounted in steps of 10 ms, and idle
 /// threads of the runtime use a little.

@@ -8,7 +8,7 @@ use fgspy_export::{Format, summary};
 use fgspy_profile::{Class, Profile};
 use fgspy_sampler::Ended;
 
-use crate::output::how_to_open;
+use crate::output::profile_file::how_to_open;
 
 /// What to say after a recording: `whole` is all of it, `shown` the part that the filter keeps.
 pub(crate) fn closing(whole: &Profile, shown: &Profile, ended: Ended, file: Option<(&Path, Format)>) -> String {

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::output::OutputError;
+use crate::output::profile_file::OutputError;
 
 /// What stands for standard output on the command line.
 const STDOUT: &str = "-";

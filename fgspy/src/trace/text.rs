@@ -6,13 +6,13 @@ use fgspy_export::summary;
 use fgspy_probes::{CLASSES, OneRequest, Place, Times, class};
 use fgspy_profile::{Class, Phase, Profile, StackId};
 
-use super::args::{States, TraceArgs};
-use super::taken::{Ended, Taken};
+use super::capture::{Ended, Taken};
 use super::waits::Placed;
-use super::{governor, unfinished};
-use crate::requests::style::{Style, clean, cut, left, right, wrap};
-use crate::requests::table::{self, Column, Row};
-use crate::requests::{live, telling};
+use super::{overhead, unfinished};
+use crate::args::trace::{States, TraceArgs};
+use crate::requests::{live_view, telling};
+use crate::terminal::style::{Style, clean, cut, left, right, wrap};
+use crate::terminal::table::{self, Column, Row};
 
 /// Columns before where a wait was.
 const WAITS_BEFORE: usize = 52;
@@ -44,7 +44,7 @@ pub(super) fn lines(
     let count: u64 = routes.iter().map(|(_, route)| route.durations.count()).sum();
     let mut lines = vec![format!(
         "{}: {} traced, {} of {}",
-        live::title(&profile.target),
+        live_view::title(&profile.target),
         summary::time(taken.duration_ns()),
         many(count, "request"),
         many(routes.len() as u64, "route")
@@ -211,7 +211,7 @@ fn told<'a>(profile: &Profile, room: usize, places: impl Iterator<Item = &'a (Pl
 
 /// Cuts a line that may have colours: none is cut in two, because they come before the text.
 fn fit(line: &str, columns: usize) -> String {
-    let extra = line.chars().count().saturating_sub(crate::requests::style::width(line));
+    let extra = line.chars().count().saturating_sub(crate::terminal::style::width(line));
     cut(line, columns + extra)
 }
 
@@ -289,7 +289,7 @@ fn cost(taken: &Taken<'_>) -> String {
         taken.hit_ns() / 1e3,
         100.0 * taken.overhead(),
     );
-    if let (Some(least), Some(words)) = (taken.allowance.least(), governor::words(taken.allowance)) {
+    if let (Some(least), Some(words)) = (taken.allowance.least(), overhead::words(taken.allowance)) {
         let _ = write!(line, ": {:.1}% of what it may use ({words})", 100.0 * taken.overhead() / least.max(1e-9));
     }
     let _ = write!(
@@ -299,7 +299,7 @@ fn cost(taken: &Taken<'_>) -> String {
         taken.traps.stepped_ns / 1e3
     );
     if let Ended::TooDear { share } = taken.ended {
-        let base = governor::base(taken.allowance);
+        let base = overhead::base(taken.allowance);
         let of = if base < 1.0 { "what the program may use" } else { "one core" };
         let _ = write!(
             line,

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use fgspy_profile::{Phase, Target};
 use fgspy_sampler::{Live, Progress};
 
-use super::args::{RequestsArgs, Sort};
-use super::screen::{self, Screen};
-use super::style::{Style, clean, cut, left, right};
-use super::table::{self, Column, Row};
+use super::notes;
 use super::tally::{NAMED, Route, Tally};
-use super::{notes, words};
+use crate::args::requests::{RequestsArgs, Sort};
+use crate::terminal::numbers;
+use crate::terminal::screen::{self, Screen};
+use crate::terminal::style::{Style, clean, cut, left, right};
+use crate::terminal::table::{self, Column, Row};
 
 /// How often the view is drawn.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -89,9 +90,9 @@ impl LiveView {
                     [phase] => style.phase(*phase, phase.word()),
                     _ => phases.join("+"),
                 };
-                let start = format!("{}  {}", right(&words::length(&old.age, self.tick_ns), 8), left(&phases, 8));
+                let start = format!("{}  {}", right(&numbers::length(&old.age, self.tick_ns), 8), left(&phases, 8));
                 let trace = clean(&old.trace_id);
-                let room = columns.saturating_sub(super::style::width(&start) + 2);
+                let room = columns.saturating_sub(crate::terminal::style::width(&start) + 2);
                 let name_room = room.saturating_sub(trace.chars().count() + 2);
                 let name = clean(&old.name);
                 let line = match name_room {
@@ -120,8 +121,8 @@ impl LiveView {
     fn row(&self, route: &Route) -> Row {
         Row {
             route: route.name.clone(),
-            cells: vec![route.seen.to_string(), route.now.to_string(), words::length(&route.longest, self.tick_ns)],
-            shares: words::shares_of(&route.by_phase),
+            cells: vec![route.seen.to_string(), route.now.to_string(), numbers::length(&route.longest, self.tick_ns)],
+            shares: numbers::shares_of(&route.by_phase),
             weight: route.by_phase.iter().map(|time| *time as f64).sum(),
         }
     }

@@ -7,8 +7,8 @@ use clap::{Args, ValueEnum};
 use fgspy_goroutines::request::RequestOptions;
 use regex::Regex;
 
+use crate::args::view::RouteArgs;
 use crate::args::{LimitArgs, duration, pid, rate};
-use crate::view::RouteArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

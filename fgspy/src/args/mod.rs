@@ -1,5 +1,11 @@
 //! The command line.
 
+pub(crate) mod filter;
+pub(crate) mod limits;
+pub(crate) mod requests;
+pub(crate) mod trace;
+pub(crate) mod view;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,10 +15,9 @@ use fgspy_profile::{LabelMatch, State};
 use fgspy_sampler::{Options, Reading};
 use regex::Regex;
 
-use crate::requests::args::RequestsArgs;
-use crate::trace::args::TraceArgs;
-use crate::view::{RequestArgs, RouteArgs, ViewArgs};
-use crate::{filter, limits};
+use crate::args::requests::RequestsArgs;
+use crate::args::trace::TraceArgs;
+use crate::args::view::{RequestArgs, RouteArgs, ViewArgs};
 
 /// Wall-clock profiler for Go, from outside the process.
 ///
