@@ -1,52 +1,9 @@
-//! Numbers and the story of a recording, in words.
+//! How a recording came about and how well it went, in sentences.
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use fgspy_profile::units::{average, percent, time};
 use fgspy_profile::{Accounting, Phase, PhaseTime, Profile, RouteBreakdown};
-
-/// A time span with three digits: `12.3 ms`, `1.50 s`, `8.29 h`.
-pub fn time(ns: u64) -> String {
-    const UNITS: [(f64, f64, &str); 6] = [
-        (1e3, 1.0, "ns"),
-        (1e6, 1e3, "µs"),
-        (1e9, 1e6, "ms"),
-        (120e9, 1e9, "s"),
-        (7200e9, 60e9, "min"),
-        (f64::INFINITY, 3600e9, "h"),
-    ];
-    let ns = ns as f64;
-    // The comparison is with what would be printed: 999.9999 µs is 1.00 ms and not 1000 µs.
-    let (_, unit, word) = UNITS.into_iter().find(|&(limit, _, _)| ns * 1.0005 < limit).unwrap_or(UNITS[5]);
-    let value = ns / unit;
-    let digits = match value {
-        _ if word == "ns" => 0,
-        v if v < 9.995 => 2,
-        v if v < 99.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.digits$} {word}")
-}
-
-/// A share as a percentage: `62.1%`, `0.05%`; `0%` when there is no whole.
-pub fn percent(part: u64, whole: u64) -> String {
-    let value = if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
-    match value {
-        0.0 => "0%".to_owned(),
-        v if v < 0.005 => "<0.01%".to_owned(),
-        v if v < 0.095 => format!("{v:.2}%"),
-        v => format!("{v:.1}%"),
-    }
-}
-
-/// An average number of goroutines: `52.3`, `0.04`, `18230`.
-pub fn average(value: f64) -> String {
-    let digits = match value {
-        v if v < 0.995 => 2,
-        v if v < 999.95 => 1,
-        _ => 0,
-    };
-    format!("{value:.digits$}")
-}
 
 /// The name of the executable without its folders; `?` if it has none.
 pub fn program(profile: &Profile) -> &str {
@@ -221,12 +178,6 @@ pub fn start(profile: &Profile) -> String {
 fn number(value: f64) -> String {
     let rounded = (value * 10.0).round() / 10.0;
     format!("{rounded}")
-}
-
-/// With a capital letter at its beginning.
-pub fn capitalised(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
-//! Exit codes: documented in `fgspy --help`, decided here.
+//! Failures of commands and their exit codes, as documented in `fgspy --help`.
+//!
+//! Each kind of error says its exit status through [`ExitStatus`]: those of this crate where they are defined, those of other
+//! crates below. `?` turns any of them into a [`Failure`].
 
+use std::error::Error;
 use std::io;
 
 use fgspy_gobin::anchors;
@@ -8,128 +12,240 @@ use fgspy_memory::{OpenError, ProcError, ReadError};
 use fgspy_probes::TraceError;
 use fgspy_sampler::TargetError;
 
-use crate::output::profile_file::{ChoiceError, OutputError, RescueError};
-use crate::output::record_file::Incomplete;
-use crate::record::NothingRecorded;
-use crate::trace::SlowProbes;
-
-/// Any failure that has no code of its own.
-const OTHER: u8 = 1;
-/// The command line makes no sense. Most of what that can be, clap finds by itself, and exits with the same code.
-const USAGE: u8 = 2;
-/// No such process, or gone before anything was recorded.
-const NO_PROCESS: u8 = 3;
-/// Not a Go program that fgspy can read.
-const NOT_GO: u8 = 4;
-/// A permission is missing.
-const NO_PERMISSION: u8 = 5;
-/// The result could not be written.
-const NOT_WRITTEN: u8 = 6;
-
-/// The exit code for an error, by its most telling cause.
-pub(crate) fn code(error: &anyhow::Error) -> u8 {
-    error.chain().find_map(code_of).unwrap_or(OTHER)
+/// What an exit code says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Status {
+    /// Any failure that has no code of its own.
+    Other = 1,
+    /// The command line makes no sense. Most such errors are found by clap, which exits with the same code.
+    Usage = 2,
+    /// There is no such process, or it ended before anything was recorded.
+    NoProcess = 3,
+    /// It is not a Go program that fgspy can read.
+    NotGo = 4,
+    /// A permission is missing.
+    NoPermission = 5,
+    /// The result could not be written.
+    NotWritten = 6,
 }
 
-fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
-    if let Some(error) = cause.downcast_ref::<TargetError>() {
-        return Some(target_code(error));
-    }
-    if let Some(error) = cause.downcast_ref::<OpenError>() {
-        return Some(open_code(error));
-    }
-    if let Some(error) = cause.downcast_ref::<ReadError>() {
-        return Some(read_code(*error));
-    }
-    if cause.is::<fgspy_gobin::Error>() || cause.is::<anchors::Error>() || cause.is::<AttachError>() {
-        return Some(NOT_GO);
-    }
-    if cause.is::<NothingRecorded>() {
-        return Some(NO_PROCESS);
-    }
-    if let Some(error) = cause.downcast_ref::<TraceError>() {
-        return Some(trace_code(error));
-    }
-    if cause.is::<ChoiceError>() || cause.is::<fgspy_probes::TooLarge>() || cause.is::<SlowProbes>() {
-        return Some(USAGE);
-    }
-    (cause.is::<OutputError>() || cause.is::<RescueError>() || cause.is::<Incomplete>()).then_some(NOT_WRITTEN)
-}
-
-fn target_code(error: &TargetError) -> u8 {
-    match error {
-        TargetError::Process(error) => open_code(error),
-        TargetError::Proc(ProcError::Gone) => NO_PROCESS,
-        TargetError::Attach { source: AttachError::Read(error), .. } => read_code(*error),
-        TargetError::NotGo { .. } | TargetError::Bias { .. } | TargetError::Attach { .. } => NOT_GO,
-        _ => OTHER,
+impl Status {
+    /// The exit code.
+    pub(crate) const fn code(self) -> u8 {
+        self as u8
     }
 }
 
-fn trace_code(error: &TraceError) -> u8 {
-    match error {
-        TraceError::Denied { .. } => NO_PERMISSION,
-        TraceError::TargetGone { .. } => NO_PROCESS,
-        TraceError::NoSites => NOT_GO,
-        _ => OTHER,
+/// An error that decides the exit status of fgspy.
+pub(crate) trait ExitStatus {
+    /// The status.
+    fn status(&self) -> Status;
+}
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: Status,
+    /// What was being done, outermost last.
+    contexts: Vec<String>,
+    cause: Box<dyn Error + Send + Sync>,
+}
+
+impl<E: ExitStatus + Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure { status: error.status(), contexts: Vec::new(), cause: Box::new(error) }
     }
 }
 
-fn open_code(error: &OpenError) -> u8 {
-    match error {
-        OpenError::NoSuchProcess { .. } | OpenError::Exited { .. } | OpenError::Unstable { .. } => NO_PROCESS,
-        OpenError::PermissionDenied { .. } | OpenError::Hidden { .. } | OpenError::UnreadableExe { .. } => {
-            NO_PERMISSION
+impl Failure {
+    /// A failure without a code of its own.
+    pub(crate) fn other(message: &str) -> Failure {
+        Failure { status: Status::Other, contexts: Vec::new(), cause: message.into() }
+    }
+
+    /// The exit status.
+    pub(crate) fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The same, with what was being done.
+    pub(crate) fn context(mut self, doing: impl Into<String>) -> Failure {
+        self.contexts.push(doing.into());
+        self
+    }
+
+    /// The contexts and causes, outermost first. Many messages repeat their cause so that they can stand alone: a cause that was
+    /// already printed is left out.
+    pub(crate) fn message(&self) -> String {
+        let contexts = self.contexts.iter().rev().cloned();
+        let mut message = String::new();
+        for part in contexts.chain(self.causes().map(ToString::to_string)) {
+            if !message.contains(&part) {
+                message += if message.is_empty() { "" } else { ": " };
+                message += &part;
+            }
         }
-        OpenError::KernelThread { .. } => NOT_GO,
-        _ => OTHER,
+        message
+    }
+
+    /// Whether the failure is that the reader of the output has gone (`fgspy dump | head`).
+    pub(crate) fn is_broken_pipe(&self) -> bool {
+        self.causes().any(|cause| cause.downcast_ref().is_some_and(is_broken_pipe))
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &(dyn Error + 'static)> {
+        let first: &(dyn Error + 'static) = self.cause.as_ref();
+        let mut next = Some(first);
+        std::iter::from_fn(move || {
+            let cause = next?;
+            next = cause.source();
+            Some(cause)
+        })
     }
 }
 
-fn read_code(error: ReadError) -> u8 {
-    match error {
-        ReadError::TargetGone => NO_PROCESS,
-        ReadError::Denied => NO_PERMISSION,
-        _ => OTHER,
-    }
-}
-
-/// The error and its causes, outermost first. Many messages repeat their cause, so that they stand for themselves: what
-/// was said already is not said again.
-pub(crate) fn message(error: &anyhow::Error) -> String {
-    let mut said = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if !said.contains(&cause) {
-            said += if said.is_empty() { "" } else { ": " };
-            said += &cause;
-        }
-    }
-    said
-}
-
-/// Whether the error is that nobody reads our output any more.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.downcast_ref().is_some_and(nobody_reads))
-}
-
-/// Whether a write failed because nobody reads what was written.
-pub(crate) fn nobody_reads(error: &io::Error) -> bool {
+/// Whether a write failed because nothing reads the output any more.
+pub(crate) fn is_broken_pipe(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// Adds to an error what was being done.
+pub(crate) trait Context<T> {
+    /// Adds a sentence or the beginning of one.
+    fn context(self, doing: impl Into<String>) -> Result<T, Failure>;
+
+    /// The same, made only if there is an error.
+    fn with_context(self, doing: impl FnOnce() -> String) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<Failure>> Context<T> for Result<T, E> {
+    fn context(self, doing: impl Into<String>) -> Result<T, Failure> {
+        self.map_err(|error| error.into().context(doing))
+    }
+
+    fn with_context(self, doing: impl FnOnce() -> String) -> Result<T, Failure> {
+        self.map_err(|error| error.into().context(doing()))
+    }
+}
+
+impl ExitStatus for io::Error {
+    fn status(&self) -> Status {
+        Status::Other
+    }
+}
+
+impl ExitStatus for fgspy_profile::recording::Error {
+    fn status(&self) -> Status {
+        Status::Other
+    }
+}
+
+impl ExitStatus for fgspy_gobin::Error {
+    fn status(&self) -> Status {
+        Status::NotGo
+    }
+}
+
+impl ExitStatus for anchors::Error {
+    fn status(&self) -> Status {
+        Status::NotGo
+    }
+}
+
+impl ExitStatus for AttachError {
+    fn status(&self) -> Status {
+        match self {
+            AttachError::Read(error) => error.status(),
+            _ => Status::NotGo,
+        }
+    }
+}
+
+impl ExitStatus for TargetError {
+    fn status(&self) -> Status {
+        match self {
+            TargetError::Process(error) => error.status(),
+            TargetError::Proc(ProcError::Gone) => Status::NoProcess,
+            TargetError::Attach { source, .. } => source.status(),
+            TargetError::NotGo { .. } | TargetError::Bias { .. } => Status::NotGo,
+            _ => Status::Other,
+        }
+    }
+}
+
+impl ExitStatus for OpenError {
+    fn status(&self) -> Status {
+        match self {
+            OpenError::NoSuchProcess { .. } | OpenError::Exited { .. } | OpenError::Unstable { .. } => {
+                Status::NoProcess
+            }
+            OpenError::PermissionDenied { .. } | OpenError::Hidden { .. } | OpenError::UnreadableExe { .. } => {
+                Status::NoPermission
+            }
+            OpenError::KernelThread { .. } => Status::NotGo,
+            _ => Status::Other,
+        }
+    }
+}
+
+impl ExitStatus for ReadError {
+    fn status(&self) -> Status {
+        match self {
+            ReadError::TargetGone => Status::NoProcess,
+            ReadError::Denied => Status::NoPermission,
+            _ => Status::Other,
+        }
+    }
+}
+
+impl ExitStatus for TraceError {
+    fn status(&self) -> Status {
+        match self {
+            TraceError::Denied { .. } => Status::NoPermission,
+            TraceError::TargetGone { .. } => Status::NoProcess,
+            TraceError::NoSites => Status::NotGo,
+            _ => Status::Other,
+        }
+    }
+}
+
+impl ExitStatus for fgspy_probes::TooLarge {
+    fn status(&self) -> Status {
+        Status::Usage
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug, thiserror::Error)]
+    #[error("x.svg could not be written: {source}")]
+    struct Outer {
+        source: io::Error,
+    }
+
+    impl ExitStatus for Outer {
+        fn status(&self) -> Status {
+            Status::NotWritten
+        }
+    }
+
     #[test]
-    fn a_message_says_each_cause_once() {
+    fn a_message_has_each_cause_once() {
         let full = || io::Error::from_raw_os_error(28);
-        let failed = OutputError::Failed { path: "x.svg".into(), source: full() };
-        assert_eq!(
-            message(&anyhow::Error::new(failed).context("no luck")),
-            "no luck: x.svg could not be written: No space left on device (os error 28)"
-        );
-        let bare = anyhow::Error::new(full()).context("no luck");
-        assert_eq!(message(&bare), "no luck: No space left on device (os error 28)");
+        let failed = Failure::from(Outer { source: full() }).context("no luck");
+        assert_eq!(failed.message(), "no luck: x.svg could not be written: No space left on device (os error 28)");
+        assert_eq!((failed.status(), failed.status().code()), (Status::NotWritten, 6));
+        let bare = Failure::from(full()).context("inner").context("outer");
+        assert_eq!(bare.message(), "outer: inner: No space left on device (os error 28)");
+    }
+
+    #[test]
+    fn a_broken_pipe_is_found_below_other_errors() {
+        let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(Failure::from(pipe()).is_broken_pipe() && Failure::from(Outer { source: pipe() }).is_broken_pipe());
+        assert!(!Failure::other("broken pipe").is_broken_pipe());
     }
 }

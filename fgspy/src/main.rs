@@ -3,6 +3,7 @@
 mod args;
 mod doctor;
 mod dump;
+mod ending;
 mod exit;
 mod output;
 mod record;
@@ -18,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use terminal::message::print_message;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
@@ -29,16 +31,16 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Doctor(args) => match doctor::run(&args) {
             Ok(code) => return ExitCode::from(code),
-            Err(error) => Err(error),
+            Err(failure) => Err(failure),
         },
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever reads our output has seen enough (`fgspy dump | head`).
-        Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            terminal::message::print_message(format_args!("fgspy: {}", exit::message(&error)));
-            ExitCode::from(exit::code(&error))
+        // The reader of our output has all that it wants (`fgspy dump | head`).
+        Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            print_message(format_args!("fgspy: {}", failure.message()));
+            ExitCode::from(failure.status().code())
         }
     }
 }

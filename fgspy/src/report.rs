@@ -3,18 +3,17 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use anyhow::Context;
 use fgspy_export::summary;
 use fgspy_profile::recording;
 
-use crate::args::ReportArgs;
+use crate::args::report::ReportArgs;
 use crate::args::view;
-use crate::output::profile_file::{self, Output};
-use crate::record::summary as closing;
+use crate::exit::{Context, Failure};
+use crate::output::profile_file::{self, Output, written};
 use crate::terminal::message::print_message;
 
 /// Reads a recording and writes it in another format.
-pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ReportArgs) -> Result<(), Failure> {
     let name = args.recording.display();
     let file = File::open(&args.recording).with_context(|| format!("{name} cannot be opened"))?;
     let mut profile = recording::read(BufReader::new(file)).with_context(|| name.to_string())?;
@@ -25,7 +24,7 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
         print_message("Nothing in the recording matches the filter.");
     }
     if let Some(path) = Output::prepare(&path, format)?.write(&shown)? {
-        print_message(closing::written(&path, format));
+        print_message(written(&path, format));
     }
     Ok(())
 }

@@ -41,6 +41,6 @@ pub use older_requests::{Earlier, EarlierRequest};
 pub use plan::{
     Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Reasons, Site, SiteKind, classes, offsets, plan, trap_ns,
 };
-pub use totals::{Distribution, Limits, OneRequest, Place, Route, Step, Trace};
+pub use totals::{Distribution, Finished, Limits, OneRequest, Place, PlacedWaits, Route, Step, Trace};
 pub use tracer::{Counts, Ended, Goroutine, Timed, Tracer};
 pub use trap_cost::{Traps, traps};

@@ -98,9 +98,14 @@ impl Earlier {
     /// None, before anybody has looked. Only those are looked for that `filter` wants. The probes were set at `start_ns` of
     /// `CLOCK_MONOTONIC`.
     pub fn new(runtime: &Runtime, filter: Option<Filter>, start_ns: u64) -> Earlier {
+        Earlier { reader: Reader::with_requests(runtime, RequestOptions::default()), filter, ..Earlier::none(start_ns) }
+    }
+
+    /// For a trace that looks for no such requests.
+    pub fn none(start_ns: u64) -> Earlier {
         Earlier {
-            reader: Reader::with_requests(runtime, RequestOptions::default()),
-            filter,
+            reader: Reader::new(),
+            filter: None,
             start_ns,
             requests: BTreeMap::new(),
             undecided: HashMap::new(),

@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use fgspy_profile::{Class, Node, Profile, Tree, What};
+use fgspy_profile::{Class, Node, Profile, Tree, What, units};
 
 use super::boxes::{Boxes, Shape};
 use super::label;
 use super::measures::{CHARACTER, MIN_REST, ROW};
-use crate::summary;
 use crate::text::xml;
 
 /// The boxes at least `min_time` nanoseconds wide, `width` pixels in all; and how many rows they take.
@@ -56,7 +55,7 @@ fn rest(out: &mut String, parent: &Shape, next: u64, scale: f64, total: u64) -> 
     if width + 1.0 < MIN_REST {
         return Ok(false);
     }
-    let (span, share) = (summary::time(time), xml(&summary::percent(time, total)));
+    let (span, share) = (units::time(time), xml(&units::percent(time, total)));
     write!(out, "<g class=\"rest\"><title>boxes too narrow to be shown: {span}, {share} of all</title>")?;
     write!(out, "<rect x=\"{x:.2}\" y=\"{y}\" width=\"{width:.2}\" height=\"{}\"/>", ROW - 1.0)?;
     text(out, "t", x, y, &label::fit("too narrow", room(width)))?;
@@ -89,7 +88,7 @@ fn draw(out: &mut String, profile: &Profile, node: &Node, shape: &Shape, scale: 
             let n = class.index();
             write!(out, "<rect class=\"a{n}\" x=\"{left:.2}\" y=\"{top}\" width=\"{part:.2}\" height=\"{high}\"/>")?;
             if is_root {
-                let share = format!("{} {}", class.word(), summary::percent(time, shape.time));
+                let share = format!("{} {}", class.word(), units::percent(time, shape.time));
                 let label = if share.len() <= room(part) { share } else { label::fit(class.word(), room(part)) };
                 text(out, &format!("t{n}"), left, y, &label)?;
             }
@@ -137,14 +136,14 @@ fn about(profile: &Profile, node: &Node, shape: &Shape, total: u64) -> Vec<Strin
     };
     lines.push(format!(
         "{}, {} of all, {} goroutines on average",
-        summary::time(shape.time),
-        summary::percent(shape.time, total),
-        summary::average(goroutines)
+        units::time(shape.time),
+        units::percent(shape.time, total),
+        units::average(goroutines)
     ));
     let mut classes: Vec<(Class, u64)> = Class::ALL.into_iter().zip(node.times).filter(|&(_, time)| time > 0).collect();
     classes.sort_by_key(|&(_, time)| std::cmp::Reverse(time));
     for (class, time) in classes {
-        lines.push(format!("{} {}, {}", class.word(), summary::time(time), summary::percent(time, shape.time)));
+        lines.push(format!("{} {}, {}", class.word(), units::time(time), units::percent(time, shape.time)));
     }
     lines
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fgspy_profile::Profile;
+use fgspy_profile::{Profile, units};
 
 use super::boxes::Boxes;
 use super::measures::{LEGEND_TOP, MARGIN};
@@ -15,17 +15,17 @@ pub(super) fn title(profile: &Profile, title: Option<&str>) -> String {
     let facts = format!("pid {} · {} · recorded {}", target.pid, target.go_version, summary::start(profile));
     let total = profile.total_time();
     let goroutines = profile.average_goroutines();
-    let mut lead = format!("{} of goroutine time.", summary::time(total));
+    let mut lead = format!("{} of goroutine time.", units::time(total));
     if profile.duration_ns > 0 {
         lead = format!(
             "Wall-clock time of {}: {} goroutines on average, together {lead}",
-            summary::time(profile.duration_ns),
-            summary::average(goroutines),
+            units::time(profile.duration_ns),
+            units::average(goroutines),
         );
     }
     let mut more = String::new();
     if (1..=total).contains(&profile.duration_ns) {
-        let one = xml(&summary::percent(profile.duration_ns, total));
+        let one = xml(&units::percent(profile.duration_ns, total));
         more = format!(" One goroutine that was there all the time is {one} of the width.");
     }
     format!(
@@ -45,7 +45,7 @@ pub(super) fn legend(profile: &Profile, width: f64) -> Result<(String, f64), std
     let mut out = String::from("<g id=\"legend\">\n");
     let (mut x, mut y) = (MARGIN, LEGEND_TOP);
     for (class, time) in profile.by_class().into_iter().filter(|&(_, time)| time > 0) {
-        let (share, span) = (xml(&summary::percent(time, total)), summary::time(time));
+        let (share, span) = (xml(&units::percent(time, total)), units::time(time));
         // The script measures and places the chips anew; this is the estimate for where none runs.
         let room = 34.0 + 7.0 * (class.word().len() + share.len() + span.len() + 2) as f64;
         if x + room > width && x > MARGIN {
@@ -53,7 +53,7 @@ pub(super) fn legend(profile: &Profile, width: f64) -> Result<(String, f64), std
         }
         let n = class.index();
         let error = errors.get(n).map_or(0.0, |&(_, error)| error);
-        let error = xml(&summary::percent(error as u64, total));
+        let error = xml(&units::percent(error as u64, total));
         writeln!(
             out,
             "<g class=\"chip\" data-class=\"{n}\" transform=\"translate({x:.0} {y:.0})\"><title>{}: {}. {share} ± {error} of the time, with a confidence of 95%.</title>\
@@ -83,7 +83,7 @@ pub(super) fn remarks(profile: &Profile) -> Result<(String, f64), std::fmt::Erro
             out,
             "<text class=\"lead\" x=\"{MARGIN}\" y=\"{}\">{}</text>",
             y - 4.0,
-            xml(&summary::capitalised(&requests))
+            xml(&units::capitalised(&requests))
         )?;
     }
     for remark in &profile.accounting.remarks {
@@ -101,8 +101,8 @@ pub(super) fn foot(profile: &Profile, boxes: &Boxes) -> Result<(String, f64), st
         lines.push(format!(
             "{} boxes are too narrow to be shown even when zoomed in; stacks that end in them stand for {}, {} of all",
             boxes.left_out,
-            summary::time(boxes.left_out_time),
-            summary::percent(boxes.left_out_time, boxes.total),
+            units::time(boxes.left_out_time),
+            units::percent(boxes.left_out_time, boxes.total),
         ));
     }
     let told = |line: &String| line.starts_with("remark: ") || Some(line) == summary::requests(profile).as_ref();

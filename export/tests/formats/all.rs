@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{Seen, profile, running, shop, text, waiting, written};
 use fgspy_export::pprof::proto;
 use fgspy_export::{Format, summary};
-use fgspy_profile::{Accounting, Builder, Profile, Target};
+use fgspy_profile::{Accounting, Builder, Profile, Target, units};
 use flate2::read::GzDecoder;
 use proptest::prelude::*;
 use prost::Message;
@@ -99,19 +99,19 @@ fn times_have_three_digits_and_a_unit() {
         (29_838_000_000_000, "8.29 h"),
         (u64::MAX, "5124096 h"),
     ];
-    assert_eq!(expected.map(|(ns, _)| (ns, summary::time(ns))), expected.map(|(ns, word)| (ns, word.to_owned())));
+    assert_eq!(expected.map(|(ns, _)| (ns, units::time(ns))), expected.map(|(ns, word)| (ns, word.to_owned())));
 }
 
 #[test]
 fn shares_and_averages_have_the_digits_that_matter() {
-    let percent = |part| summary::percent(part, 100_000);
+    let percent = |part| units::percent(part, 100_000);
     assert_eq!(
         [0, 1, 5, 50, 94, 95, 62_123, 100_000].map(percent),
         ["0%", "<0.01%", "0.01%", "0.05%", "0.09%", "0.1%", "62.1%", "100.0%"]
     );
-    assert_eq!(summary::percent(1, 0), "0%");
+    assert_eq!(units::percent(1, 0), "0%");
     assert_eq!(
-        [0.0, 0.041, 0.996, 52.34, 999.96, 18_230.4].map(summary::average),
+        [0.0, 0.041, 0.996, 52.34, 999.96, 18_230.4].map(units::average),
         ["0.00", "0.04", "1.0", "52.3", "1000", "18230"]
     );
 }

@@ -1,13 +1,55 @@
-//! Filters from the command line.
+//! Filters of samples.
 
-use fgspy_profile::{Filter, State, WaitClass};
+use clap::Args;
+use fgspy_profile::{Filter, LabelMatch, State, WaitClass};
+use regex::Regex;
 
-use crate::args::FilterArgs;
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Filters")]
+pub(crate) struct FilterArgs {
+    /// Only time in these states: running, off-cpu (has a thread that no CPU runs), runnable, syscall, waiting
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
+    pub(crate) state: Vec<State>,
 
-/// The filter that the arguments describe.
-pub(crate) fn build(args: &FilterArgs) -> Filter {
-    let FilterArgs { state, wait, focus, ignore, goroutine, label, request, trace, no_idle } = args.clone();
-    Filter { states: state, wait, focus, ignore, goroutines: goroutine, labels: label, request, trace, no_idle }
+    /// Only waits for these: a class (chan, select, mutex, sync, network, sleep, gc, other) or the runtime's own words
+    #[arg(long, value_name = "REASON", value_delimiter = ',')]
+    pub(crate) wait: Vec<String>,
+
+    /// Only stacks with a function that matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) focus: Option<Regex>,
+
+    /// No stacks with a function that matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) ignore: Option<Regex>,
+
+    /// Only these goroutines
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub(crate) goroutine: Vec<u64>,
+
+    /// Only goroutines with this runtime/pprof label
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) label: Vec<LabelMatch>,
+
+    /// Only time in requests whose route (`GET /orders/{id}`) or method and path (`GET /orders/17`) matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) request: Option<Regex>,
+
+    /// Only time in requests of this trace, or with a label that says so: its id, or the first 8 digits or more
+    #[arg(long, value_name = "ID")]
+    pub(crate) trace: Option<String>,
+
+    /// No goroutines of servers that serve no request: accept loops, idle connections and workers
+    #[arg(long)]
+    pub(crate) no_idle: bool,
+}
+
+impl FilterArgs {
+    /// As profiles are filtered.
+    pub(crate) fn filter(&self) -> Filter {
+        let FilterArgs { state, wait, focus, ignore, goroutine, label, request, trace, no_idle } = self.clone();
+        Filter { states: state, wait, focus, ignore, goroutines: goroutine, labels: label, request, trace, no_idle }
+    }
 }
 
 /// The state that a word on the command line stands for.

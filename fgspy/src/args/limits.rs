@@ -1,6 +1,36 @@
-//! What `--max-cpu` and `--max-memory` mean.
+//! How much fgspy may use: `--max-cpu` and `--max-memory`.
 
-use fgspy_sampler::Reading;
+use clap::Args;
+use fgspy_sampler::{Options, Reading};
+
+/// What may be used of a core where nobody says otherwise. Somebody is waiting for the result, and wants the times of ten seconds
+/// as exact as they can be: this reads every goroutine at every tick in a program with some thousand of them. (The scale part of
+/// bench/RESULTS.md has what that takes.)
+pub(crate) const DEFAULT_MAX_CPU: &str = "10%";
+
+#[derive(Clone, Copy, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// How much of ONE core to use at most (and a second's worth more, once, at the start). The default is for somebody who
+    /// waits for the result: of some thousand goroutines it reads each one at every tick, which takes 1% to 10% of a core. Where it is not
+    /// enough, goroutines are sampled at random, and results say how sure they are. For what records all day, 1% is a good
+    /// choice. A tick takes something however little it reads: if that is more, it is said. `unlimited` reads every goroutine
+    /// at every tick
+    #[arg(long, value_name = "PERCENT", default_value = DEFAULT_MAX_CPU, value_parser = max_cpu, allow_negative_numbers = true)]
+    pub(crate) max_cpu: Reading,
+
+    /// About how much memory a recording may take, as in 512M or 2G: it forgets which goroutine was which when they
+    /// come and go too fast
+    #[arg(long, value_name = "BYTES", default_value = "512M", value_parser = max_memory, allow_negative_numbers = true)]
+    pub(crate) max_memory: usize,
+}
+
+impl LimitArgs {
+    /// As the sampler takes them.
+    pub(crate) fn options(self) -> Options {
+        Options { reading: self.max_cpu, max_memory: self.max_memory, ..Options::default() }
+    }
+}
 
 /// The least memory that is any use.
 const MIN_MEMORY: usize = 16 << 20;

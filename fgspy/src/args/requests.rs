@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fgspy_goroutines::request::RequestOptions;
+use fgspy_profile::{RequestSelection, RouteOrder};
 use regex::Regex;
 
-use crate::args::view::RouteArgs;
-use crate::args::{LimitArgs, duration, pid, rate};
+use super::limits::LimitArgs;
+use super::values::{duration, pid, rate};
+use super::view::RouteArgs;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -54,10 +56,10 @@ pub(crate) struct RequestsArgs {
     pub(crate) limits: LimitArgs,
 
     #[command(flatten)]
-    pub(crate) choice: ChoiceArgs,
+    pub(crate) selection: SelectionArgs,
 }
 
-/// What to list routes by.
+/// What to list routes by, in the words of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sort {
     /// Time spent in their requests: how many are in flight
@@ -70,9 +72,20 @@ pub(crate) enum Sort {
     Longest,
 }
 
+impl From<Sort> for RouteOrder {
+    fn from(sort: Sort) -> RouteOrder {
+        match sort {
+            Sort::Time => RouteOrder::Time,
+            Sort::Requests => RouteOrder::Requests,
+            Sort::Mean => RouteOrder::Mean,
+            Sort::Longest => RouteOrder::Longest,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Requests")]
-pub(crate) struct ChoiceArgs {
+pub(crate) struct SelectionArgs {
     /// Only routes that match
     #[arg(long, value_name = "REGEX")]
     pub(crate) route: Option<Regex>,
@@ -97,8 +110,13 @@ pub(crate) struct ChoiceArgs {
     pub(crate) keep_query: bool,
 }
 
-impl ChoiceArgs {
-    /// What to read, as the sampler takes it.
+impl SelectionArgs {
+    /// Which requests to report.
+    pub(crate) fn selection(&self) -> RequestSelection {
+        RequestSelection { request: self.request.clone(), trace: self.trace.clone(), route: self.route.clone() }
+    }
+
+    /// What to read of requests, as the sampler takes it.
     pub(crate) fn options(&self) -> RequestOptions {
         RequestOptions { data: !self.no_request_data, keep_query: self.keep_query }
     }

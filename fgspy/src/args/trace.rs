@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::args::{duration, pid};
+use super::values::{duration, pid};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

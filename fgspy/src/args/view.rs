@@ -7,8 +7,7 @@ use fgspy_goroutines::request::RequestOptions;
 use fgspy_profile::{Filter, GroupBy, Profile, apply, group};
 use regex::Regex;
 
-use crate::args::FilterArgs;
-use crate::args::filter;
+use super::filter::FilterArgs;
 
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Requests")]
@@ -62,7 +61,7 @@ pub(crate) fn reroute(profile: &mut Profile, args: &RouteArgs) {
 
 /// The part of `profile` that the arguments describe, in the form that they describe. Its routes must be known.
 pub(crate) fn view<'a>(profile: &'a Profile, filter: &FilterArgs, view: &ViewArgs) -> Cow<'a, Profile> {
-    shown(profile, &filter::build(filter), view.group_by)
+    shown(profile, &filter.filter(), view.group_by)
 }
 
 /// The part of `profile` that `filter` accepts, with what `by` says at the root of its stacks.
@@ -74,53 +73,7 @@ pub(crate) fn shown<'a>(profile: &'a Profile, filter: &Filter, by: Option<GroupB
     }
 }
 
-fn group_by(text: &str) -> Result<GroupBy, String> {
+pub(super) fn group_by(text: &str) -> Result<GroupBy, String> {
     let words = || GroupBy::ALL.map(GroupBy::word).join(", ");
     GroupBy::from_word(text).ok_or_else(|| format!("stacks cannot be grouped by `{text}`, but by {}", words()))
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-    use fgspy_sampler::Options;
-
-    use super::*;
-    use crate::args::{Cli, Command, RecordArgs};
-
-    /// What `fgspy record -p 1` with these arguments makes of requests.
-    fn requests(arguments: &[&str]) -> Result<RecordArgs, clap::error::ErrorKind> {
-        let all = ["fgspy", "record", "-p", "1"].iter().chain(arguments);
-        match Cli::try_parse_from(all) {
-            Ok(Cli { command: Command::Record(args) }) => Ok(args),
-            Ok(other) => panic!("{other:?}"),
-            Err(error) => Err(error.kind()),
-        }
-    }
-
-    #[test]
-    fn what_is_read_of_requests() {
-        let options = |arguments: &[&str]| requests(arguments).map(|args| args.requests.options());
-        let (data, keep_query) = (true, false);
-        assert_eq!(options(&[]), Ok(Some(RequestOptions { data, keep_query })));
-        assert_eq!(options(&[]), Ok(Options::default().requests), "nobody says twice what the default is");
-        assert_eq!(options(&["--keep-query"]), Ok(Some(RequestOptions { data, keep_query: true })));
-        assert_eq!(options(&["--no-request-data"]), Ok(Some(RequestOptions { data: false, keep_query })));
-        assert_eq!(options(&["--no-requests"]), Ok(None));
-        let conflict = Err(clap::error::ErrorKind::ArgumentConflict);
-        assert_eq!(options(&["--no-requests", "--keep-query"]), conflict);
-        assert_eq!(options(&["--no-requests", "--no-request-data"]), conflict);
-        assert_eq!(options(&["--no-request-data", "--keep-query"]), conflict);
-    }
-
-    #[test]
-    fn views() {
-        let args = requests(&["--group-by", "route", "--route-regex", "^GET (/x)"]).unwrap();
-        assert_eq!(args.view.group_by, Some(GroupBy::Route));
-        assert_eq!(args.view.route.route_regex.unwrap().as_str(), "^GET (/x)");
-        assert_eq!(
-            group_by("label"),
-            Err("stacks cannot be grouped by `label`, but by request, route, state, creator".to_owned())
-        );
-        assert!(requests(&["--route-regex", "("]).is_err());
-    }
 }

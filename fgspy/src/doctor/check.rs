@@ -1,6 +1,6 @@
 //! Something that was looked at, and what was found.
 
-use crate::exit;
+use crate::exit::Failure;
 
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,12 +38,12 @@ impl Check {
 
     /// What makes fgspy useless here. The first line of the error is the finding, the others are remedies: so are the
     /// messages of all errors about targets.
-    pub(super) fn fail(topic: &'static str, error: &anyhow::Error) -> Check {
-        let text = exit::message(error);
+    pub(super) fn fail(topic: &'static str, failure: &Failure) -> Check {
+        let text = failure.message();
         let mut lines = text.lines().map(str::trim);
         let finding = lines.next().unwrap_or_default();
         let remedies = lines.map(|line| line.strip_prefix("or: ").unwrap_or(line));
-        Check { mark: Mark::Fail(exit::code(error)), ..Check::ok(topic, finding) }.fix(remedies)
+        Check { mark: Mark::Fail(failure.status().code()), ..Check::ok(topic, finding) }.fix(remedies)
     }
 
     pub(super) fn so(mut self, consequence: impl Into<String>) -> Check {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_error_is_taken_apart() {
-        let error = anyhow::Error::new(fgspy_memory::OpenError::Hidden { pid: 7 });
+        let error = Failure::from(fgspy_memory::OpenError::Hidden { pid: 7 });
         let check = Check::fail("process", &error);
         assert_eq!(check.mark, Mark::Fail(5));
         assert_eq!(check.finding, "process 7 exists, but /proc hides it (mount option hidepid)");

@@ -10,7 +10,8 @@ use fgspy_probes::sites::{self, Cost};
 use fgspy_sampler::TargetError;
 
 use super::check::{Check, Section};
-use super::host::count;
+use crate::exit::Failure;
+use crate::terminal::numbers::count;
 
 /// Looks at an executable on disk.
 pub(super) fn examine_file(path: &Path) -> Section {
@@ -18,7 +19,7 @@ pub(super) fn examine_file(path: &Path) -> Section {
     let file = match ExeFile::open(path) {
         Ok(file) => file,
         Err(error) => {
-            let error = anyhow::Error::new(error).context("it cannot be opened");
+            let error = Failure::from(error).context("it cannot be opened");
             return Section { title, checks: vec![Check::fail("file", &error)] };
         }
     };

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::terminal::numbers::count;
+
 /// The inode number of the PID namespace that the machine booted with (`PROC_PID_INIT_INO` in the kernel's
 /// `include/linux/proc_ns.h`).
 const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
@@ -25,11 +27,6 @@ pub(super) fn kernel() -> String {
 /// CPUs that we may run on.
 pub(super) fn cpus() -> u64 {
     std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64)
-}
-
-/// `1 thread`, `3 threads`
-pub(super) fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Our effective user id.
@@ -90,10 +87,5 @@ mod tests {
         assert!(kernel().starts_with("Linux ") && kernel().contains("CPU"), "{}", kernel());
         assert!(user().is_some());
         assert!(max_files().is_some_and(|files| files > 0));
-    }
-
-    #[test]
-    fn counting() {
-        assert_eq!([0, 1, 2].map(|n| count(n, "thread")), ["0 threads", "1 thread", "2 threads"]);
     }
 }

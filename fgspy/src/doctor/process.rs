@@ -8,10 +8,9 @@ use fgspy_perf::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
 use fgspy_sampler::{GoProcess, Reading};
 
 use super::check::{Check, Section};
-use super::host::count;
 use super::{executable, host, machine};
-use crate::args::DEFAULT_MAX_CPU;
-use crate::args::limits;
+use crate::args::limits::{DEFAULT_MAX_CPU, max_cpu};
+use crate::terminal::numbers::count;
 
 /// The default rate of a recording.
 const RATE_HZ: f64 = 99.0;
@@ -153,7 +152,7 @@ fn cost_of(look: Duration, goroutines: usize) -> Check {
     let (milliseconds, share) = (look.as_secs_f64() * 1e3, look.as_secs_f64() * RATE_HZ * 100.0);
     let takes =
         format!("a look at all of {goroutines} takes {milliseconds:.1} ms, {RATE_HZ} a second {share:.1}% of a CPU");
-    let is_within = match limits::max_cpu(DEFAULT_MAX_CPU) {
+    let is_within = match max_cpu(DEFAULT_MAX_CPU) {
         Ok(Reading::Budget { max_cpu }) => share <= 100.0 * max_cpu,
         _ => true,
     };

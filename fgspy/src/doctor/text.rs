@@ -1,6 +1,8 @@
-//! Putting findings on a screen.
+//! The findings as text.
 
 use super::check::{Check, Mark, Section};
+use crate::terminal::escape::clean;
+use crate::terminal::style::Style;
 
 /// The columns that there are on every terminal, nearly.
 const WIDTH: usize = 100;
@@ -8,14 +10,14 @@ const WIDTH: usize = 100;
 const TOPIC: usize = 8;
 
 /// All sections, and a last line that sums up.
-pub(super) fn render(sections: &[Section], in_colour: bool) -> String {
+pub(super) fn render(sections: &[Section], style: Style) -> String {
     let mut text = String::new();
     let checks = || sections.iter().flat_map(|section| &section.checks);
     let topic_width = checks().map(|check| check.topic.len()).max().unwrap_or(0);
     for section in sections {
         text += &format!("{}\n", clean(&section.title));
         for check in &section.checks {
-            render_check(&mut text, check, topic_width, in_colour);
+            render_check(&mut text, check, topic_width, style);
         }
         text.push('\n');
     }
@@ -32,13 +34,13 @@ pub(super) fn render(sections: &[Section], in_colour: bool) -> String {
     text
 }
 
-fn render_check(text: &mut String, check: &Check, topic_width: usize, in_colour: bool) {
+fn render_check(text: &mut String, check: &Check, topic_width: usize, style: Style) {
     let (word, colour) = match check.mark {
         Mark::Ok => ("ok", "32"),
         Mark::Warn => ("warn", "33"),
         Mark::Fail(_) => ("fail", "31"),
     };
-    let mark = if in_colour { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() };
+    let mark = style.paint(colour, word);
     let indent = TOPIC + topic_width + 2;
     let pad = " ".repeat(TOPIC - 2 - word.len());
     let topic = check.topic;
@@ -76,14 +78,6 @@ fn wrap(text: &str, first: usize, indent: usize) -> String {
     wrapped
 }
 
-/// What a target says about itself must not control the terminal, nor turn the text around.
-fn clean(text: &str) -> String {
-    let is_unfit = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|c| if is_unfit(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,39 +102,39 @@ This machine
 
 What is essential works; 1 thing could be better.
 ";
-        assert_eq!(render(&[section(checks)], false), expected);
+        assert_eq!(render(&[section(checks)], Style::PLAIN), expected);
     }
 
     #[test]
     fn nothing_is_wider_than_the_screen() {
         let long = "many words and a-rather-long-one ".repeat(20);
         let checks = vec![Check::warn("topic", &long).so(&long).fix([&long, &long])];
-        let text = render(&[section(checks)], false);
+        let text = render(&[section(checks)], Style::PLAIN);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         assert_eq!(text.matches("a-rather-long-one").count(), 80);
         // A word that is too long by itself is not broken: it may be a path to be copied.
         let path = "x".repeat(150);
-        assert!(render(&[section(vec![Check::ok("topic", &path)])], false).contains(&path));
+        assert!(render(&[section(vec![Check::ok("topic", &path)])], Style::PLAIN).contains(&path));
     }
 
     #[test]
     fn colour_only_where_wanted() {
         let checks = || vec![Check::ok("a", "b"), Check::warn("c", "d")];
-        assert!(!render(&[section(checks())], false).contains('\x1b'));
-        let coloured = render(&[section(checks())], true);
+        assert!(!render(&[section(checks())], Style::PLAIN).contains('\x1b'));
+        let coloured = render(&[section(checks())], Style { colour: true });
         assert!(coloured.contains("  \x1b[32mok\x1b[0m    a  b\n  \x1b[33mwarn\x1b[0m  c  d\n"), "{coloured}");
     }
 
     #[test]
     fn a_target_cannot_write_to_the_terminal() {
-        let text = render(&[section(vec![Check::ok("path", "/tmp/\x1b[2Jevil\u{202e}\nx")])], false);
-        assert!(text.contains("/tmp/\u{fffd}[2Jevil\u{fffd}\u{fffd}x\n"), "{text}");
+        let text = render(&[section(vec![Check::ok("path", "/tmp/\x1b[2Jevil\u{202e}\nx")])], Style::PLAIN);
+        assert!(text.contains("/tmp/?[2Jevil??x\n"), "{text}");
     }
 
     #[test]
     fn the_last_line_counts() {
         let fail = || Check { mark: Mark::Fail(5), ..Check::ok("x", "y") };
-        let last = |checks: Vec<Check>| render(&[section(checks)], false).lines().last().unwrap().to_owned();
+        let last = |checks: Vec<Check>| render(&[section(checks)], Style::PLAIN).lines().last().unwrap().to_owned();
         assert_eq!(last(vec![Check::ok("a", "b")]), "Everything works.");
         assert_eq!(last(vec![Check::warn("a", "b"); 2]), "What is essential works; 2 things could be better.");
         assert_eq!(last(vec![Check::warn("a", "b"), fail()]), "1 thing that is essential does not work.");

@@ -9,14 +9,15 @@ use fgspy_goroutines::{Goroutine, Runtime, census};
 use fgspy_perf::monotonic_ns;
 use fgspy_sampler::GoProcess;
 
-use crate::args::DumpArgs;
-use crate::output::profile_file::OutputError;
+use crate::args::dump::DumpArgs;
+use crate::exit::Failure;
+use crate::output::error::OutputError;
 use crate::terminal::message::print_message;
 
 pub(crate) use text::write as write_text;
 
 /// Prints every goroutine of a process.
-pub(crate) fn run(args: &DumpArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let target = GoProcess::open(args.pid)?;
     let goroutines = census(&target.runtime, &target.memory)?;
     let mut out = BufWriter::new(io::stdout().lock());

@@ -1,5 +1,6 @@
 //! Files that results are written to.
 
+pub(crate) mod destination;
+pub(crate) mod error;
 pub(crate) mod profile_file;
 pub(crate) mod record_file;
-pub(crate) mod report_file;

@@ -1,4 +1,5 @@
-//! Where a result goes. The place is tried before anything is recorded, and nothing recorded is lost if it fails after.
+//! The file that a profile is written to. The place is tried before anything is recorded; if writing fails later, the recording
+//! is saved elsewhere.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -8,6 +9,9 @@ use std::time::SystemTime;
 use fgspy_export::{Format, summary, write};
 use fgspy_profile::Profile;
 use thiserror::Error;
+
+use super::error::{OutputError, STDOUT, STDOUT_NAME};
+use crate::exit::{ExitStatus, Status};
 
 /// The command line does not say what to write.
 #[derive(Debug, Error)]
@@ -26,24 +30,9 @@ fn format_names() -> String {
     Format::ALL.map(Format::name).join(", ")
 }
 
-/// The result cannot be written.
-#[derive(Debug, Error)]
-pub(crate) enum OutputError {
-    /// Found out before anything was done.
-    #[error("{path} cannot be written: {}", explain(path, cause))]
-    Place { path: PathBuf, cause: io::Error },
-    /// Found out when it was to be written.
-    #[error("{path} could not be written: {source}")]
-    Failed { path: PathBuf, source: io::Error },
-}
-
-/// What standard output is called.
-const STDOUT_NAME: &str = "standard output";
-
-impl OutputError {
-    /// Standard output could not be written.
-    pub(crate) fn to_stdout(source: io::Error) -> OutputError {
-        OutputError::Failed { path: STDOUT_NAME.into(), source }
+impl ExitStatus for ChoiceError {
+    fn status(&self) -> Status {
+        Status::Usage
     }
 }
 
@@ -60,19 +49,9 @@ pub(crate) enum RescueError {
     Lost { failed: OutputError, tried: Vec<String> },
 }
 
-/// Why a place cannot be written to, and what to do about it.
-fn explain(path: &Path, cause: &io::Error) -> String {
-    const ELSEWHERE: &str = "choose another place with --output FILE";
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match (cause.kind(), folder) {
-        (io::ErrorKind::IsADirectory, _) => {
-            format!("it is a folder\n  name a file in it: --output {}", path.join("profile.svg").display())
-        }
-        (io::ErrorKind::NotFound, Some(folder)) if !folder.exists() => {
-            let folder = folder.display();
-            format!("there is no folder {folder}\n  make it with: mkdir -p {folder}\n  or {ELSEWHERE}")
-        }
-        _ => format!("{cause}\n  {ELSEWHERE}"),
+impl ExitStatus for RescueError {
+    fn status(&self) -> Status {
+        Status::NotWritten
     }
 }
 
@@ -106,9 +85,6 @@ pub(crate) fn choose(
     })
 }
 
-/// What stands for standard output on the command line.
-const STDOUT: &str = "-";
-
 /// `checkout-2026-11-23T03.12.07Z.svg`
 fn default_name(program: &str, format: Format) -> String {
     let safe: String =
@@ -120,7 +96,7 @@ fn default_name(program: &str, format: Format) -> String {
 impl Output {
     /// Makes sure that `path` can be written, without touching what may be there.
     pub(crate) fn prepare(path: &Path, format: Format) -> Result<Output, OutputError> {
-        let failed = |cause| OutputError::Place { path: path.to_owned(), cause };
+        let failed = |cause| OutputError::Unwritable { path: path.to_owned(), cause };
         let output = |path: PathBuf, stream| Output { format, path, stream };
         if path == Path::new(STDOUT) {
             return Ok(output(STDOUT_NAME.into(), Some(Box::new(io::stdout()))));
@@ -196,7 +172,7 @@ pub(crate) fn rescue(profile: &Profile, failed: OutputError) -> RescueError {
 }
 
 /// The command that opens a file of this format.
-pub(crate) fn how_to_open(path: &Path, format: Format) -> String {
+fn how_to_open(path: &Path, format: Format) -> String {
     let path = path.display();
     match format {
         Format::FlameGraph => format!("xdg-open {path}   (or any browser)"),
@@ -205,4 +181,9 @@ pub(crate) fn how_to_open(path: &Path, format: Format) -> String {
         Format::Json => format!("jq . {path} | less"),
         Format::Raw => format!("fgspy report {path} --output {path}.svg"),
     }
+}
+
+/// Where a file is, and what opens it.
+pub(crate) fn written(path: &Path, format: Format) -> String {
+    format!("Wrote {} to {}\n  open it with: {}", format.name(), path.display(), how_to_open(path, format))
 }

@@ -1,18 +1,19 @@
-//! A file that is written while the trace is taken, record by record, and gets its name when it is whole: what was recorded
-//! is there however fgspy ends.
+//! A file that is written record by record while fgspy runs. It has the name `FILE.partial` until it is complete, so what was
+//! recorded is there however fgspy ends.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::output::profile_file::OutputError;
-use crate::output::report_file::Place;
+use super::destination::Destination;
+use super::error::{OutputError, STDOUT_NAME};
+use crate::exit::{ExitStatus, Failure, Status};
 
 /// Bytes that are kept before they are written.
 const BUFFER: usize = 1 << 20;
 
 /// The file, or what else records are written to.
-pub(crate) struct Partial {
+pub(crate) struct RecordFile {
     out: Out,
     /// Whole records that are not written yet.
     buffer: Vec<u8>,
@@ -30,16 +31,22 @@ enum Out {
 /// The file could not be written to its end.
 #[derive(Debug, thiserror::Error)]
 #[error("{path} could not be written: {source}\n  what was recorded until then is in {partial}")]
-pub(crate) struct Incomplete {
+pub(crate) struct IncompleteFile {
     path: PathBuf,
     partial: PathBuf,
     source: io::Error,
 }
 
-impl Partial {
+impl ExitStatus for IncompleteFile {
+    fn status(&self) -> Status {
+        Status::NotWritten
+    }
+}
+
+impl RecordFile {
     /// Makes the file.
-    pub(crate) fn create(place: &Place) -> Result<Partial, OutputError> {
-        Ok(Partial { out: Out::create(place)?, buffer: Vec::with_capacity(BUFFER), failed: None })
+    pub(crate) fn create(destination: &Destination) -> Result<RecordFile, OutputError> {
+        Ok(RecordFile { out: Out::create(destination)?, buffer: Vec::with_capacity(BUFFER), failed: None })
     }
 
     /// The name of the file until it is whole, if it is one.
@@ -75,25 +82,25 @@ impl Partial {
     }
 
     /// Writes the rest, and gives the file its name.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+    pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.flush();
         let failed = match self.failed {
             Some(error) => Err(error),
             None => self.out.finish(),
         };
         failed.map_err(|source| match self.out {
-            Out::File { path, partial, .. } => Incomplete { path, partial, source }.into(),
+            Out::File { path, partial, .. } => IncompleteFile { path, partial, source }.into(),
             Out::Stream { name, .. } => OutputError::Failed { path: name, source }.into(),
         })
     }
 }
 
 impl Out {
-    fn create(place: &Place) -> Result<Out, OutputError> {
-        let Place::Path(path) = place else {
-            return Ok(Out::Stream { name: "standard output".into(), out: Box::new(io::stdout()) });
+    fn create(destination: &Destination) -> Result<Out, OutputError> {
+        let Destination::Path(path) = destination else {
+            return Ok(Out::Stream { name: STDOUT_NAME.into(), out: Box::new(io::stdout()) });
         };
-        let failed = |cause| OutputError::Place { path: path.clone(), cause };
+        let failed = |cause| OutputError::Unwritable { path: path.clone(), cause };
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             let device = File::options().write(true).open(path).map_err(failed)?;
             return Ok(Out::Stream { name: path.clone(), out: Box::new(device) });
@@ -158,7 +165,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.pftrace");
         fs::write(&path, "before").unwrap();
-        let mut file = Partial::create(&Place::Path(path.clone())).unwrap();
+        let mut file = RecordFile::create(&Destination::Path(path.clone())).unwrap();
         file.record(|out| out.extend(b"one "));
         file.flush();
         assert_eq!(fs::read(file.name().unwrap()).unwrap(), b"one ");
@@ -173,7 +180,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let left = folder.path().join("t.pftrace.partial");
         fs::write(&left, "left").unwrap();
-        let file = Partial::create(&Place::Path(folder.path().join("t.pftrace"))).unwrap();
+        let file = RecordFile::create(&Destination::Path(folder.path().join("t.pftrace"))).unwrap();
         assert_ne!(file.name(), Some(left.as_path()));
         file.finish().unwrap();
         assert_eq!((names(folder.path()).len(), fs::read(left).unwrap()), (2, b"left".to_vec()));
@@ -182,12 +189,12 @@ mod tests {
     #[test]
     fn a_full_disk_keeps_whole_records_and_ends_the_writing() {
         let device = Path::new("/dev/full");
-        let mut file = Partial::create(&Place::Path(device.to_owned())).unwrap();
+        let mut file = RecordFile::create(&Destination::Path(device.to_owned())).unwrap();
         assert_eq!(file.name(), None);
         file.record(|out| out.extend(b"one"));
         file.flush();
         assert!(file.has_failed());
         file.record(|out| out.extend(b"two"));
-        assert!(file.finish().unwrap_err().to_string().contains("/dev/full could not be written: No space left"));
+        assert!(file.finish().unwrap_err().message().contains("/dev/full could not be written: No space left"));
     }
 }

@@ -1,61 +1,57 @@
 //! `fgspy record`.
 
 mod progress;
-pub(crate) mod summary;
+mod summary;
 
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use anyhow::Context;
 use fgspy_memory::Process;
-use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
-use thiserror::Error;
+use fgspy_sampler::{GoProcess, Options, record_profile};
 
-use crate::args::RecordArgs;
+use crate::args::record::RecordArgs;
 use crate::args::view;
-use crate::exit;
-use crate::output::profile_file::{self, Output, OutputError};
-use crate::signals::{self, Requests};
-use crate::terminal::message::print_message;
+use crate::exit::{Context, Failure, is_broken_pipe};
+use crate::output::error::OutputError;
+use crate::output::profile_file::{self, Output};
+use crate::signals::{self, Signals};
+use crate::{ending, terminal::message::print_message};
 use progress::ProgressLine;
 
 /// How often a program is looked at, to notice its end.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// The recording is empty.
-#[derive(Debug, Error)]
-#[error("nothing was recorded: {0}")]
-pub(crate) struct NothingRecorded(&'static str);
-
 /// Records a process, or a program that it starts.
-pub(crate) fn run(args: &RecordArgs) -> anyhow::Result<()> {
-    let requests = signals::requests()?;
+pub(crate) fn run(args: &RecordArgs) -> Result<(), Failure> {
+    let signals = signals::catch()?;
     if let Some(pid) = args.pid {
         let process = Process::open(pid)?;
         let output = prepare(args, process.exe_path())?;
-        return record(args, process, output, &requests);
+        return record(args, process, output, &signals);
     }
-    let (name, arguments) = args.program.split_first().context("there is no program to start")?;
+    let Some((name, arguments)) = args.program.split_first() else {
+        return Err(Failure::other("there is no program to start"));
+    };
     let output = prepare(args, Path::new(name))?;
     // It shares our terminal, so Ctrl-C reaches it too.
     let mut child =
         Command::new(name).args(arguments).spawn().with_context(|| format!("{name} could not be started"))?;
-    let process = Process::open(child.id()).map_err(anyhow::Error::from);
-    match process.and_then(|process| record(args, process, output, &requests)) {
-        Ok(()) => wait(child, &requests),
+    let process = Process::open(child.id()).map_err(Failure::from);
+    match process.and_then(|process| record(args, process, output, &signals)) {
+        Ok(()) => wait(child, &signals),
         Err(error) => Err(error.context(left_behind(name, &mut child))),
     }
 }
 
 /// Makes sure, before anything else, that the result can be written.
-fn prepare(args: &RecordArgs, program: &Path) -> anyhow::Result<Output> {
+fn prepare(args: &RecordArgs, program: &Path) -> Result<Output, Failure> {
     let program = program.file_name().map_or("fgspy".into(), |name| name.to_string_lossy());
     let (path, format) = profile_file::choose(args.output.as_deref(), args.format, &program)?;
     Output::prepare(&path, format).context("nothing was recorded")
 }
 
-fn record(args: &RecordArgs, process: Process, output: Output, requests: &Requests) -> anyhow::Result<()> {
+fn record(args: &RecordArgs, process: Process, output: Output, signals: &Signals) -> Result<(), Failure> {
     let target = GoProcess::attach(process)?;
     let options = Options {
         rate_hz: args.rate,
@@ -65,11 +61,10 @@ fn record(args: &RecordArgs, process: Process, output: Output, requests: &Reques
         ..args.limits.options()
     };
     let mut line = ProgressLine::new(args.quiet, args.duration);
-    let (mut profile, ended) =
-        record_profile(target, options, &requests.stop, &mut |progress, _| line.update(progress));
+    let (mut profile, ended) = record_profile(target, options, &signals.stop, &mut |progress, _| line.update(progress));
     drop(line);
     if profile.samples.is_empty() {
-        return Err(nothing(ended).into());
+        return Err(ending::nothing(ended).into());
     }
     view::reroute(&mut profile, &args.view.route);
     let shown = view::view(&profile, &args.filter, &args.view);
@@ -79,20 +74,10 @@ fn record(args: &RecordArgs, process: Process, output: Output, requests: &Reques
             print_message(summary::closing(&profile, &shown, ended, path.as_deref().map(|p| (p, format))))
         }
         Ok(_) => {}
-        Err(OutputError::Failed { source, .. }) if exit::nobody_reads(&source) => {}
+        Err(OutputError::Failed { source, .. }) if is_broken_pipe(&source) => {}
         Err(failed) => return Err(profile_file::rescue(&shown, failed).into()),
     }
     Ok(())
-}
-
-/// Why nothing was.
-pub(crate) fn nothing(ended: Ended) -> NothingRecorded {
-    NothingRecorded(match ended {
-        Ended::Duration | Ended::Stopped => "the recording ended before the first tick; record longer, or raise --rate",
-        Ended::TargetExited => "the target exited before the first tick",
-        Ended::TargetReplaced => "the target replaced its program by another (exec) before the first tick",
-        Ended::Denied => "the kernel stopped letting us read the target",
-    })
 }
 
 /// What became of a program that was started but not recorded.
@@ -104,7 +89,7 @@ fn left_behind(name: &str, child: &mut Child) -> String {
 }
 
 /// The program goes on for as long as it likes; fgspy does not leave it behind unless told to.
-fn wait(mut child: Child, requests: &Requests) -> anyhow::Result<()> {
+fn wait(mut child: Child, signals: &Signals) -> Result<(), Failure> {
     let mut told = false;
     loop {
         if let Some(status) = child.try_wait()? {
@@ -113,7 +98,7 @@ fn wait(mut child: Child, requests: &Requests) -> anyhow::Result<()> {
             }
             return Ok(());
         }
-        if requests.leave() {
+        if signals.leave() {
             print_message(format_args!("The program goes on as process {}.", child.id()));
             return Ok(());
         }

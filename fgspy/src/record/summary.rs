@@ -5,23 +5,17 @@ use std::fmt::Write;
 use std::path::Path;
 
 use fgspy_export::{Format, summary};
-use fgspy_profile::{Class, Profile};
+use fgspy_profile::{Class, Profile, units};
 use fgspy_sampler::Ended;
 
-use crate::output::profile_file::how_to_open;
+use crate::ending;
+use crate::output::profile_file::written;
 
 /// What to say after a recording: `whole` is all of it, `shown` the part that the filter keeps.
 pub(crate) fn closing(whole: &Profile, shown: &Profile, ended: Ended, file: Option<(&Path, Format)>) -> String {
     let mut text = String::new();
-    match ended {
-        Ended::Duration | Ended::Stopped => {}
-        Ended::TargetExited => text += "The target exited; this is what was recorded until then.\n",
-        Ended::TargetReplaced => {
-            text += "The target replaced its program by another (exec); this is what was recorded until then.\n";
-        }
-        Ended::Denied => {
-            text += "The kernel stopped letting us read the target; this is what was recorded until then.\n"
-        }
+    if let Some(sentence) = ending::early_sentence(ended) {
+        let _ = writeln!(text, "{sentence}");
     }
     if shown.samples.is_empty() {
         text += &nothing_left(whole);
@@ -39,20 +33,15 @@ pub(crate) fn closing(whole: &Profile, shown: &Profile, ended: Ended, file: Opti
     text
 }
 
-/// Where a file is, and what opens it.
-pub(crate) fn written(path: &Path, format: Format) -> String {
-    format!("Wrote {} to {}\n  open it with: {}", format.name(), path.display(), how_to_open(path, format))
-}
-
 /// How much a profile holds, and of what.
 fn extent(profile: &Profile) -> String {
     format!(
         "{} samples of {} goroutines stand for {} of goroutine time in {} ({} goroutines on average).\n  {}\n{}",
         profile.samples.iter().map(|sample| sample.count).sum::<u64>(),
         profile.goroutines(),
-        summary::time(profile.total_time()),
-        summary::time(profile.duration_ns),
-        summary::average(profile.average_goroutines()),
+        units::time(profile.total_time()),
+        units::time(profile.duration_ns),
+        units::average(profile.average_goroutines()),
         shares(profile),
         requests(profile),
     )
@@ -62,7 +51,7 @@ fn extent(profile: &Profile) -> String {
 fn requests(profile: &Profile) -> String {
     let Some(line) = summary::requests(profile) else { return String::new() };
     let routes = summary::routes(profile).into_iter().map(|route| format!("    {route}\n"));
-    format!("  {}.\n{}", summary::capitalised(&line), routes.collect::<String>())
+    format!("  {}.\n{}", units::capitalised(&line), routes.collect::<String>())
 }
 
 /// How many routes to name, those with the most time.
@@ -95,7 +84,7 @@ fn quality(profile: &Profile) -> String {
         // What the budget is about; the first look is not.
         Some(_) => (
             accounting.own_cpu_ns.saturating_sub(accounting.first_look_ns),
-            format!(", and {} for a first look at all", summary::time(accounting.first_look_ns)),
+            format!(", and {} for a first look at all", units::time(accounting.first_look_ns)),
         ),
         None => (accounting.own_cpu_ns, String::new()),
     };
@@ -105,13 +94,13 @@ fn quality(profile: &Profile) -> String {
         accounting.ticks as f64 / seconds.max(1e-9),
         accounting.rate_hz,
         accounting.late_ticks,
-        summary::percent(rejected, observations),
+        units::percent(rejected, observations),
         accounting.changed,
         accounting.torn,
         accounting.broken,
         accounting.unmapped,
-        summary::capitalised(&summary::reading(accounting)),
-        summary::percent(steady_ns, profile.duration_ns),
+        units::capitalised(&summary::reading(accounting)),
+        units::percent(steady_ns, profile.duration_ns),
         first_look,
     );
     if let Some(excess) = summary::over_budget(profile) {
@@ -143,7 +132,7 @@ fn shares(profile: &Profile) -> String {
     let parts: Vec<String> = classes
         .iter()
         .map(|(class, time, error)| {
-            let share = summary::percent(*time, total);
+            let share = units::percent(*time, total);
             match 100.0 * error / total as f64 {
                 points if points < 0.05 => format!("{} {share}", class.word()),
                 points => format!("{} {share} ±{points:.1}", class.word()),

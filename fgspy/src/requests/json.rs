@@ -37,14 +37,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use fgspy_profile::{
-    Accounting, Breakdown, Class, Phase, PhaseTime, Profile, Request, RequestBreakdown, RouteBreakdown, StackTime,
+    Accounting, Breakdown, Class, Phase, PhaseTime, Profile, Request, RequestBreakdown, RequestFindings,
+    RouteBreakdown, StackTime,
 };
 use serde::{Serialize, Serializer};
 
-use super::findings::Findings;
-use super::notes;
-use crate::terminal::numbers;
 use fgspy_sampler::Ended;
+
+use super::notes;
+use crate::ending;
+use crate::terminal::numbers;
 
 /// The version of the schema.
 const VERSION: u32 = 1;
@@ -171,14 +173,14 @@ fn by_state<S: Serializer, T: Serialize>(values: &[T; Phase::COUNT], serializer:
 
 /// Writes the report, with so many of the routes and of the slowest requests.
 pub(super) fn write(
-    found: &Findings<'_>,
+    found: &RequestFindings<'_>,
     ended: Ended,
     routes: usize,
     requests: usize,
     mut out: impl Write,
 ) -> io::Result<()> {
     let whole = found.whole;
-    let mut all_notes: Vec<String> = notes::cut_short(ended).map(str::to_owned).into_iter().collect();
+    let mut all_notes: Vec<String> = ending::early_sentence(ended).into_iter().collect();
     all_notes.extend(notes::rough(found));
     if found.routes.is_empty() {
         all_notes.extend(notes::why_nothing(found));
@@ -212,7 +214,7 @@ pub(super) fn write(
     writeln!(out)
 }
 
-fn of_route<'a>(found: &'a Findings<'_>, route: &'a RouteBreakdown) -> Route<'a> {
+fn of_route<'a>(found: &'a RequestFindings<'_>, route: &'a RouteBreakdown) -> Route<'a> {
     Route {
         route: found.shown.string(route.route),
         seen: route.seen,

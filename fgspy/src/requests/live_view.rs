@@ -2,16 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use fgspy_profile::{Phase, Target};
-use fgspy_sampler::{Live, Progress};
+use fgspy_profile::Phase;
+use fgspy_sampler::{Live, MAX_IN_PROGRESS, Progress, RouteTally, Tally};
 
 use super::notes;
-use super::tally::{NAMED, Route, Tally};
 use crate::args::requests::{RequestsArgs, Sort};
+use crate::terminal::escape::clean;
 use crate::terminal::numbers;
 use crate::terminal::screen::{self, Screen};
-use crate::terminal::style::{Style, clean, cut, left, right};
+use crate::terminal::style::Style;
 use crate::terminal::table::{self, Column, Row};
+use crate::terminal::text::{cut, left, right, width};
 
 /// How often the view is drawn.
 const REDRAW: Duration = Duration::from_secs(1);
@@ -21,7 +22,7 @@ const MAX_COST: u32 = 200;
 const COLUMNS: [Column; 3] =
     [Column { title: "SEEN", keep: 2.0 }, Column { title: "NOW", keep: 3.0 }, Column { title: "LONGEST", keep: 0.1 }];
 /// Lines that are not routes: a head, empty lines, titles, and those in progress.
-const OTHER_LINES: usize = NAMED + 6;
+const OTHER_LINES: usize = MAX_IN_PROGRESS + 6;
 
 /// Draws what is known so far, if standard output is a terminal, and nothing otherwise.
 pub(super) struct LiveView {
@@ -49,7 +50,7 @@ impl LiveView {
             tick_ns,
             style,
             screen: Screen::default(),
-            tally: Tally::new(&args.choice, tick_ns),
+            tally: Tally::new(args.selection.selection(), args.selection.naming.route_regex.clone(), tick_ns),
             next: None,
         }
     }
@@ -70,7 +71,7 @@ impl LiveView {
     fn lines(&mut self, elapsed: Duration, (columns, rows): (usize, usize)) -> Vec<String> {
         let style = self.style;
         let mut lines = vec![self.head(elapsed, columns), String::new()];
-        let mut routes: Vec<&Route> = self.tally.routes.iter().filter(|route| route.seen > 0).collect();
+        let mut routes: Vec<&RouteTally> = self.tally.routes.iter().filter(|route| route.seen > 0).collect();
         sort(&mut routes, self.sort);
         if routes.is_empty() {
             lines.push(style.dim("No request seen yet."));
@@ -92,7 +93,7 @@ impl LiveView {
                 };
                 let start = format!("{}  {}", right(&numbers::length(&old.age, self.tick_ns), 8), left(&phases, 8));
                 let trace = clean(&old.trace_id);
-                let room = columns.saturating_sub(crate::terminal::style::width(&start) + 2);
+                let room = columns.saturating_sub(width(&start) + 2);
                 let name_room = room.saturating_sub(trace.chars().count() + 2);
                 let name = clean(&old.name);
                 let line = match name_room {
@@ -118,7 +119,7 @@ impl LiveView {
         format!("{}{}", self.style.bold(&title), cut(&rest, columns.saturating_sub(title.chars().count())))
     }
 
-    fn row(&self, route: &Route) -> Row {
+    fn row(&self, route: &RouteTally) -> Row {
         Row {
             route: route.name.clone(),
             cells: vec![route.seen.to_string(), route.now.to_string(), numbers::length(&route.longest, self.tick_ns)],
@@ -138,8 +139,8 @@ impl Drop for LiveView {
 }
 
 /// As the report will be sorted. What the mean will be is not known yet: by time then.
-fn sort(routes: &mut [&Route], by: Sort) {
-    let time = |route: &Route| -> u64 { route.by_phase.iter().fold(0, |sum, part| sum.saturating_add(*part)) };
+fn sort(routes: &mut [&RouteTally], by: Sort) {
+    let time = |route: &RouteTally| -> u64 { route.by_phase.iter().fold(0, |sum, part| sum.saturating_add(*part)) };
     match by {
         Sort::Time | Sort::Mean => routes.sort_by_key(|route| std::cmp::Reverse(time(route))),
         Sort::Requests => routes.sort_by_key(|route| std::cmp::Reverse(route.seen)),
@@ -148,9 +149,3 @@ fn sort(routes: &mut [&Route], by: Sort) {
 }
 
 const _: () = assert!(Phase::COUNT <= 8, "phases are bits of a byte");
-
-/// What is watched: `checkout (pid 4711, go1.27.3)`.
-pub(crate) fn title(target: &Target) -> String {
-    let program = target.executable.rsplit('/').next().unwrap_or_default();
-    format!("{} (pid {}, {})", clean(program), target.pid, clean(&target.go_version))
-}

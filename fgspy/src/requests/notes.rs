@@ -1,29 +1,15 @@
 //! What a reader has to know to take the report for no more than it is.
 
 use fgspy_export::summary;
-use fgspy_profile::{Idle, Known, Profile, ServingTotals};
-use fgspy_sampler::Ended;
+use fgspy_profile::{Idle, Known, Mean, Profile, RequestFindings, ServingTotals, units};
 
-use super::findings::Findings;
-use crate::terminal::numbers::Mean;
+use crate::terminal::escape::clean;
 
 /// Go versions before this do not say who started a goroutine.
 const CHILDREN_SINCE: u32 = 21;
 /// Functions that only servers have on their stacks.
 const SERVERS: &[&str] =
     &["net/http.(*Server).Serve", "net/http.(*conn).serve", "google.golang.org/grpc.(*Server).Serve"];
-
-/// Why the recording is not what was asked for, if it is not.
-pub(super) fn cut_short(ended: Ended) -> Option<&'static str> {
-    match ended {
-        Ended::Duration | Ended::Stopped => None,
-        Ended::TargetExited => Some("The target exited; this is what was recorded until then."),
-        Ended::TargetReplaced => {
-            Some("The target replaced its program by another (exec); this is what was recorded until then.")
-        }
-        Ended::Denied => Some("The kernel stopped letting us read the target; this is what was recorded until then."),
-    }
-}
 
 /// `12 requests of 2 routes seen`
 pub(super) fn seen(requests: usize, routes: usize) -> String {
@@ -36,7 +22,7 @@ pub(super) fn seen(requests: usize, routes: usize) -> String {
 }
 
 /// Why no request is shown, and what to do.
-pub(super) fn why_nothing(found: &Findings<'_>) -> Vec<String> {
+pub(super) fn why_nothing(found: &RequestFindings<'_>) -> Vec<String> {
     let whole = found.whole;
     let Some(totals) = whole.serving_totals().filter(|totals| totals.requests == 0) else {
         return vec![no_match(whole)];
@@ -68,8 +54,7 @@ pub(super) fn why_nothing(found: &Findings<'_>) -> Vec<String> {
 }
 
 fn no_match(whole: &Profile) -> String {
-    let mut routes: Vec<String> =
-        whole.by_route().iter().map(|route| crate::terminal::style::clean(whole.string(route.route))).collect();
+    let mut routes: Vec<String> = whole.by_route().iter().map(|route| clean(whole.string(route.route))).collect();
     routes.retain(|route| !route.is_empty());
     routes.truncate(20);
     match routes.is_empty() {
@@ -79,7 +64,7 @@ fn no_match(whole: &Profile) -> String {
 }
 
 /// Everything else.
-pub(super) fn notes(found: &Findings<'_>) -> Vec<String> {
+pub(super) fn notes(found: &RequestFindings<'_>) -> Vec<String> {
     let whole = found.whole;
     let mut notes = Vec::new();
     if !found.routes.is_empty() {
@@ -95,12 +80,12 @@ pub(super) fn notes(found: &Findings<'_>) -> Vec<String> {
     }
     notes.push(quality(whole));
     notes.extend(summary::over_budget(whole));
-    notes.extend(whole.accounting.remarks.iter().map(|remark| crate::terminal::style::clean(remark)));
+    notes.extend(whole.accounting.remarks.iter().map(|remark| clean(remark)));
     notes
 }
 
 /// What is not known because not all was read.
-pub(super) fn rough(found: &Findings<'_>) -> Option<String> {
+pub(super) fn rough(found: &RequestFindings<'_>) -> Option<String> {
     let is_rough = !found.all_were_read && !found.routes.is_empty();
     is_rough.then(|| {
         format!(
@@ -111,8 +96,8 @@ pub(super) fn rough(found: &Findings<'_>) -> Option<String> {
     })
 }
 
-fn how_to_read(found: &Findings<'_>) -> Vec<String> {
-    let tick = summary::time(found.tick_ns);
+fn how_to_read(found: &RequestFindings<'_>) -> Vec<String> {
+    let tick = units::time(found.tick_ns);
     let mut notes = vec![format!(
         "Looked at every {tick}: a request shorter than that is seen by chance, so SEEN is not the number served. Requests in \
          flight and shares are right all the same; ± is the 95% interval, in points. CPU is the part of a request's own time in \
@@ -135,9 +120,9 @@ fn how_to_read(found: &Findings<'_>) -> Vec<String> {
 }
 
 /// What the signs in front of the times of requests say, as far as there are any.
-fn signs(found: &Findings<'_>) -> Option<String> {
+fn signs(found: &RequestFindings<'_>) -> Option<String> {
     let has = |wanted: Known| found.requests.iter().any(|time| time.length.known == wanted);
-    let near = format!("A time without a sign is right to two ticks ({})", summary::time(2 * found.tick_ns));
+    let near = format!("A time without a sign is right to two ticks ({})", units::time(2 * found.tick_ns));
     let mut parts: Vec<String> = has(Known::Near).then_some(near).into_iter().collect();
     if has(Known::AtMost) {
         parts.push("≤ is an upper bound: the request was there at one look only".to_owned());
@@ -155,7 +140,7 @@ fn signs(found: &Findings<'_>) -> Option<String> {
 /// What else the server's goroutines did, and what could not be told.
 fn others(whole: &Profile, totals: &ServingTotals) -> Vec<String> {
     let mean = |ns: u64| ns as f64 / whole.duration_ns.max(1) as f64;
-    let count = |ns: u64| summary::average(mean(ns));
+    let count = |ns: u64| units::average(mean(ns));
     let idle: Vec<String> = totals
         .by_idle_ns
         .iter()
@@ -172,7 +157,7 @@ fn others(whole: &Profile, totals: &ServingTotals) -> Vec<String> {
             "Not told: {} goroutines on average ({} of those that may serve requests), because they were not read, or \
              moved on while they were.",
             count(totals.unknown_ns),
-            summary::percent(totals.unknown_ns, in_server),
+            units::percent(totals.unknown_ns, in_server),
         ));
     }
     notes
@@ -198,7 +183,7 @@ fn quality(whole: &Profile) -> String {
         accounting.rate_hz,
         accounting.late_ticks,
         summary::reading(accounting),
-        summary::percent(used, whole.duration_ns),
+        units::percent(used, whole.duration_ns),
     )
 }
 

@@ -2,16 +2,17 @@
 
 use clap::Parser;
 use fgspy_profile::{
-    Accounting, Builder, Idle, NewRequest, Profile, SampleKey, Serving, Sighting, Span, State, Target,
+    Accounting, Builder, Idle, NewRequest, Profile, RequestFindings, SampleKey, Serving, Sighting, Span, StackGrouping,
+    State, Target,
 };
 use fgspy_sampler::Ended;
 use serde_json::Value;
 
-use super::findings::{Findings, Places};
 use super::{json, text};
 use crate::args::requests::RequestsArgs;
 use crate::args::{Cli, Command};
-use crate::terminal::style::{Style, width};
+use crate::terminal::style::Style;
+use crate::terminal::text::width;
 
 const MS: u64 = 1_000_000;
 /// How long the recording is.
@@ -119,7 +120,7 @@ fn arguments(arguments: &[&str]) -> RequestsArgs {
 
 fn lines(profile: &Profile, given: &[&str], columns: usize) -> Vec<String> {
     let args = arguments(given);
-    let found = Findings::new(profile, &args.choice, args.sort, Places::Lines);
+    let found = RequestFindings::new(profile, &args.selection.selection(), args.sort.into(), StackGrouping::ByLine);
     text::lines(&found, Ended::Duration, args.limit.unwrap_or(10), columns, Style::PLAIN)
 }
 
@@ -187,7 +188,7 @@ fn what_was_not_read_at_every_tick_is_rough() {
 fn json() {
     let profile = recording();
     let args = arguments(&["--sort", "requests"]);
-    let found = Findings::new(&profile, &args.choice, args.sort, Places::Stacks);
+    let found = RequestFindings::new(&profile, &args.selection.selection(), args.sort.into(), StackGrouping::Exact);
     let mut out = Vec::new();
     json::write(&found, Ended::TargetExited, 2, 1, &mut out).unwrap();
     let json: Value = serde_json::from_slice(&out).unwrap();

@@ -1,14 +1,18 @@
 //! The report: routes, where their time goes, the slowest requests, and what is not known.
 
-use fgspy_export::summary;
-use fgspy_profile::{Breakdown, Phase, Profile, Request, RequestBreakdown, RouteBreakdown, StackTime};
+use fgspy_profile::{
+    Breakdown, Phase, Profile, Request, RequestBreakdown, RequestFindings, RouteBreakdown, StackTime, short_stack,
+    timeline_phases, timeline_window, units,
+};
 use fgspy_sampler::Ended;
 
-use super::findings::Findings;
-use super::{notes, telling, timeline};
+use super::{notes, timeline};
+use crate::ending;
+use crate::terminal::escape::clean;
 use crate::terminal::numbers;
-use crate::terminal::style::{Style, clean, cut, left, right, width, wrap};
+use crate::terminal::style::Style;
 use crate::terminal::table::{self, Column, NO_ROUTE, Row};
+use crate::terminal::text::{cut, left, right, width, wrap};
 
 /// The columns of the table. How requests take their time is said in other places too.
 const COLUMNS: [Column; 4] = [
@@ -33,9 +37,15 @@ const INDENT: usize = 12;
 const TIMELINE: usize = 40;
 
 /// The report in lines of about so many columns.
-pub(super) fn lines(found: &Findings<'_>, ended: Ended, limit: usize, columns: usize, style: Style) -> Vec<String> {
+pub(super) fn lines(
+    found: &RequestFindings<'_>,
+    ended: Ended,
+    limit: usize,
+    columns: usize,
+    style: Style,
+) -> Vec<String> {
     let mut lines = wrap(&head(found), columns);
-    lines.extend(notes::cut_short(ended).map(str::to_owned));
+    lines.extend(ending::early_sentence(ended));
     notes::rough(found).iter().for_each(|note| lines.extend(wrap(note, columns)));
     if found.routes.is_empty() {
         lines.push(String::new());
@@ -57,24 +67,24 @@ pub(super) fn lines(found: &Findings<'_>, ended: Ended, limit: usize, columns: u
     lines
 }
 
-fn head(found: &Findings<'_>) -> String {
+fn head(found: &RequestFindings<'_>) -> String {
     format!(
         "{}: {}, {}, {} in flight on average",
-        super::live_view::title(&found.whole.target),
-        summary::time(found.whole.duration_ns),
+        numbers::process(&found.whole.target),
+        units::time(found.whole.duration_ns),
         notes::seen(found.requests.len(), found.routes.len()),
-        summary::average(found.in_flight()),
+        units::average(found.in_flight()),
     )
 }
 
-fn row(found: &Findings<'_>, route: &RouteBreakdown) -> Row {
+fn row(found: &RequestFindings<'_>, route: &RouteBreakdown) -> Row {
     Row {
         route: found.shown.string(route.route).to_owned(),
         cells: vec![
             route.seen.to_string(),
-            summary::average(route.in_flight(found.whole.duration_ns)),
-            format!("{}{}", found.mean_is(route).sign(), numbers::rounded(found.mean_ns(route), found.tick_ns)),
-            found.length(&route.longest),
+            units::average(route.in_flight(found.whole.duration_ns)),
+            format!("{}{}", found.mean_is(route).sign(), units::to_tick(found.mean_ns(route), found.tick_ns)),
+            numbers::length(&route.longest, found.tick_ns),
         ],
         shares: numbers::shares(&route.own),
         weight: route.own.time_ns as f64,
@@ -82,7 +92,7 @@ fn row(found: &Findings<'_>, route: &RouteBreakdown) -> Row {
 }
 
 /// What a route's time is made of, and where it is spent.
-fn places(found: &Findings<'_>, route: &RouteBreakdown, columns: usize, style: Style) -> Vec<String> {
+fn places(found: &RequestFindings<'_>, route: &RouteBreakdown, columns: usize, style: Style) -> Vec<String> {
     let name = match found.shown.string(route.route) {
         "" => NO_ROUTE.to_owned(),
         name => clean(name),
@@ -92,8 +102,8 @@ fn places(found: &Findings<'_>, route: &RouteBreakdown, columns: usize, style: S
     lines.extend(stacks(&found.shown, &route.own, columns, style));
     let children = &route.children;
     if children.time_ns as f64 >= LEAST_CHILDREN * route.own.time_ns as f64 {
-        let each = summary::average(children.goroutines as f64 / route.seen.max(1) as f64);
-        let about = summary::average(children.time_ns as f64 / found.whole.duration_ns.max(1) as f64);
+        let each = units::average(children.goroutines as f64 / route.seen.max(1) as f64);
+        let about = units::average(children.time_ns as f64 / found.whole.duration_ns.max(1) as f64);
         lines.extend(made_of(
             &format!("{each} goroutines started by each, {about} at a time: "),
             children,
@@ -133,7 +143,7 @@ fn stacks(profile: &Profile, breakdown: &Breakdown, columns: usize, style: Style
         let part = format!("  {}{}", right(share, 6), left(error, errors));
         let phase = style.phase(place.phase, &left(place.phase.word(), 8));
         let room = columns.saturating_sub(width(&part) + 12);
-        format!("{part}  {phase}  {}", cut(&telling::line(profile, place.stack), room))
+        format!("{part}  {phase}  {}", cut(&clean(&short_stack(profile, place.stack)), room))
     };
     shown.into_iter().zip(&texts).map(line).collect()
 }
@@ -154,7 +164,7 @@ fn places_shown(breakdown: &Breakdown) -> Vec<&StackTime> {
     shown
 }
 
-fn slowest(found: &Findings<'_>, limit: usize, columns: usize, style: Style) -> Vec<String> {
+fn slowest(found: &RequestFindings<'_>, limit: usize, columns: usize, style: Style) -> Vec<String> {
     let slowest: Vec<_> = found.slowest(limit).collect();
     // A letter stands for a tick at least: nothing shorter is known.
     let room = TIMELINE.min(columns.saturating_sub(INDENT)).max(1);
@@ -163,8 +173,8 @@ fn slowest(found: &Findings<'_>, limit: usize, columns: usize, style: Style) -> 
     let mut drawn = Vec::new();
     let mut seen = [false; Phase::COUNT];
     for (time, request) in slowest {
-        let window = timeline::window(request, time, found.tick_ns);
-        let phases = timeline::phases(&found.shown, request, window, parts(time));
+        let window = timeline_window(request, time, found.tick_ns);
+        let phases = timeline_phases(&found.shown, request, window, parts(time));
         phases.iter().flatten().for_each(|phase| seen[phase.index()] = true);
         drawn.extend(one(found, time, request, columns, style));
         drawn.extend(below(time, &left(&timeline::draw(&phases, style), longest), columns, style));
@@ -184,9 +194,15 @@ fn slowest(found: &Findings<'_>, limit: usize, columns: usize, style: Style) -> 
 }
 
 /// How long, which request, and its trace.
-fn one(found: &Findings<'_>, time: &RequestBreakdown, request: &Request, columns: usize, style: Style) -> Vec<String> {
+fn one(
+    found: &RequestFindings<'_>,
+    time: &RequestBreakdown,
+    request: &Request,
+    columns: usize,
+    style: Style,
+) -> Vec<String> {
     let profile = &found.shown;
-    let length = found.length(&time.length);
+    let length = numbers::length(&time.length, found.tick_ns);
     let trace = match (profile.string(request.trace_id), profile.string(request.request_id)) {
         ("", "") => String::new(),
         ("", id) => format!("id {}", cut(&clean(id), 32)),

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use fgspy_export::{Format, write};
 use fgspy_goroutines::census;
 use fgspy_memory::ProcError;
-use fgspy_sampler::{Ended, Options, Stop, TargetError};
+use fgspy_sampler::{Options, Stop, TargetError};
 use hyper::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::answer::{self, Answer, Refusal};
+use super::ending::{Ending, end};
 use super::request::{Detail, Recording};
 use super::target::{Watched, is_gone};
-use super::{Ending, goroutines, index};
+use super::{goroutines, index};
 use crate::args::view::{self, RouteArgs};
+use crate::ending;
 
 /// Recordings at a time. Each reads all goroutines at its own ticks.
 const MAX_RECORDINGS: usize = 4;
@@ -58,7 +60,7 @@ impl Jobs {
         let mut ending = self.ending.clone();
         let in_time = tokio::select! {
             done = &mut job => Some(done),
-            _ = super::end(&mut ending) => None,
+            _ = end(&mut ending) => None,
         };
         let done = match in_time {
             Some(done) => done,
@@ -109,13 +111,7 @@ fn record(
     let target = watched.open().map_err(|error| unavailable(&error))?;
     let options = Options { rate_hz: RATE_HZ, duration: Some(recording.time), ..limits };
     let (mut profile, ended) = fgspy_sampler::record_profile(target, options, stop, &mut |_, _| {});
-    let cut_short = match ended {
-        Ended::Duration | Ended::Stopped => None,
-        Ended::TargetExited => Some("the target exited"),
-        Ended::TargetReplaced => Some("the target replaced its program by another (exec)"),
-        Ended::Denied => Some("the kernel stopped letting us read the target"),
-    };
-    if let Some(event) = cut_short {
+    if let Some(event) = ending::early(ended) {
         if profile.samples.is_empty() {
             let sentence = format!("nothing was recorded: {event} before the first tick");
             return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence));

@@ -1,6 +1,7 @@
 //! `fgspy serve`: what net/http/pprof and fgprof serve, for a program that imports neither.
 
 mod answer;
+mod ending;
 mod goroutines;
 mod guard;
 mod index;
@@ -14,43 +15,23 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
 use fgspy_sampler::{GoProcess, Options, Stop};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::args::ServeArgs;
+use crate::args::serve::ServeArgs;
+use crate::exit::{Context, Failure};
 use crate::signals;
 use crate::terminal::message::print_message;
+use ending::End;
 use jobs::Jobs;
 use target::Watched;
 
 /// How often the target is looked at, to notice its exit.
 const WATCH: Duration = Duration::from_millis(200);
 
-/// Why the server ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Ctrl-C or the like.
-    Asked,
-    /// There is nothing left to serve.
-    TargetExited,
-}
-
-/// Tells everybody that the server ends.
-type Ending = watch::Receiver<Option<End>>;
-
-/// Waits for the end of the server.
-async fn end(ending: &mut Ending) -> End {
-    match ending.wait_for(Option::is_some).await {
-        Ok(end) => (*end).unwrap_or(End::Asked),
-        // Nobody is left to tell.
-        Err(_) => End::Asked,
-    }
-}
-
 /// Serves a process until it exits or we are told to end.
-pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let process = GoProcess::open(args.pid)?;
     let stop = signals::stop_on_signal()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;

@@ -16,9 +16,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::answer::{self, Refusal};
+use super::ending::{End, Ending, end};
+use super::guard;
 use super::jobs::Jobs;
 use super::request::Wanted;
-use super::{End, Ending, guard};
 
 /// Connections at a time; further clients wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -39,9 +40,9 @@ pub(super) async fn serve(listener: TcpListener, jobs: Jobs, mut ending: Ending)
     let service = Arc::new(Service { jobs, local });
     let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let end = loop {
+    let reason = loop {
         let accepted = tokio::select! {
-            end = super::end(&mut ending) => break end,
+            reason = end(&mut ending) => break reason,
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, place)) = accepted else { continue };
@@ -62,7 +63,7 @@ pub(super) async fn serve(listener: TcpListener, jobs: Jobs, mut ending: Ending)
     };
     // Recordings under way end with what they have.
     let _ = timeout(FAREWELL, graceful.shutdown()).await;
-    end
+    reason
 }
 
 fn http() -> http1::Builder {

@@ -1,16 +1,12 @@
-//! Numbers about requests, with no more digits than are known.
+//! Numbers and names in reports about requests, with no more digits than are known.
 
-use fgspy_export::summary;
-use fgspy_profile::{Breakdown, Known, Length, Phase, PhaseTime, RouteBreakdown};
+use fgspy_profile::{Breakdown, Known, Length, Phase, PhaseTime, Target, units};
 
-/// Ticks longer than this leave no digit behind the milliseconds.
-const COARSE_NS: u64 = 5_000_000;
-/// Of how many requests one may be out of the ordinary for their mean to count as sure.
-const FEW: u64 = 20;
+use super::escape::clean;
 
 /// How long a request took: `350 ms`, or `≥350 ms`, or `≤20 ms`.
 pub(crate) fn length(length: &Length, tick_ns: u64) -> String {
-    format!("{}{}", sign(length.known), rounded(length.ns, tick_ns))
+    format!("{}{}", sign(length.known), units::to_tick(length.ns, tick_ns))
 }
 
 /// The sign for what is known of a duration.
@@ -29,69 +25,6 @@ pub(crate) const fn known(known: Known) -> &'static str {
         Known::AtLeast => "at least",
         Known::AtMost => "at most",
     }
-}
-
-/// A time that is known to a tick or so.
-pub(crate) fn rounded(ns: u64, tick_ns: u64) -> String {
-    match ns {
-        100_000_000_000.. => summary::time(ns),
-        1_000_000_000.. => format!("{:.2} s", ns as f64 / 1e9),
-        _ if tick_ns > COARSE_NS => format!("{:.0} ms", ns as f64 / 1e6),
-        _ => summary::time(ns),
-    }
-}
-
-/// What is known of the mean time of a route's requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mean {
-    /// The mean.
-    Is,
-    /// Many were seen at one look only. There were others like them that were not seen, all shorter than a tick.
-    AtMost,
-    /// Of many it is only known that they took no less than something.
-    AtLeast,
-    /// Both, or an estimate.
-    About,
-}
-
-impl Mean {
-    /// What is known of the mean of these.
-    pub(crate) fn of(route: &RouteBreakdown) -> Mean {
-        let many = |count: u64| count.saturating_mul(FEW) > route.seen;
-        match (many(route.seen_once), many(route.at_least)) {
-            (false, false) => Mean::Is,
-            (true, false) => Mean::AtMost,
-            (false, true) => Mean::AtLeast,
-            (true, true) => Mean::About,
-        }
-    }
-
-    /// The sign for it.
-    pub(crate) const fn sign(self) -> &'static str {
-        match self {
-            Mean::Is => "",
-            Mean::AtMost => "≤",
-            Mean::AtLeast => "≥",
-            Mean::About => "~",
-        }
-    }
-
-    /// The word for it, for scripts.
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Mean::Is => "exact",
-            Mean::AtMost => "at most",
-            Mean::AtLeast => "at least",
-            Mean::About => "about",
-        }
-    }
-}
-
-/// The mean time of the requests of a route that were seen, in nanoseconds. It is not more than that of the longest: what was
-/// seen once counts for a tick in the mean, and may have taken less.
-pub(crate) fn mean_ns(route: &RouteBreakdown) -> u64 {
-    let mean = route.duration_ns / route.seen.max(1);
-    if route.longest.known == Known::AtLeast { mean } else { mean.min(route.longest.ns) }
 }
 
 /// A share without digits behind the point; nothing for one that would be 0.
@@ -124,6 +57,17 @@ pub(crate) fn error(part: PhaseTime) -> String {
     if points < 0.5 { String::new() } else { format!(" ±{points:.0}") }
 }
 
+/// `1 route`, `3 routes`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// The process that a report is about: `checkout (pid 4711, go1.27.3)`.
+pub(crate) fn process(target: &Target) -> String {
+    let program = target.executable.rsplit('/').next().unwrap_or_default();
+    format!("{} (pid {}, {})", clean(program), target.pid, clean(&target.go_version))
+}
+
 #[cfg(test)]
 mod tests {
     use fgspy_profile::Bounds;
@@ -133,14 +77,6 @@ mod tests {
     const TICK: u64 = 10_101_010;
 
     #[test]
-    fn times_have_the_digits_that_are_known() {
-        assert_eq!(rounded(612_345_678, TICK), "612 ms");
-        assert_eq!(rounded(2_012_345_678, TICK), "2.01 s");
-        assert_eq!(rounded(200_000_000_000, TICK), "3.33 min");
-        assert_eq!(rounded(12_345_678, 1_000_000), "12.3 ms");
-    }
-
-    #[test]
     fn a_duration_has_a_sign_if_it_is_a_bound() {
         let said = |at_least_ns, at_most_ns| length(&Length::new(Bounds { at_least_ns, at_most_ns }, TICK), TICK);
         assert_eq!(said(602_000_000, Some(622_000_000)), "612 ms");
@@ -148,6 +84,11 @@ mod tests {
         assert_eq!(said(2_012_000_000, None), "≥2.01 s");
         assert_eq!((said(0, Some(20_000_000)), said(0, Some(201_000_000))), ("≤20 ms".into(), "≤201 ms".into()));
         assert_eq!(said(0, None), "≥0 ms");
+    }
+
+    #[test]
+    fn nouns_have_a_plural() {
+        assert_eq!([0, 1, 2].map(|n| count(n, "thread")), ["0 threads", "1 thread", "2 threads"]);
     }
 
     #[test]

@@ -4,10 +4,25 @@ use std::io::{self, IsTerminal, Write};
 
 use terminal_size::{Height, Width, terminal_size_of};
 
-use super::style::{is_dumb, width};
+use super::style::{Style, is_dumb};
+use super::text::width;
 
 /// Columns and rows of a terminal that does not say.
 const USUAL: (usize, usize) = (80, 24);
+
+/// The columns of a report that does not go to a terminal.
+const REPORT: usize = 100;
+/// The fewest and the most columns of a report that goes to a terminal.
+const MIN_REPORT: usize = 40;
+const MAX_REPORT: usize = 160;
+
+/// The columns and the style of a report. `to_stdout` if it goes to standard output, which may be a terminal.
+pub(crate) fn report_format(to_stdout: bool) -> (usize, Style) {
+    match to_stdout && is_terminal() {
+        true => (size().0.clamp(MIN_REPORT, MAX_REPORT), Style::of_stdout()),
+        false => (REPORT, Style::PLAIN),
+    }
+}
 
 /// The columns and rows of the terminal that standard output is.
 pub(crate) fn size() -> (usize, usize) {
@@ -18,7 +33,7 @@ pub(crate) fn size() -> (usize, usize) {
 }
 
 /// Whether standard output is a terminal.
-pub(crate) fn is_terminal() -> bool {
+fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 

@@ -2,8 +2,10 @@
 
 use fgspy_profile::Phase;
 
+use super::escape::clean;
 use super::numbers;
-use super::style::{Style, clean, cut, left, right};
+use super::style::Style;
+use super::text::{cut, left, right};
 
 /// What the table says of a route.
 #[derive(Clone, Debug)]

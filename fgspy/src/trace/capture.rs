@@ -1,15 +1,17 @@
-//! What was taken down while tracing.
+//! Everything that is known of a trace while it goes on and at its end.
 
 use std::time::Duration;
 
 use fgspy_memory::Allowance;
-use fgspy_probes::{Counts, Earlier, Ended as Gone, Event, Goroutine, Limits, SiteKind, Trace, Traps, sites, trap_ns};
+use fgspy_probes::sites;
+use fgspy_probes::{Counts, Ended as EndedGoroutine, Event, Goroutine, SiteKind, Traps};
+use fgspy_probes::{Earlier, Finished, Limits, Trace, trap_ns};
 
 use super::stream::Stream;
 
 /// Why a trace ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Ended {
+pub(super) enum EndReason {
     /// The time was over.
     Duration,
     /// Somebody stopped it.
@@ -19,7 +21,7 @@ pub(super) enum Ended {
     /// The target replaced its program.
     TargetReplaced,
     /// The probes took this part of a core from the target, which is more than allowed.
-    TooDear {
+    TooExpensive {
         /// In parts of one core.
         share: f64,
     },
@@ -27,30 +29,30 @@ pub(super) enum Ended {
     NotWritten,
 }
 
-/// Everything there is to write.
-pub(super) struct Taken<'a> {
+/// A trace.
+pub(super) struct Capture<'a> {
     pub(super) trace: Trace,
     /// Requests that no probe saw begin.
     pub(super) earlier: Earlier,
-    /// What is written while it is taken.
+    /// What is written while the trace goes on.
     pub(super) stream: Stream<'a>,
     pub(super) traps: Traps,
     /// What a trap takes at each kind of site.
     pub(super) trap_ns: [f64; SiteKind::ALL.len()],
     pub(super) counts: Counts,
     pub(super) goroutines: Vec<Goroutine>,
-    pub(super) gone: Vec<Gone>,
+    pub(super) ended_goroutines: Vec<EndedGoroutine>,
     /// Of `CLOCK_MONOTONIC`, as all times here.
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
-    pub(super) ended: Ended,
+    pub(super) end_reason: EndReason,
     /// What the target may use.
     pub(super) allowance: Allowance,
     /// The CPU time that it used meanwhile; `None` if it is gone.
     pub(super) used: Option<Duration>,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> Capture<'a> {
     /// Nothing yet.
     pub(super) fn new(
         earlier: Earlier,
@@ -58,9 +60,9 @@ impl<'a> Taken<'a> {
         (traps, sites): (Traps, &[sites::Site]),
         start_ns: u64,
         allowance: Allowance,
-    ) -> Taken<'a> {
-        Taken {
-            // Nobody looks at the steps of single requests.
+    ) -> Capture<'a> {
+        Capture {
+            // No report has the steps of single requests.
             trace: Trace::new(Limits { steps: 0, ..Limits::default() }),
             earlier,
             stream,
@@ -68,23 +70,34 @@ impl<'a> Taken<'a> {
             trap_ns: trap_ns(sites, traps),
             counts: Counts::default(),
             goroutines: Vec::new(),
-            gone: Vec::new(),
+            ended_goroutines: Vec::new(),
             start_ns,
             end_ns: start_ns,
-            ended: Ended::Stopped,
+            end_reason: EndReason::Stopped,
             allowance,
             used: None,
         }
     }
 
-    /// Takes an event down.
-    pub(super) fn take(&mut self, event: Event) {
+    /// Adds an event.
+    pub(super) fn add(&mut self, event: Event) {
         if let Event::RequestBegin { goid, time_ns, .. } = event {
             self.earlier.begins(goid, time_ns);
         }
         self.stream.event(&event);
         if let Some(one) = self.trace.take(event) {
             self.stream.request(&one);
+        }
+    }
+
+    /// The trace as it ended.
+    pub(super) fn finished(&self) -> Finished<'_> {
+        Finished {
+            trace: &self.trace,
+            goroutines: &self.goroutines,
+            ended: &self.ended_goroutines,
+            start_ns: self.start_ns,
+            end_ns: self.end_ns,
         }
     }
 

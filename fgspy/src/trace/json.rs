@@ -21,37 +21,24 @@
 
 use std::io::{self, Write};
 
-use fgspy_probes::{OneRequest, Times};
-use fgspy_profile::{Profile, Target};
+use fgspy_probes::PlacedWaits;
+use fgspy_profile::Profile;
 use serde_json::{Map, Value, json};
 
-use super::capture::Taken;
-use super::text::{identity, word};
-use super::unfinished::provisional;
-use super::waits::{Placed, totals};
-
-/// The first line.
-pub(super) fn begin(target: &Target, start_ns: u64, out: &mut Vec<u8>) {
-    let first = json!({"kind": "begin", "pid": target.pid, "go_version": target.go_version, "start_ns": start_ns});
-    out.extend(format!("{first}\n").into_bytes());
-}
-
-/// The line of a request that is over.
-pub(super) fn request(one: &OneRequest, out: &mut Vec<u8>) {
-    let line = json!({
-        "kind": "request", "route": one.route, "method": one.method, "path": one.path, "id": identity(one),
-        "goroutine": one.goid, "end": if one.by_exit { "goroutine ended" } else { "handler returned" },
-        "begin_ns": one.begin_ns, "end_ns": one.end_ns, "by_state_ns": by_state(&one.own_ns), "children": one.children,
-        "children_by_state_ns": by_state(&one.children_ns),
-    });
-    out.extend(format!("{line}\n").into_bytes());
-}
+use super::capture::Capture;
+use super::json_lines::by_state;
+use super::words::{identity, provisional_route, state_word};
 
 /// Writes all that is known at the end.
-pub(super) fn write(taken: &Taken<'_>, profile: &Profile, places: &Placed, out: &mut dyn Write) -> io::Result<()> {
-    let (counts, trace) = (&taken.counts, &taken.trace);
+pub(super) fn write(
+    capture: &Capture<'_>,
+    profile: &Profile,
+    places: &[PlacedWaits],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let (counts, trace) = (&capture.counts, &capture.trace);
     let mut line = |value: Value| writeln!(out, "{value}");
-    for one in taken.earlier.requests() {
+    for one in capture.earlier.requests() {
         line(json!({
             "kind": "in_flight", "route": one.route, "method": one.method, "path": one.path, "id": one.id,
             "goroutine": one.goid, "began": "before the probes", "ended": one.ended, "at_least_ns": one.at_least_ns(),
@@ -60,24 +47,24 @@ pub(super) fn write(taken: &Taken<'_>, profile: &Profile, places: &Placed, out: 
     }
     for one in trace.open() {
         line(json!({
-            "kind": "in_flight", "route": provisional(one), "method": one.method, "path": one.path, "id": identity(one),
+            "kind": "in_flight", "route": provisional_route(one), "method": one.method, "path": one.path, "id": identity(one),
             "goroutine": one.goid, "began": "while tracing", "ended": false,
-            "at_least_ns": taken.end_ns.saturating_sub(one.begin_ns),
+            "at_least_ns": capture.end_ns.saturating_sub(one.begin_ns),
         }))?;
     }
     line(json!({
         "kind": "trace", "pid": profile.target.pid, "go_version": profile.target.go_version,
-        "start_ns": taken.start_ns, "end_ns": taken.end_ns, "hits": counts.all_hits(), "hit_ns": taken.hit_ns(),
-        "trap_ns": taken.traps.emulated_ns, "lost": counts.lost, "contradicted": counts.contradicted,
+        "start_ns": capture.start_ns, "end_ns": capture.end_ns, "hits": counts.all_hits(), "hit_ns": capture.hit_ns(),
+        "trap_ns": capture.traps.emulated_ns, "lost": counts.lost, "contradicted": counts.contradicted,
         "unreadable": counts.unreadable, "pattern_gone": counts.pattern_gone, "unended": trace.unended(),
-        "began_before": taken.earlier.requests().count() as u64 + taken.earlier.more(),
-        "cpu_ns": taken.used.map(|used| used.as_nanos() as u64), "overhead": taken.overhead(),
-        "allowed_cpus": taken.allowance.least(), "quota_cpus": taken.allowance.quota,
+        "began_before": capture.earlier.requests().count() as u64 + capture.earlier.more(),
+        "cpu_ns": capture.used.map(|used| used.as_nanos() as u64), "overhead": capture.overhead(),
+        "allowed_cpus": capture.allowance.least(), "quota_cpus": capture.allowance.quota,
     }))?;
     for (name, route) in trace.routes() {
         let states = (0u8..).zip(&route.by_class).filter(|(_, all)| all.count() > 0).map(|(number, all)| {
             let times = json!({"total_ns": all.sum(), "p50_ns": all.quantile(0.5), "p99_ns": all.quantile(0.99)});
-            (word(number).to_owned(), times)
+            (state_word(number).to_owned(), times)
         });
         let durations = &route.durations;
         line(json!({
@@ -86,18 +73,13 @@ pub(super) fn write(taken: &Taken<'_>, profile: &Profile, places: &Placed, out: 
             "by_state": states.collect::<Map<String, Value>>(), "children": route.children,
         }))?;
     }
-    for (place, stack) in places {
+    for PlacedWaits { waits: place, stack } in places {
         let frames: Vec<&str> = profile.frames(*stack).map(|frame| frame.name).collect();
         line(json!({
-            "kind": "place", "route": place.route, "by_child": place.by_child, "state": word(place.class), "count": place.count,
+            "kind": "place", "route": place.route, "by_child": place.by_child, "state": state_word(place.class), "count": place.count,
             "total_ns": place.total_ns, "longest_ns": place.longest_ns, "woken_by_goroutines": place.woken,
             "stack": frames,
         }))?;
     }
-    line(json!({"kind": "goroutines", "by_state_ns": by_state(&totals(taken))}))
-}
-
-fn by_state(times: &Times) -> Map<String, Value> {
-    let there = (0u8..).zip(times).filter(|(_, time)| **time > 0);
-    there.map(|(number, time)| (word(number).to_owned(), Value::from(*time))).collect()
+    line(json!({"kind": "goroutines", "by_state_ns": by_state(&capture.finished().totals())}))
 }

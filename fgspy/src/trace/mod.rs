@@ -1,8 +1,10 @@
 //! `fgspy trace`: exact states of goroutines and requests, through probes in the target.
 
+mod accounting;
 mod capture;
 mod follow;
 mod json;
+mod json_lines;
 mod overhead;
 mod perfetto;
 mod probe_check;
@@ -10,10 +12,10 @@ mod stream;
 mod text;
 mod unfinished;
 mod waits;
+mod words;
 
 use std::time::Duration;
 
-use anyhow::Context;
 use fgspy_export::Format;
 use fgspy_memory::{Fate, OpenError, Process};
 use fgspy_perf::monotonic_ns;
@@ -21,13 +23,13 @@ use fgspy_probes::{Earlier, Options, Tracer, filter, plan, sites, sites::Cost};
 use fgspy_sampler::GoProcess;
 
 use crate::args::trace::{States, TraceArgs, TraceFormat};
-use crate::output::record_file::Partial;
-use crate::output::report_file::Place;
+use crate::exit::{Context, Failure};
+use crate::output::destination::Destination;
+use crate::output::record_file::RecordFile;
 use crate::signals;
 use crate::terminal::message::print_message;
 use crate::terminal::screen;
-use crate::terminal::style::Style;
-use capture::Taken;
+use capture::Capture;
 use overhead::Governor;
 use perfetto::Recorder;
 use stream::Stream;
@@ -35,10 +37,6 @@ use stream::Stream;
 /// Bytes of the ring where every change of state is sent: half a million a second fill it in 0.8 seconds. On a busy machine
 /// fgspy may have to wait for a CPU, and the ring for a thread that was preempted while it wrote.
 const RING_OF_TRANSITIONS: u32 = 32 << 20;
-/// The width of a report that is not for a terminal, and the least and the greatest of one that is.
-const COLUMNS: usize = 100;
-const MIN_COLUMNS: usize = 40;
-const MAX_COLUMNS: usize = 160;
 
 /// What is said when the target has its probes.
 const SET: &str = "The probes are set; Ctrl-C takes them out and reports.";
@@ -48,29 +46,21 @@ const RIGHTS: &str = "fgspy trace needs CAP_BPF and CAP_PERFMON besides the righ
     cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy); Docker: --cap-add BPF --cap-add PERFMON too; Kubernetes: BPF and \
     PERFMON too.";
 
-/// There is nowhere to put a probe.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0} could only be probed where the kernel has to step through an instruction, which may slow the program down \
-     tenfold; --allow-slow-probes does it all the same"
-)]
-pub(crate) struct SlowProbes(String);
-
 /// Traces a process, and reports.
-pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
-    let signals = signals::requests()?;
+pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
+    let signals = signals::catch()?;
     let process = Process::open(args.pid).inspect_err(|error| {
         if matches!(error, OpenError::PermissionDenied { .. }) {
             print_message(RIGHTS);
         }
     })?;
-    let place = Place::prepare(args.output.as_deref())?;
+    let destination = Destination::prepare(args.output.as_deref())?;
     let target = GoProcess::attach(process)?;
     let mut sites = sites::sites(&target.runtime.binary);
     if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
         && !args.allow_slow_probes
     {
-        return Err(SlowProbes(slow.function.clone()).into());
+        return Err(probe_check::SlowProbes(slow.function.clone()).into());
     }
     let options = options(args)?;
     let filter = options.filter.clone();
@@ -80,53 +70,59 @@ pub(crate) fn run(args: &TraceArgs) -> anyhow::Result<()> {
     let used_before = target.process.cpu_time();
     probe_check::must_be_there(&target, &sites)?;
     let mut governor = Governor::new(args.max_overhead, &target.process);
-    let stream = stream(args, &place, &target, tracer.start_ns())?;
-    let partial = stream.out().and_then(Partial::name).map(|name| format!(" Until then it is in {}.", name.display()));
+    let stream = stream(args, &destination, &target, tracer.start_ns())?;
+    let partial =
+        stream.out().and_then(RecordFile::name).map(|name| format!(" Until then it is in {}.", name.display()));
     let earlier = Earlier::new(&target.runtime, filter, tracer.start_ns());
     let probes = (tracer.traps(), sites.as_slice());
-    let mut taken = Taken::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
+    let mut capture = Capture::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
     // Should the target have just ended, following it finds out at once.
-    follow::look(&target, &mut tracer, &mut taken).ok();
+    follow::look(&target, &mut tracer, &mut capture).ok();
     print_message(format_args!("{SET}{}", partial.unwrap_or_default()));
-    taken.ended = follow::follow(args, &signals.stop, &target, &mut tracer, &mut governor, &mut taken)?;
-    taken.end_ns = monotonic_ns();
+    capture.end_reason = follow::follow(args, &signals.stop, &target, &mut tracer, &mut governor, &mut capture)?;
+    capture.end_ns = monotonic_ns();
     let are_there = tracer.counts()?.all_hits() > 0
         || fgspy_probes::sites::without_breakpoint(&target.runtime, &target.memory, &sites)
             .is_ok_and(|unset| unset.is_empty());
     tracer.detach();
-    tracer.poll(&mut |event| taken.take(event));
+    tracer.poll(&mut |event| capture.add(event));
     if target.process.still_same() == Fate::Same {
         // Who is gone meanwhile is not asked any more.
-        taken.earlier.again(&target.runtime, &target.memory, &monotonic_ns).ok();
-        taken.used = target.process.cpu_time().zip(used_before).map(|(now, before)| now.saturating_sub(before));
+        capture.earlier.again(&target.runtime, &target.memory, &monotonic_ns).ok();
+        capture.used = target.process.cpu_time().zip(used_before).map(|(now, before)| now.saturating_sub(before));
     }
-    taken.counts = tracer.counts()?;
-    taken.allowance = governor.allowance();
+    capture.counts = tracer.counts()?;
+    capture.allowance = governor.allowance();
     // Without states, the kernel knows goroutines only as those who served something.
     if args.states == States::On {
-        taken.goroutines = tracer.goroutines()?;
-        taken.gone = tracer.ended()?;
+        capture.goroutines = tracer.goroutines()?;
+        capture.ended_goroutines = tracer.ended()?;
     }
-    let (hits, traced) = (taken.counts.all_hits(), Duration::from_nanos(taken.duration_ns()));
-    let finding = taken.used.and_then(|used| probe_check::finding(hits, traced, args.states, used, are_there));
-    write(args, &place, &target, taken)?;
+    let (hits, traced) = (capture.counts.all_hits(), Duration::from_nanos(capture.duration_ns()));
+    let finding = capture.used.and_then(|used| probe_check::finding(hits, traced, args.states, used, are_there));
+    write(args, &destination, &target, capture)?;
     finding.map_or(Ok(()), |finding| Err(finding.into()))
 }
 
 /// What is written while the trace is taken, if the format has such.
-fn stream<'a>(args: &TraceArgs, place: &Place, target: &'a GoProcess, start_ns: u64) -> anyhow::Result<Stream<'a>> {
+fn stream<'a>(
+    args: &TraceArgs,
+    destination: &Destination,
+    target: &'a GoProcess,
+    start_ns: u64,
+) -> Result<Stream<'a>, Failure> {
     Ok(match args.format {
         TraceFormat::Table | TraceFormat::Pprof | TraceFormat::Flamegraph => Stream::None,
         TraceFormat::Json => {
-            let mut out = Partial::create(place)?;
-            out.record(|out| json::begin(&target.describe(), start_ns, out));
+            let mut out = RecordFile::create(destination)?;
+            out.record(|out| json_lines::begin(&target.describe(), start_ns, out));
             Stream::Json(out)
         }
-        TraceFormat::Perfetto => Stream::Perfetto(Box::new(Recorder::new(target, Partial::create(place)?))),
+        TraceFormat::Perfetto => Stream::Perfetto(Box::new(Recorder::new(target, RecordFile::create(destination)?))),
     })
 }
 
-fn options(args: &TraceArgs) -> anyhow::Result<Options> {
+fn options(args: &TraceArgs) -> Result<Options, Failure> {
     let filter = filter::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
         .context("which requests to trace was not understood")?;
     let states = args.states == States::On;
@@ -144,28 +140,32 @@ fn options(args: &TraceArgs) -> anyhow::Result<Options> {
     })
 }
 
-fn write(args: &TraceArgs, place: &Place, target: &GoProcess, mut taken: Taken<'_>) -> anyhow::Result<()> {
-    let (profile, places) = waits::profile(target, &taken, args.block_threshold);
-    let closing = text::closing(&taken);
-    let written = match (args.format, std::mem::replace(&mut taken.stream, Stream::None)) {
-        (_, Stream::Perfetto(recorder)) => recorder.finish(taken.earlier.requests()),
+fn write(
+    args: &TraceArgs,
+    destination: &Destination,
+    target: &GoProcess,
+    mut capture: Capture<'_>,
+) -> Result<(), Failure> {
+    let (profile, places) = capture.finished().profile(&target.runtime, target.describe(), args.block_threshold);
+    let closing = accounting::sentences(&capture);
+    let written = match (args.format, std::mem::replace(&mut capture.stream, Stream::None)) {
+        (_, Stream::Perfetto(recorder)) => recorder.finish(capture.earlier.requests()),
         (_, Stream::Json(mut out)) => {
             let mut rest = Vec::new();
-            json::write(&taken, &profile, &places, &mut rest)?;
+            json::write(&capture, &profile, &places, &mut rest)?;
             out.record(|out| out.append(&mut rest));
             out.finish()
         }
-        (TraceFormat::Pprof, Stream::None) => Ok(place.write(|out| fgspy_export::write(&profile, Format::Pprof, out))?),
+        (TraceFormat::Pprof, Stream::None) => {
+            Ok(destination.write(|out| fgspy_export::write(&profile, Format::Pprof, out))?)
+        }
         (TraceFormat::Flamegraph, Stream::None) => {
-            Ok(place.write(|out| fgspy_export::write(&profile, Format::FlameGraph, out))?)
+            Ok(destination.write(|out| fgspy_export::write(&profile, Format::FlameGraph, out))?)
         }
         (TraceFormat::Table | TraceFormat::Json | TraceFormat::Perfetto, Stream::None) => {
-            let (columns, style) = match place.is_stdout() && screen::is_terminal() {
-                true => (screen::size().0.clamp(MIN_COLUMNS, MAX_COLUMNS), Style::of_stdout()),
-                false => (COLUMNS, Style::PLAIN),
-            };
-            let lines = text::lines(args, &taken, &profile, &places, columns, style);
-            place.write(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
+            let (columns, style) = screen::report_format(destination.is_stdout());
+            let lines = text::lines(args, &capture, &profile, &places, columns, style);
+            destination.write(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))?;
             return Ok(());
         }
     };

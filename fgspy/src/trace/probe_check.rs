@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fgspy_export::summary;
 use fgspy_probes::sites::Site;
+use fgspy_profile::units;
 use fgspy_sampler::GoProcess;
 
 use crate::args::trace::States;
+use crate::exit::{ExitStatus, Failure, Status};
 
 /// CPU time that a Go program cannot use without changing the state of a goroutine: it is accounted in steps of 10 ms, and idle
 /// threads of the runtime use a little.
@@ -15,7 +16,7 @@ const MUCH: Duration = Duration::from_millis(50);
 
 /// The probes tell nothing of what the process does.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotHit {
+pub(super) enum NotHit {
     /// They are not in its code.
     #[error(
         "process {pid} does not run the code that the probes were set in: {unset} of {all} are not in its memory. Its code is not \
@@ -35,7 +36,7 @@ pub(crate) enum NotHit {
     },
     /// They were never hit, although it was at work.
     #[error(
-        "the probes were hit 0 times in {} though the process used {} of CPU: {}", summary::time(as_ns(*traced)), summary::time(as_ns(*used)),
+        "the probes were hit 0 times in {} though the process used {} of CPU: {}", units::time(as_ns(*traced)), units::time(as_ns(*used)),
         if *there {
             "they are in its code, but it passed none of them. It may be at work in C, or in one loop that is not preempted"
         } else {
@@ -52,12 +53,32 @@ pub(crate) enum NotHit {
     },
 }
 
+impl ExitStatus for NotHit {
+    fn status(&self) -> Status {
+        Status::Other
+    }
+}
+
+/// There is nowhere to put a probe.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0} could only be probed where the kernel has to step through an instruction, which may slow the program down \
+     tenfold; --allow-slow-probes does it all the same"
+)]
+pub(super) struct SlowProbes(pub(super) String);
+
+impl ExitStatus for SlowProbes {
+    fn status(&self) -> Status {
+        Status::Usage
+    }
+}
+
 fn as_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Makes sure that the probes are in the code that the target runs.
-pub(super) fn must_be_there(target: &GoProcess, sites: &[Site]) -> anyhow::Result<()> {
+pub(super) fn must_be_there(target: &GoProcess, sites: &[Site]) -> Result<(), Failure> {
     let unset = fgspy_probes::sites::without_breakpoint(&target.runtime, &target.memory, sites)?.len();
     if unset == 0 {
         return Ok(());

@@ -1,24 +1,23 @@
-//! What is written while the trace is taken: there may be more of it than fits into memory, and it shall not be lost when
-//! fgspy is killed.
+//! What is written while the trace goes on: it may not fit into memory, and must not be lost if fgspy is killed.
 
 use fgspy_probes::{Event, OneRequest};
 
-use super::json;
+use super::json_lines;
 use super::perfetto::Recorder;
-use crate::output::record_file::Partial;
+use crate::output::record_file::RecordFile;
 
 /// Where single events and requests go.
 pub(super) enum Stream<'a> {
     /// The format has none.
     None,
     /// A line for each request.
-    Json(Partial),
+    Json(RecordFile),
     /// Every change of state.
     Perfetto(Box<Recorder<'a>>),
 }
 
 impl Stream<'_> {
-    /// Takes an event down.
+    /// Writes an event.
     pub(super) fn event(&mut self, event: &Event) {
         if let Stream::Perfetto(recorder) = self {
             recorder.event(event);
@@ -29,7 +28,7 @@ impl Stream<'_> {
     pub(super) fn request(&mut self, one: &OneRequest) {
         match self {
             Stream::None => {}
-            Stream::Json(out) => out.record(|out| json::request(one, out)),
+            Stream::Json(out) => out.record(|out| json_lines::request(one, out)),
             Stream::Perfetto(recorder) => recorder.request(one),
         }
     }
@@ -58,7 +57,7 @@ impl Stream<'_> {
     }
 
     /// The file, if there is one.
-    pub(super) fn out(&self) -> Option<&Partial> {
+    pub(super) fn out(&self) -> Option<&RecordFile> {
         match self {
             Stream::None => None,
             Stream::Json(out) => Some(out),

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use fgspy_export::summary;
-use fgspy_probes::OneRequest;
-use fgspy_profile::route;
+use fgspy_profile::units;
 
-use super::capture::Taken;
-use crate::terminal::style::{Style, clean, cut, left, right};
+use super::capture::Capture;
+use super::words::provisional_route;
+use crate::terminal::escape::clean;
+use crate::terminal::style::Style;
+use crate::terminal::text::{cut, left, right};
 
 /// Columns that a route may take.
 const ROUTE: usize = 48;
@@ -34,20 +35,18 @@ impl Part {
     }
 }
 
-/// The route of a request that is not over: its pattern is not known yet.
-pub(super) fn provisional(one: &OneRequest) -> String {
-    route(one.protocol, &one.method, &one.path, "")
-}
-
 /// How many requests of a route there are, and how long one of them has been there at least.
 type Rows = BTreeMap<(Part, String), (u64, u64)>;
 
-fn rows(taken: &Taken<'_>) -> Rows {
-    let earlier = taken.earlier.requests().map(|one| {
+fn rows(capture: &Capture<'_>) -> Rows {
+    let earlier = capture.earlier.requests().map(|one| {
         let part = if one.ended { Part::Begin } else { Part::Both };
         ((part, one.route.clone()), one.at_least_ns())
     });
-    let open = taken.trace.open().map(|one| ((Part::End, provisional(one)), taken.end_ns.saturating_sub(one.begin_ns)));
+    let open = capture
+        .trace
+        .open()
+        .map(|one| ((Part::End, provisional_route(one)), capture.end_ns.saturating_sub(one.begin_ns)));
     let mut rows = Rows::new();
     for (key, at_least_ns) in earlier.chain(open) {
         let (count, longest_ns) = rows.entry(key).or_default();
@@ -58,8 +57,8 @@ fn rows(taken: &Taken<'_>) -> Rows {
 }
 
 /// A table of them; nothing if there are none.
-pub(super) fn table(taken: &Taken<'_>, limit: usize, columns: usize, style: Style) -> Vec<String> {
-    let rows = rows(taken);
+pub(super) fn table(capture: &Capture<'_>, limit: usize, columns: usize, style: Style) -> Vec<String> {
+    let rows = rows(capture);
     if rows.is_empty() {
         return Vec::new();
     }
@@ -69,7 +68,7 @@ pub(super) fn table(taken: &Taken<'_>, limit: usize, columns: usize, style: Styl
     let mut lines = vec![style.bold("NOT SEEN FROM BEGINNING TO END"), String::new()];
     for ((part, route), (count, longest_ns)) in sorted.iter().take(limit) {
         let route = left(&cut(&clean(route), width), width);
-        let at_least = format!("≥{}", summary::time(*longest_ns));
+        let at_least = format!("≥{}", units::time(*longest_ns));
         let line = format!("  {} {}  {route}  {}", right(&count.to_string(), 6), right(&at_least, 9), part.words());
         lines.push(cut(&line, columns));
     }
@@ -81,9 +80,9 @@ pub(super) fn table(taken: &Taken<'_>, limit: usize, columns: usize, style: Styl
 }
 
 /// The same in a few sentences.
-pub(super) fn sentences(taken: &Taken<'_>) -> Vec<String> {
+pub(super) fn sentences(capture: &Capture<'_>) -> Vec<String> {
     let counts = |is_it: &dyn Fn(Part) -> bool| -> u64 {
-        rows(taken).iter().filter(|((part, _), _)| is_it(*part)).map(|(_, (count, _))| count).sum()
+        rows(capture).iter().filter(|((part, _), _)| is_it(*part)).map(|(_, (count, _))| count).sum()
     };
     let (both, begin, end) =
         (counts(&|part| part == Part::Both), counts(&|part| part == Part::Begin), counts(&|part| part == Part::End));
@@ -91,7 +90,7 @@ pub(super) fn sentences(taken: &Taken<'_>) -> Vec<String> {
     for (count, what) in [
         (both, "began before the probes were set, and did not end"),
         (begin, "began before the probes were set, and ended meanwhile"),
-        (taken.earlier.more(), "more began before the probes were set than are kept"),
+        (capture.earlier.more(), "more began before the probes were set than are kept"),
     ] {
         if count > 0 {
             let (noun, whose) = if count == 1 { ("request", "its") } else { ("requests", "their") };

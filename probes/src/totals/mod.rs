@@ -2,8 +2,10 @@
 
 mod distribution;
 mod grpc_over_http;
+mod profile;
 
 pub use distribution::Distribution;
+pub use profile::{Finished, PlacedWaits};
 
 use std::collections::{BTreeMap, HashMap};
 

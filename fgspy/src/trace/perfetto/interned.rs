@@ -7,8 +7,8 @@ use fgspy_goroutines::symbolize;
 use fgspy_probes::CLASSES;
 use fgspy_sampler::GoProcess;
 
-use crate::terminal::style::clean;
-use crate::trace::text::word;
+use crate::terminal::escape::clean;
+use crate::trace::words::state_word;
 
 /// Stacks that are known at a time. Of more, all are forgotten, and written anew.
 const MAX_STACKS: usize = 1 << 14;
@@ -67,7 +67,7 @@ pub(super) fn reason(number: u8) -> u64 {
 
 /// What every packet may refer to.
 pub(super) fn always(target: &GoProcess) -> InternedData {
-    let states = (0..CLASSES as u8).map(|class| Name { iid: state(class), name: word(class).to_owned() });
+    let states = (0..CLASSES as u8).map(|class| Name { iid: state(class), name: state_word(class).to_owned() });
     let wakes = Name { iid: WAKES, name: "wakes".to_owned() };
     let arguments = ARGUMENTS.map(|(argument, name)| Name { iid: argument as u64, name: name.to_owned() });
     let reasons = (0..=u8::MAX).zip(&target.runtime.wait_reasons).take(FIRST_STACK as usize - 1);

@@ -2,7 +2,7 @@
 //! request, and an arrow from who ended a wait to who had waited. A wait that was long has its stack as an argument.
 //!
 //! Memory is bounded by the goroutines that are there at a time ([`MAX_GOROUTINES`]), by the stacks that are known
-//! (`interned`) and by one buffer (`partial`), not by how long the trace is.
+//! (`interned`) and by one buffer (`record_file`), not by how long the trace is.
 
 mod interned;
 
@@ -18,9 +18,10 @@ use fgspy_probes::{EarlierRequest, Event, OTHER, OneRequest, RUNNABLE, RUNNING, 
 use fgspy_sampler::GoProcess;
 use interned::{Argument, Stack, Stacks};
 
-use crate::output::record_file::Partial;
-use crate::terminal::style::clean;
-use crate::trace::text::identity;
+use crate::exit::Failure;
+use crate::output::record_file::RecordFile;
+use crate::terminal::escape::clean;
+use crate::trace::words::identity;
 
 /// Goroutines whose states are followed at a time: as many as the kernel's program follows, and as many again whose end was
 /// lost. Of others nothing is written.
@@ -72,7 +73,7 @@ impl Open {
 /// Writes events as they come.
 pub(super) struct Recorder<'a> {
     target: &'a GoProcess,
-    out: Partial,
+    out: RecordFile,
     stacks: Stacks,
     /// What goroutines do that have a track, by their numbers.
     open: HashMap<u64, Open>,
@@ -92,7 +93,7 @@ pub(super) struct Recorder<'a> {
 
 impl<'a> Recorder<'a> {
     /// Writes what every trace begins with.
-    pub(super) fn new(target: &'a GoProcess, out: Partial) -> Recorder<'a> {
+    pub(super) fn new(target: &'a GoProcess, out: RecordFile) -> Recorder<'a> {
         let mut recorder = Recorder {
             target,
             out,
@@ -133,7 +134,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// The file, and whether it can be written.
-    pub(super) fn out(&self) -> &Partial {
+    pub(super) fn out(&self) -> &RecordFile {
         &self.out
     }
 
@@ -192,7 +193,7 @@ impl<'a> Recorder<'a> {
         self.reader = Reader::new();
     }
 
-    /// Takes an event down.
+    /// Writes an event.
     pub(super) fn event(&mut self, event: &Event) {
         match event {
             Event::Transition { .. } => self.transition(event),
@@ -235,7 +236,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Writes what is not over, and gives the file its name. What was still going on has no end.
-    pub(super) fn finish<'b>(mut self, earlier: impl Iterator<Item = &'b EarlierRequest>) -> anyhow::Result<()> {
+    pub(super) fn finish<'b>(mut self, earlier: impl Iterator<Item = &'b EarlierRequest>) -> Result<(), Failure> {
         let goids: Vec<u64> = self.open.keys().copied().collect();
         for goid in goids {
             self.write_beginning(goid);

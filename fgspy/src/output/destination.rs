@@ -1,28 +1,25 @@
-//! Where the report goes.
+//! Where a report goes: standard output or a file.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::output::profile_file::OutputError;
+use super::error::{OutputError, STDOUT};
 
-/// What stands for standard output on the command line.
-const STDOUT: &str = "-";
-
-/// A place that a report can be written to.
+/// Standard output, or a file.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum Destination {
     /// Standard output.
     Stdout,
     /// A file, or what has a name like one.
     Path(PathBuf),
 }
 
-impl Place {
+impl Destination {
     /// Makes sure that the place can be written to, without touching what may be there.
-    pub(crate) fn prepare(path: Option<&Path>) -> Result<Place, OutputError> {
-        let Some(path) = path.filter(|path| *path != Path::new(STDOUT)) else { return Ok(Place::Stdout) };
-        let failed = |cause| OutputError::Place { path: path.to_owned(), cause };
+    pub(crate) fn prepare(path: Option<&Path>) -> Result<Destination, OutputError> {
+        let Some(path) = path.filter(|path| *path != Path::new(STDOUT)) else { return Ok(Destination::Stdout) };
+        let failed = |cause| OutputError::Unwritable { path: path.to_owned(), cause };
         if path.is_dir() {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
@@ -31,20 +28,20 @@ impl Place {
         if !existed {
             fs::remove_file(path).map_err(failed)?;
         }
-        Ok(Place::Path(path.to_owned()))
+        Ok(Destination::Path(path.to_owned()))
     }
 
     /// Whether it is standard output.
     pub(crate) fn is_stdout(&self) -> bool {
-        matches!(self, Place::Stdout)
+        matches!(self, Destination::Stdout)
     }
 
     /// Writes to it, in place of what was there.
     pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
         let finish = |mut out: BufWriter<Box<dyn Write>>| write(&mut out).and_then(|()| out.flush());
         match self {
-            Place::Stdout => finish(BufWriter::new(Box::new(io::stdout()))).map_err(OutputError::to_stdout),
-            Place::Path(path) => File::create(path)
+            Destination::Stdout => finish(BufWriter::new(Box::new(io::stdout()))).map_err(OutputError::to_stdout),
+            Destination::Path(path) => File::create(path)
                 .and_then(|file| finish(BufWriter::new(Box::new(file))))
                 .map_err(|source| OutputError::Failed { path: path.clone(), source }),
         }

@@ -1,41 +1,44 @@
-//! What is known of requests while they are being recorded: added up anew for each drawing.
+//! What is known of requests while a recording goes on: a snapshot by route, for a view that is redrawn.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use fgspy_goroutines::request::{Protocol as Read, Request};
 use fgspy_profile::{
-    Builder, Filter, Length, NewRequest, Phase, Protocol, SampleKey, Serving, Sighting, State, Target, apply,
+    Builder, Filter, Length, NewRequest, Phase, Protocol, RequestSelection, SampleKey, Serving, Sighting, State,
+    Target, apply,
 };
-use fgspy_sampler::{Live, LiveTime, Seen};
 use regex::Regex;
 
-use super::findings;
-use crate::args::requests::ChoiceArgs;
+use crate::{Live, LiveTime, Seen};
 
-/// How many of the requests in progress are named.
-pub(super) const NAMED: usize = 3;
+/// How many of the requests in progress are listed one by one.
+pub const MAX_IN_PROGRESS: usize = 3;
 
-/// Requests so far.
-pub(super) struct Tally {
-    choice: ChoiceArgs,
+/// The requests of a recording so far.
+#[derive(Debug)]
+pub struct Tally {
+    selection: RequestSelection,
+    /// The user's own rule for the names of routes.
+    route_regex: Option<Regex>,
     filter: Filter,
     /// By the number of the request.
-    known: Vec<Option<Known>>,
-    pub(super) routes: Vec<Route>,
+    counted: Vec<Option<Counted>>,
+    /// The routes whose requests were seen, in the order in which they were first seen.
+    pub routes: Vec<RouteTally>,
     by_name: HashMap<String, usize>,
     /// Phases that the requests in progress are in, as bits.
     now: HashMap<u32, u8>,
-    /// The longest in progress.
-    pub(super) oldest: Vec<Old>,
+    /// The requests that have been in progress for the longest time.
+    pub oldest: Vec<InProgress>,
     pass: u32,
     tick_ns: u64,
 }
 
 /// A request that was seen before.
-#[derive(Clone, Copy)]
-struct Known {
-    /// `None` for one that nobody wants to see.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    /// `None` for one that is not selected.
     route: Option<usize>,
     /// Whether its pattern was known then.
     had_pattern: bool,
@@ -45,40 +48,48 @@ struct Known {
 
 /// A route so far.
 #[derive(Clone, Debug)]
-pub(super) struct Route {
-    pub(super) name: String,
-    pub(super) seen: u64,
-    pub(super) now: u64,
+pub struct RouteTally {
+    /// Its name; empty if it was not read.
+    pub name: String,
+    /// Requests seen.
+    pub seen: u64,
+    /// Requests in progress.
+    pub now: u64,
     /// The longest of its requests, as far as that is known.
-    pub(super) longest: Length,
-    /// Of all goroutines that work for its requests.
-    pub(super) by_phase: [u64; Phase::COUNT],
+    pub longest: Length,
+    /// Time of all goroutines that work for its requests, in nanoseconds, in the order of [`Phase::ALL`].
+    pub by_phase: [u64; Phase::COUNT],
 }
 
 /// A request in progress.
 #[derive(Clone, Debug)]
-pub(super) struct Old {
+pub struct InProgress {
     number: u32,
     /// How long it has been there.
-    pub(super) age: Length,
-    pub(super) name: String,
-    pub(super) trace_id: String,
-    pub(super) phases: Vec<Phase>,
+    pub age: Length,
+    /// Its method and path, or the goroutine that serves it.
+    pub name: String,
+    /// The id of its trace, else its own; empty if it has none.
+    pub trace_id: String,
+    /// The phases that its goroutines are in.
+    pub phases: Vec<Phase>,
 }
 
-impl Route {
-    fn new(name: String) -> Route {
-        Route { name, seen: 0, now: 0, longest: Length::ZERO, by_phase: [0; Phase::COUNT] }
+impl RouteTally {
+    fn new(name: String) -> RouteTally {
+        RouteTally { name, seen: 0, now: 0, longest: Length::ZERO, by_phase: [0; Phase::COUNT] }
     }
 }
 
 impl Tally {
-    /// Nothing yet, of a recording with ticks `tick_ns` nanoseconds apart.
-    pub(super) fn new(choice: &ChoiceArgs, tick_ns: u64) -> Tally {
+    /// No requests yet, of a recording with ticks `tick_ns` nanoseconds apart. `route_regex` names routes, as in
+    /// [`fgspy_profile::Profile::reroute`].
+    pub fn new(selection: RequestSelection, route_regex: Option<Regex>, tick_ns: u64) -> Tally {
         Tally {
-            choice: choice.clone(),
-            filter: findings::filter(choice),
-            known: Vec::new(),
+            filter: selection.filter(),
+            selection,
+            route_regex,
+            counted: Vec::new(),
             routes: Vec::new(),
             by_name: HashMap::new(),
             now: HashMap::new(),
@@ -89,12 +100,12 @@ impl Tally {
     }
 
     /// Adds everything up anew.
-    pub(super) fn count(&mut self, live: &Live<'_>) {
+    pub fn count(&mut self, live: &Live<'_>) {
         self.pass += 1;
         self.now.clear();
         self.oldest.clear();
         for route in &mut self.routes {
-            *route = Route::new(std::mem::take(&mut route.name));
+            *route = RouteTally::new(std::mem::take(&mut route.name));
         }
         live.times(&mut |time| self.add(time, &|number| live.sighting(number)));
         for old in &mut self.oldest {
@@ -132,20 +143,20 @@ impl Tally {
     /// The route of a request, and whether it is the first time in this pass that this is asked.
     fn route_of(&mut self, number: u32, seen: &Seen) -> (Option<usize>, bool) {
         let at = number as usize;
-        if at >= self.known.len() {
-            self.known.resize(at + 1, None);
+        if at >= self.counted.len() {
+            self.counted.resize(at + 1, None);
         }
         let has_pattern = seen.request.route.is_some();
-        let known = self.known.get(at).copied().flatten();
+        let known = self.counted.get(at).copied().flatten();
         let pass = self.pass;
         let (known, is_first) = match known {
-            Some(known) if known.had_pattern == has_pattern => (Known { pass, ..known }, known.pass != pass),
+            Some(known) if known.had_pattern == has_pattern => (Counted { pass, ..known }, known.pass != pass),
             _ => {
                 let route = self.classify(seen).map(|name| self.route_named(name));
-                (Known { route, had_pattern: has_pattern, pass }, true)
+                (Counted { route, had_pattern: has_pattern, pass }, true)
             }
         };
-        if let Some(place) = self.known.get_mut(at) {
+        if let Some(place) = self.counted.get_mut(at) {
             *place = Some(known);
         }
         (known.route, is_first)
@@ -154,28 +165,27 @@ impl Tally {
     fn route_named(&mut self, name: String) -> usize {
         let routes = &mut self.routes;
         *self.by_name.entry(name).or_insert_with_key(|name| {
-            routes.push(Route::new(name.clone()));
+            routes.push(RouteTally::new(name.clone()));
             routes.len() - 1
         })
     }
 
-    /// The route of a request, if somebody wants to see it.
+    /// The route of a request, if it is selected.
     fn classify(&self, seen: &Seen) -> Option<String> {
         let request = as_new(&seen.request, |new| {
-            let ChoiceArgs { request, trace, naming, .. } = &self.choice;
-            let route_regex = &naming.route_regex;
-            if request.is_none() && trace.is_none() && route_regex.is_none() {
+            let RequestSelection { request, trace, .. } = &self.selection;
+            if request.is_none() && trace.is_none() && self.route_regex.is_none() {
                 return Some(new.route());
             }
-            chosen(new, &self.filter, route_regex.as_ref())
+            selected_route(new, &self.filter, self.route_regex.as_ref())
         });
-        request.filter(|name| self.choice.route.as_ref().is_none_or(|wanted| wanted.is_match(name)))
+        request.filter(|name| self.selection.has_route(name))
     }
 
     fn keep_if_old(&mut self, number: u32, seen: &Seen, age: Length) {
-        let older = |old: &Old| (Reverse(old.age.rank()), old.number) < (Reverse(age.rank()), number);
+        let older = |old: &InProgress| (Reverse(old.age.rank()), old.number) < (Reverse(age.rank()), number);
         let at = self.oldest.partition_point(older);
-        if at >= NAMED {
+        if at >= MAX_IN_PROGRESS {
             return;
         }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -183,12 +193,12 @@ impl Tally {
         let name = format!("{} {}", text(&request.method), text(&request.path)).trim().to_owned();
         let trace_id = request.trace.map_or(text(&request.request_id), |trace| trace.trace_id.to_string());
         let name = if name.is_empty() { format!("goroutine {}", seen.goid) } else { name };
-        self.oldest.insert(at, Old { number, age, name, trace_id, phases: Vec::new() });
-        self.oldest.truncate(NAMED);
+        self.oldest.insert(at, InProgress { number, age, name, trace_id, phases: Vec::new() });
+        self.oldest.truncate(MAX_IN_PROGRESS);
     }
 
     /// Requests in progress.
-    pub(super) fn in_progress(&self) -> usize {
+    pub fn in_progress(&self) -> usize {
         self.now.len()
     }
 }
@@ -211,9 +221,9 @@ fn as_new<T>(request: &Request, then: impl FnOnce(NewRequest<'_>) -> T) -> T {
     })
 }
 
-/// The route of a request by the rule, if the filter accepts it: asked of a profile in which there is nothing else, so that
-/// there is one answer to what a filter accepts.
-fn chosen(new: NewRequest<'_>, filter: &Filter, rule: Option<&Regex>) -> Option<String> {
+/// The route of a request by the rule, if the filter accepts it. The filter is applied to a profile with only this request, so
+/// that filters have one implementation.
+fn selected_route(new: NewRequest<'_>, filter: &Filter, rule: Option<&Regex>) -> Option<String> {
     let mut builder = Builder::new(Target::default(), 0);
     let serving = Serving::Request(builder.request(new));
     let (stack, labels) = (builder.stack(&[]), builder.labels(&[]));
