@@ -92,7 +92,7 @@ pub fn requests(profile: &Profile) -> Option<String> {
         (requests, routes) => format!("{requests} seen on {routes} routes"),
     };
     Some(format!(
-        "requests: {seen}; {} of goroutine time in requests, {} idle connections and workers, {} could not be told",
+        "requests: {seen}; {} of goroutine time in requests, {} idle connections and workers, {} unknown",
         share(totals.request_ns),
         share(totals.idle_ns),
         share(totals.unknown_ns),

@@ -14,6 +14,9 @@ mod signals;
 mod terminal;
 mod trace;
 
+#[cfg(test)]
+mod messages_test;
+
 use std::process::ExitCode;
 
 use clap::Parser;

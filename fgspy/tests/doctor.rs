@@ -158,7 +158,7 @@ fn fails(report: &Report, topic: &str, code: i32, words: &str) {
     assert_eq!(report.code, Some(code), "{}", report.text);
     let finding = report.finding(topic);
     assert!(finding.starts_with("fail ") && finding.contains(words), "{}", report.text);
-    assert_eq!(report.text.lines().last(), Some("1 thing that is essential does not work."));
+    assert_eq!(report.text.lines().last(), Some("1 essential check failed."));
 }
 
 #[test]

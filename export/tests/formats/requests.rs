@@ -172,7 +172,7 @@ fn routes_say_what_their_time_is_made_of_and_how_sure_that_is() {
 #[test]
 fn a_line_says_whose_time_is_whose_if_anything_is_known() {
     let line = "requests: 4 seen on 3 routes; 6.1% of goroutine time in requests, 18.8% idle connections and workers, \
-                50.1% could not be told";
+                50.1% unknown";
     assert_eq!(summary::requests(&service()).as_deref(), Some(line));
     assert_eq!(summary::lines(&service())[2], line);
     assert_eq!(summary::requests(&shop()), None);
@@ -183,7 +183,7 @@ fn a_line_says_whose_time_is_whose_if_anything_is_known() {
     assert_eq!(
         summary::requests(&idle).as_deref(),
         Some(
-            "requests: none was seen; 0% of goroutine time in requests, 100.0% idle connections and workers, 0% could not be told"
+            "requests: none was seen; 0% of goroutine time in requests, 100.0% idle connections and workers, 0% unknown"
         )
     );
     let svg = text(&service(), Format::FlameGraph);

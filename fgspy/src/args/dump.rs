@@ -10,11 +10,11 @@ pub(crate) struct DumpArgs {
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
 
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The runtime's own goroutines and frames too, as GOTRACEBACK=system would
+    /// Include the runtime's own goroutines and frames, as with GOTRACEBACK=system
     #[arg(short, long)]
     pub(crate) all: bool,
 }

@@ -7,11 +7,12 @@ use regex::Regex;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Filters")]
 pub(crate) struct FilterArgs {
-    /// Only time in these states: running, off-cpu (has a thread that no CPU runs), runnable, syscall, waiting
+    /// Only time in these states: running, off-cpu (preempted by the kernel: its thread waits for a CPU), runnable, syscall, waiting
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state)]
     pub(crate) state: Vec<State>,
 
-    /// Only waits for these: a class (chan, select, mutex, sync, network, sleep, gc, other) or the runtime's own words
+    /// Only waits with these reasons: a class (chan, select, mutex, sync, network, sleep, gc, other) or a wait reason of the
+    /// Go runtime
     #[arg(long, value_name = "REASON", value_delimiter = ',')]
     pub(crate) wait: Vec<String>,
 
@@ -35,11 +36,11 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "REGEX")]
     pub(crate) request: Option<Regex>,
 
-    /// Only time in requests of this trace, or with a label that says so: its id, or the first 8 digits or more
+    /// Only time in requests of this trace, or with a label that names it: its id, or at least the first 8 digits
     #[arg(long, value_name = "ID")]
     pub(crate) trace: Option<String>,
 
-    /// No goroutines of servers that serve no request: accept loops, idle connections and workers
+    /// Leave out goroutines of servers that serve no request: accept loops, idle connections and workers
     #[arg(long)]
     pub(crate) no_idle: bool,
 }
@@ -60,7 +61,7 @@ pub(crate) fn state(word: &str) -> Result<State, String> {
     match State::from_word(word) {
         Some(state) => Ok(state),
         None if WaitClass::ALL.iter().any(|class| class.word() == word) => {
-            Err(format!("`{word}` is something to wait for, not a state; use --wait {word}"))
+            Err(format!("`{word}` is a class of waits, not a state; use --wait {word}"))
         }
         None => Err(format!("there is no state `{word}`; there are running, off-cpu, runnable, syscall and waiting")),
     }

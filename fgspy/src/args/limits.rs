@@ -3,24 +3,22 @@
 use clap::Args;
 use fgspy_sampler::{Options, Reading};
 
-/// What may be used of a core where nobody says otherwise. Somebody is waiting for the result, and wants the times of ten seconds
-/// as exact as they can be: this reads every goroutine at every tick in a program with some thousand of them. (The scale part of
-/// bench/RESULTS.md has what that takes.)
+/// The share of a core that fgspy may use by default. A user who records ten seconds wants exact times: this reads every goroutine at
+/// every tick in a program with some thousand of them. (For the cost see the part `scale` of bench/RESULTS.md.)
 pub(crate) const DEFAULT_MAX_CPU: &str = "10%";
 
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
-    /// How much of ONE core to use at most (and a second's worth more, once, at the start). The default is for somebody who
-    /// waits for the result: of some thousand goroutines it reads each one at every tick, which takes 1% to 10% of a core. Where it is not
-    /// enough, goroutines are sampled at random, and results say how sure they are. For what records all day, 1% is a good
-    /// choice. A tick takes something however little it reads: if that is more, it is said. `unlimited` reads every goroutine
-    /// at every tick
+    /// The share of ONE core that fgspy may use, and once, at the start, one second's worth of it more. The default is enough to
+    /// read each of some thousand goroutines at every tick, which takes 1% to 10% of a core. If the limit is too low for that,
+    /// goroutines are sampled at random, and results are estimates with a stated error. 1% is a good choice for recording all
+    /// day. A tick has a minimum cost; if that exceeds the limit, a note says so. `unlimited` reads every goroutine at every tick
     #[arg(long, value_name = "PERCENT", default_value = DEFAULT_MAX_CPU, value_parser = max_cpu, allow_negative_numbers = true)]
     pub(crate) max_cpu: Reading,
 
-    /// About how much memory a recording may take, as in 512M or 2G: it forgets which goroutine was which when they
-    /// come and go too fast
+    /// The approximate memory that a recording may use, such as 512M or 2G. If goroutines come and go too fast for it, the
+    /// recording no longer distinguishes them one by one
     #[arg(long, value_name = "BYTES", default_value = "512M", value_parser = max_memory, allow_negative_numbers = true)]
     pub(crate) max_memory: usize,
 }
@@ -32,7 +30,7 @@ impl LimitArgs {
     }
 }
 
-/// The least memory that is any use.
+/// The minimum of `--max-memory`.
 const MIN_MEMORY: usize = 16 << 20;
 
 /// A share of one core, in percent, or `unlimited`.
@@ -59,7 +57,7 @@ pub(crate) fn max_memory(text: &str) -> Result<usize, String> {
     };
     match digits.parse::<usize>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor)) {
         Some(bytes) if bytes >= MIN_MEMORY => Ok(bytes),
-        Some(_) => Err(format!("{} MiB is the least that can be worked with", MIN_MEMORY >> 20)),
+        Some(_) => Err(format!("the minimum is {} MiB", MIN_MEMORY >> 20)),
         None => Err(format!("`{text}` is not a number of bytes such as 512M or 2G")),
     }
 }

@@ -27,8 +27,8 @@ use trace::TraceArgs;
 
 /// Wall-clock profiler for Go, from outside the process.
 ///
-/// Shows where the time of every goroutine goes, computing and waiting together, without pausing, restarting or changing
-/// the program. Works for Go 1.17 and later, stripped or not.
+/// Shows where the time of every goroutine goes, on a CPU and waiting, without pausing, restarting or changing the program.
+/// Works with Go 1.17 and later, also with stripped executables.
 #[derive(Debug, Parser)]
 #[command(name = "fgspy", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
@@ -38,11 +38,11 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done; a recording that Ctrl-C or the target's exit cut short counts as done, if something was recorded
+  0  success; also if Ctrl-C or the exit of the target ended a recording that is not empty
   1  any other failure
-  2  the command line makes no sense
-  3  there is no such process, or it was gone before anything was recorded
-  4  it is not a Go program that fgspy can read
+  2  the command line is invalid
+  3  there is no such process, or it ended before anything was recorded
+  4  the process is not a Go program that fgspy can read
   5  a permission is missing
   6  the result could not be written";
 
@@ -50,16 +50,16 @@ Exit codes:
 pub(crate) enum Command {
     /// Record where every goroutine's time goes
     Record(RecordArgs),
-    /// Print every goroutine now, as the runtime would on SIGQUIT, without the quitting
+    /// Print the stacks of all goroutines now, as the runtime does on SIGQUIT, without ending the program
     Dump(DumpArgs),
-    /// Show where requests spend their time, by route and one by one
+    /// Show where HTTP and gRPC requests spend their time, by route and one by one
     Requests(RequestsArgs),
-    /// Show exactly where requests spend their time, by probes in the program (eBPF)
+    /// Trace requests exactly, with eBPF probes in the program: percentiles, and every wait
     Trace(TraceArgs),
-    /// Serve what net/http/pprof and fgprof would, for a program that imports neither
+    /// Serve the pages of net/http/pprof and fgprof for a program that imports neither
     Serve(ServeArgs),
-    /// Write a recording (.fgspy) in another format
+    /// Convert a recording (.fgspy) to another format, or filter it
     Report(ReportArgs),
-    /// Say what works here, what does not, and the command that fixes it
+    /// Check what works here, and print the commands that fix what does not
     Doctor(DoctorArgs),
 }

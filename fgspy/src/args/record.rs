@@ -28,7 +28,7 @@ pub(crate) struct RecordArgs {
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: Option<u32>,
 
-    /// Stop after this long, as in 10s, 500ms or 2m; without it, at Ctrl-C or when the target ends
+    /// Stop after this time, such as 10s, 500ms or 2m. Default: at Ctrl-C, or when the target ends
     #[arg(short, long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) duration: Option<Duration>,
 
@@ -36,19 +36,19 @@ pub(crate) struct RecordArgs {
     #[arg(short, long, value_name = "HZ", default_value_t = 99.0, value_parser = rate, allow_negative_numbers = true)]
     pub(crate) rate: f64,
 
-    /// File to write, `-` for standard output; without it one is named for you
+    /// File to write, `-` for standard output. Default: a name made of the program and the time
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// flamegraph, pprof, folded, json or raw; without it, by FILE's ending: .svg .pb.gz .folded .json .fgspy
+    /// flamegraph, pprof, folded, json or raw. Default: by the ending of FILE: .svg .pb.gz .folded .json .fgspy
     #[arg(short, long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
 
-    /// Count the runtime's own goroutines even while they wait
+    /// Include the runtime's own goroutines even while they wait
     #[arg(long)]
     pub(crate) system: bool,
 
-    /// Show no progress
+    /// Print no progress and no summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
 

@@ -15,11 +15,11 @@ pub(crate) struct ReportArgs {
     #[arg(value_name = "RECORDING")]
     pub(crate) recording: PathBuf,
 
-    /// File to write, `-` for standard output; without it one is named for you
+    /// File to write, `-` for standard output. Default: a name made of the program and the time
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// flamegraph, pprof, folded, json or raw; without it, by the ending of FILE
+    /// flamegraph, pprof, folded, json or raw. Default: by the ending of FILE
     #[arg(short, long, value_name = "FORMAT", value_parser = format)]
     pub(crate) format: Option<Format>,
 

@@ -20,19 +20,19 @@ Examples:
   fgspy requests -p 4711 -d 10s --route '/orders'      some routes
   fgspy requests -p 4711 -d 10s --json | jq '.routes[] | {route, seen, in_flight_mean}'
 
-With --json: `routes` (all of them) and `requests` (the 100 slowest, unless --limit says otherwise),
-each with `by_state`; `idle_mean`, `unknown_ns` and `notes` say what else there was. Times are
-nanoseconds; `low` and `high` are the ends of the 95% interval of a `share`.")]
+With --json: `routes` (all of them) and `requests` (the 100 slowest unless --limit is given), each
+with `by_state`; `idle_mean`, `unknown_ns` and `notes` describe the rest. Times are in nanoseconds;
+`low` and `high` are the bounds of the 95% interval of a `share`.")]
 pub(crate) struct RequestsArgs {
     /// Process to watch
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
 
-    /// Stop after this long, as in 10s, 500ms or 2m; without it, at Ctrl-C or when the target ends
+    /// Stop after this time, such as 10s, 500ms or 2m. Default: at Ctrl-C, or when the target ends
     #[arg(short, long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) duration: Option<Duration>,
 
-    /// Ticks a second; a request that is shorter than a tick is seen by chance
+    /// Ticks a second. A request that is shorter than a tick is seen only by chance
     #[arg(short, long, value_name = "HZ", default_value_t = 99.0, value_parser = rate, allow_negative_numbers = true)]
     pub(crate) rate: f64,
 
@@ -40,15 +40,15 @@ pub(crate) struct RequestsArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// As JSON, for jq and scripts
+    /// Write JSON, for jq and scripts
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// What to list routes by, the most first
+    /// What to sort routes by, the greatest first
     #[arg(long, value_enum, value_name = "KEY", default_value_t = Sort::Time)]
     pub(crate) sort: Sort,
 
-    /// How many routes and how many of the slowest requests to list [default: 10; with --json all routes, 100 requests]
+    /// How many routes, and how many of the slowest requests, to list [default: 10; with --json all routes, 100 requests]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
 
@@ -94,18 +94,18 @@ pub(crate) struct SelectionArgs {
     #[arg(long, value_name = "REGEX")]
     pub(crate) request: Option<Regex>,
 
-    /// Only requests of this trace: its id, or at least the first 8 digits of it
+    /// Only requests of this trace: its id, or at least the first 8 digits
     #[arg(long, value_name = "ID")]
     pub(crate) trace: Option<String>,
 
     #[command(flatten)]
     pub(crate) naming: RouteArgs,
 
-    /// Tell requests apart, but read nothing of them: no method, path or header
+    /// Distinguish requests, but read no method, path or header
     #[arg(long, conflicts_with = "keep_query")]
     pub(crate) no_request_data: bool,
 
-    /// Keep what follows the `?` of a path
+    /// Keep the query of a path (after `?`), which may contain private data
     #[arg(long)]
     pub(crate) keep_query: bool,
 }

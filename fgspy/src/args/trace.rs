@@ -11,20 +11,21 @@ use super::values::{duration, pid};
 #[command(after_help = "\
 Examples:
   fgspy trace -p $(pidof checkout) -d 5s                 exact times of all requests, by route
-  fgspy trace -p 4711 --route 'GET /orders/{id}'         of one route; others cost the target less
-  fgspy trace -p 4711 --trace 4bf92f3577b34da6           of one trace
+  fgspy trace -p 4711 --route 'GET /orders/{id}'         only one route; other requests cost less
+  fgspy trace -p 4711 --trace 4bf92f3577b34da6           only one trace
   fgspy trace -p 4711 --states off                       only when requests begin and end
   fgspy trace -p 4711 -d 1s -f perfetto -o t.pftrace     every change of state, for ui.perfetto.dev
   fgspy trace -p 4711 -f pprof -o blocked.pb.gz          where goroutines waited, for go tool pprof
 
-Unlike `record` and `requests`, this puts probes into the program: each time a goroutine changes its
-state costs it about a microsecond. It needs Linux 6.10, CAP_BPF and CAP_PERFMON (root has them).")]
+Unlike `record` and `requests`, this command puts probes into the program: each change of a
+goroutine's state costs the program about a microsecond. It needs Linux 6.10, CAP_BPF and
+CAP_PERFMON (root has both).")]
 pub(crate) struct TraceArgs {
     /// Process to trace
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
 
-    /// Stop after this long, as in 10s, 500ms or 2m; without it, at Ctrl-C or when the target ends
+    /// Stop after this time, such as 10s, 500ms or 2m. Default: at Ctrl-C, or when the target ends
     #[arg(short, long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     pub(crate) duration: Option<Duration>,
 
@@ -40,32 +41,32 @@ pub(crate) struct TraceArgs {
     #[arg(long, value_name = "REGEX", conflicts_with = "route")]
     pub(crate) request: Option<String>,
 
-    /// Only requests that match this pattern, as net/http.ServeMux takes it: `GET /orders/{id}`
+    /// Only requests that match this pattern of net/http.ServeMux: `GET /orders/{id}`
     #[arg(long, value_name = "PATTERN")]
     pub(crate) route: Option<String>,
 
-    /// Only requests of this trace: its id, or the first digits of it
+    /// Only requests of this trace: its id, or its first digits
     #[arg(long, value_name = "ID", value_parser = trace_id)]
     pub(crate) trace: Option<String>,
 
-    /// Whether to follow what goroutines do; `off` leaves when requests begin and end, at two probes each
+    /// Whether to trace the states of goroutines. With `off`, only the beginning and the end of requests are traced, by two probes
+    /// each
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = States::On)]
     pub(crate) states: States,
 
-    /// Waits as long as this are told with their stack
+    /// Record the stack of waits that take at least this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "1ms", allow_negative_numbers = true)]
     pub(crate) block_threshold: Duration,
 
-    /// Take the probes out when they cost the target more than this, of ONE core or of what it may use if that is less (the
-    /// quota of its cgroup)
+    /// Remove the probes when they cost the target more than this share of ONE core, or of the quota of its cgroup if that is less
     #[arg(long, value_name = "PERCENT", value_parser = percent, default_value = "50%", allow_negative_numbers = true)]
     pub(crate) max_overhead: f64,
 
-    /// Put probes also where the kernel has to step through an instruction, which may cost ten times as much
+    /// Set probes also at instructions that the kernel has to single-step, which may cost ten times as much
     #[arg(long)]
     pub(crate) allow_slow_probes: bool,
 
-    /// How many routes and how many of the slowest requests to list
+    /// How many routes, and how many of the slowest requests, to list
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) limit: usize,
 }
@@ -75,9 +76,9 @@ pub(crate) struct TraceArgs {
 pub(crate) enum TraceFormat {
     /// Routes, where they waited, and the slowest requests
     Table,
-    /// A JSON object a line: one for each request, route and place
+    /// One JSON object per line: for each request, route and place
     Json,
-    /// Every state of every goroutine in time, for ui.perfetto.dev; written while it is taken, to FILE.partial until it is whole
+    /// Every state of every goroutine in time, for ui.perfetto.dev. Until it is complete, the file is called FILE.partial
     Perfetto,
     /// Where goroutines waited, for go tool pprof
     Pprof,
@@ -106,7 +107,7 @@ fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     match number.parse::<f64>() {
         Ok(percent) if percent > 0.0 && percent.is_finite() => Ok(percent / 100.0),
-        _ => Err(format!("`{text}` is no percentage above 0; write 20%")),
+        _ => Err(format!("`{text}` is not a percentage above 0; write 20%")),
     }
 }
 

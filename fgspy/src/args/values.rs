@@ -10,7 +10,7 @@ const MAX_RATE_HZ: f64 = 10_000.0;
 const MIN_RATE_HZ: f64 = 1.0 / 3600.0;
 
 pub(crate) fn pid(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| format!("`{text}` is no process id; `pgrep -a NAME` lists those of a program"))
+    text.parse().map_err(|_| format!("`{text}` is not a process id; `pgrep -a NAME` lists those of a program"))
 }
 
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
@@ -30,11 +30,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "s" | "" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        _ => return Err(format!("`{unit}` is no unit of time; write 500ms, 10s, 2m or 1h")),
+        _ => return Err(format!("`{unit}` is not a unit of time; write 500ms, 10s, 2m or 1h")),
     };
-    let number: f64 = number.parse().map_err(|_| format!("`{text}` is no time; write 500ms, 10s, 2m or 1h"))?;
+    let number: f64 = number.parse().map_err(|_| format!("`{text}` is not a time; write 500ms, 10s, 2m or 1h"))?;
     let time =
-        Duration::try_from_secs_f64(number * seconds_each).map_err(|_| format!("`{text}` is no length of time"))?;
+        Duration::try_from_secs_f64(number * seconds_each).map_err(|_| format!("`{text}` is too long or negative"))?;
     if time.is_zero() { Err("the time must be longer than 0".into()) } else { Ok(time) }
 }
 

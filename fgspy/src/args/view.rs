@@ -12,15 +12,15 @@ use super::filter::FilterArgs;
 #[derive(Clone, Copy, Debug, Args)]
 #[command(next_help_heading = "Requests")]
 pub(crate) struct RequestArgs {
-    /// Do not find out which request a goroutine serves
+    /// Do not look for the requests that goroutines serve
     #[arg(long, conflicts_with_all = ["no_request_data", "keep_query"])]
     pub(crate) no_requests: bool,
 
-    /// Tell requests apart, but read nothing of them: no method, path or header
+    /// Distinguish requests, but read no method, path or header
     #[arg(long, conflicts_with = "keep_query")]
     pub(crate) no_request_data: bool,
 
-    /// Keep what follows the `?` of a path; it often holds what should not be in a profile
+    /// Keep the query of a path (after `?`), which may contain private data
     #[arg(long)]
     pub(crate) keep_query: bool,
 }
@@ -36,7 +36,7 @@ impl RequestArgs {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "View")]
 pub(crate) struct ViewArgs {
-    /// Put this at the root of stacks: request (its route, and below it its trace id), route, state or creator
+    /// Group stacks, at their root, by request (route, and below it trace id), route, state or creator
     #[arg(long, value_name = "WHAT", value_parser = group_by)]
     pub(crate) group_by: Option<GroupBy>,
 
@@ -46,8 +46,8 @@ pub(crate) struct ViewArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RouteArgs {
-    /// The route of a request is what the first group matches of its method and path (`GET /orders/17`), as in
-    /// `^\w+ (/[^/]*)`; else the pattern it matched, or its path with `{id}` in place of ids
+    /// Name routes by what the first group of this expression matches in method and path (`GET /orders/17`), as in
+    /// `^\w+ (/[^/]*)`. Default: the pattern that the request matched, else its path with `{id}` in place of ids
     #[arg(long, value_name = "REGEX")]
     pub(crate) route_regex: Option<Regex>,
 }
@@ -75,5 +75,5 @@ pub(crate) fn shown<'a>(profile: &'a Profile, filter: &Filter, by: Option<GroupB
 
 pub(super) fn group_by(text: &str) -> Result<GroupBy, String> {
     let words = || GroupBy::ALL.map(GroupBy::word).join(", ");
-    GroupBy::from_word(text).ok_or_else(|| format!("stacks cannot be grouped by `{text}`, but by {}", words()))
+    GroupBy::from_word(text).ok_or_else(|| format!("stacks cannot be grouped by `{text}`; choose one of {}", words()))
 }

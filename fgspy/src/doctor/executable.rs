@@ -39,11 +39,11 @@ pub(super) fn describe(binary: &GoBinary) -> Vec<Check> {
     let info = binary.build_info();
     let go = match binary.version() {
         Some(version) => format!("{version}, {}", binary.arch().name()),
-        None => format!("of a release that it does not tell, {}", binary.arch().name()),
+        None => format!("unknown version, {}", binary.arch().name()),
     };
     vec![
         Check::ok("Go", go),
-        Check::ok("program", info.map_or_else(|| "not told: it has no build information".to_owned(), program)),
+        Check::ok("program", info.map_or_else(|| "unknown: it has no build information".to_owned(), program)),
         Check::ok("built", built(binary)),
         functions(binary),
         probe_sites(binary),
@@ -60,9 +60,12 @@ fn probe_sites(binary: &GoBinary) -> Check {
     match (sites.is_empty(), slow) {
         (true, _) => Check::warn(TOPIC, "none was found").so("`fgspy trace` does not work for it"),
         (_, 0) => Check::ok(TOPIC, format!("all at instructions that the kernel emulates: {told}")),
-        _ => Check::warn(TOPIC, format!("{}: {told}", count(slow, "site has to be stepped through by the kernel")))
-            .so("`fgspy trace` costs the target about ten times as much")
-            .fix(["fgspy trace --allow-slow-probes ..."]),
+        _ => Check::warn(
+            TOPIC,
+            format!("{}: {told}", count(slow, "probe site") + " at an instruction that the kernel has to single-step"),
+        )
+        .so("`fgspy trace` costs the target about ten times as much")
+        .fix(["fgspy trace --allow-slow-probes ..."]),
     }
 }
 
@@ -71,7 +74,7 @@ fn program(info: &BuildInfo) -> String {
     let main = info.main.as_ref().map(|(path, version)| format!("module {path} {version}").trim_end().to_owned());
     let parts: Vec<String> =
         [Some(info.path.clone()), main].into_iter().flatten().filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() { "not told: it was built without modules".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { "unknown: it was built without modules".to_owned() } else { parts.join(", ") }
 }
 
 /// How it was built, as far as profiling is concerned.
@@ -117,7 +120,7 @@ fn functions(binary: &GoBinary) -> Check {
     }
 }
 
-/// Whether the goroutines of a process that runs it can be read, as far as that can be told without one.
+/// Whether the goroutines of a process that runs it can be read, as far as the executable shows it.
 fn understood(binary: &GoBinary, path: &Path) -> Vec<Check> {
     let fail = |topic, source| {
         // What it would be for a process that runs it.
@@ -152,12 +155,12 @@ fn understood(binary: &GoBinary, path: &Path) -> Vec<Check> {
     checks
 }
 
-/// Whether waits can be told apart. `number` of the runtime's own words were found.
+/// Whether waits can be distinguished. `number` wait reasons of the runtime were found.
 pub(super) fn wait_reasons(number: u64) -> Check {
     if number > 0 {
         Check::ok("wait reasons", format!("{number}, in the runtime's own words"))
     } else {
-        Check::warn("wait reasons", "not found").so("what goroutines wait for is not told, only where")
+        Check::warn("wait reasons", "not found").so("what goroutines wait for is unknown, only where")
     }
 }
 

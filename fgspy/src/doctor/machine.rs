@@ -54,7 +54,7 @@ fn user(perf: &PerfSupport) -> Check {
 /// Reading other processes is what fgspy does.
 fn reading(perf: &PerfSupport) -> Check {
     const TOPIC: &str = "reading memory";
-    // Ourselves everybody may read, so this shows whether the system call works at all.
+    // Every process may read itself, so this shows whether the system call works at all.
     if let Err(error) = Process::open(std::process::id()) {
         return Check::fail(TOPIC, &error.into());
     }
@@ -126,8 +126,8 @@ pub(super) fn tracing() -> Check {
         Ok(Traps { emulated_ns, stepped_ns }) => Check::ok(
             TOPIC,
             format!(
-                "works; the trap of a probe costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to step \
-                 through); `fgspy trace` says in the end what a hit took in all",
+                "works; the trap of a probe costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to \
+                 single-step); `fgspy trace` reports what each hit cost in total",
                 emulated_ns / 1e3,
                 stepped_ns / 1e3
             ),

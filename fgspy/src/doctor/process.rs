@@ -82,7 +82,7 @@ fn examine_go(target: &GoProcess, checks: &mut Vec<Check>) {
         let finding = "the run queues of this executable were not found";
         checks.push(
             Check::warn("scheduler", finding)
-                .so("where not all goroutines are read, those that wake up are found later"),
+                .so("if not all goroutines are read at a tick, those that wake up are found later"),
         );
     }
     match census(runtime, &target.memory) {
@@ -125,12 +125,12 @@ fn stacks(goroutines: &[Goroutine]) -> Check {
         finding += &format!("; {cut} too deep, read from the leaf down");
     }
     if moved > 0 {
-        finding += &format!("; {moved} moved each time they were read");
+        finding += &format!("; {moved} changed each time they were read");
     }
     if unreadable == 0 {
         return Check::ok("stacks", finding);
     }
-    Check::warn("stacks", format!("{finding}; {unreadable} were not understood"))
+    Check::warn("stacks", format!("{finding}; {unreadable} could not be unwound"))
         .so("time of these goroutines is shown without a place")
         .fix(["report this with the Go version and, if you may, the executable"])
 }
@@ -150,8 +150,9 @@ fn cost(target: &GoProcess, goroutines: usize) -> Option<Check> {
 
 fn cost_of(look: Duration, goroutines: usize) -> Check {
     let (milliseconds, share) = (look.as_secs_f64() * 1e3, look.as_secs_f64() * RATE_HZ * 100.0);
-    let takes =
-        format!("a look at all of {goroutines} takes {milliseconds:.1} ms, {RATE_HZ} a second {share:.1}% of a CPU");
+    let takes = format!(
+        "reading all {goroutines} takes {milliseconds:.1} ms; {RATE_HZ} times a second, that is {share:.1}% of a CPU"
+    );
     let is_within = match max_cpu(DEFAULT_MAX_CPU) {
         Ok(Reading::Budget { max_cpu }) => share <= 100.0 * max_cpu,
         _ => true,
@@ -162,7 +163,7 @@ fn cost_of(look: Duration, goroutines: usize) -> Check {
     Check::ok(
         "cost",
         format!(
-            "{takes}; a recording reads as many at a tick as --max-cpu allows ({DEFAULT_MAX_CPU}), and says how sure it is"
+            "{takes}; a recording reads as many at a tick as --max-cpu allows ({DEFAULT_MAX_CPU}), and reports its error"
         ),
     )
 }
@@ -209,10 +210,10 @@ mod tests {
     #[test]
     fn a_costly_look_says_what_is_done_about_it() {
         let cheap = cost_of(Duration::from_micros(90), 70);
-        assert_eq!(cheap.finding, "a look at all of 70 takes 0.1 ms, 99 a second 0.9% of a CPU");
+        assert_eq!(cheap.finding, "reading all 70 takes 0.1 ms; 99 times a second, that is 0.9% of a CPU");
         let costly = cost_of(Duration::from_millis(25), 20_000);
         assert_eq!(costly.mark, Mark::Ok);
-        let takes = "a look at all of 20000 takes 25.0 ms, 99 a second 247.5% of a CPU; ";
+        let takes = "reading all 20000 takes 25.0 ms; 99 times a second, that is 247.5% of a CPU; ";
         assert!(costly.finding.starts_with(takes) && costly.finding.contains("--max-cpu"), "{}", costly.finding);
     }
 }

@@ -26,10 +26,10 @@ pub(super) fn render(sections: &[Section], style: Style) -> String {
     let warned = count(|check| check.mark == Mark::Warn);
     text += &match (failed, warned) {
         (0, 0) => "Everything works.\n".to_owned(),
-        (0, 1) => "What is essential works; 1 thing could be better.\n".to_owned(),
-        (0, n) => format!("What is essential works; {n} things could be better.\n"),
-        (1, _) => "1 thing that is essential does not work.\n".to_owned(),
-        (n, _) => format!("{n} things that are essential do not work.\n"),
+        (0, 1) => "Everything essential works; 1 warning.\n".to_owned(),
+        (0, n) => format!("Everything essential works; {n} warnings.\n"),
+        (1, _) => "1 essential check failed.\n".to_owned(),
+        (n, _) => format!("{n} essential checks failed.\n"),
     };
     text
 }
@@ -100,7 +100,7 @@ This machine
                        fix: sudo x
                        or:  sudo y
 
-What is essential works; 1 thing could be better.
+Everything essential works; 1 warning.
 ";
         assert_eq!(render(&[section(checks)], Style::PLAIN), expected);
     }
@@ -136,8 +136,8 @@ What is essential works; 1 thing could be better.
         let fail = || Check { mark: Mark::Fail(5), ..Check::ok("x", "y") };
         let last = |checks: Vec<Check>| render(&[section(checks)], Style::PLAIN).lines().last().unwrap().to_owned();
         assert_eq!(last(vec![Check::ok("a", "b")]), "Everything works.");
-        assert_eq!(last(vec![Check::warn("a", "b"); 2]), "What is essential works; 2 things could be better.");
-        assert_eq!(last(vec![Check::warn("a", "b"), fail()]), "1 thing that is essential does not work.");
-        assert_eq!(last(vec![fail(), fail()]), "2 things that are essential do not work.");
+        assert_eq!(last(vec![Check::warn("a", "b"); 2]), "Everything essential works; 2 warnings.");
+        assert_eq!(last(vec![Check::warn("a", "b"), fail()]), "1 essential check failed.");
+        assert_eq!(last(vec![fail(), fail()]), "2 essential checks failed.");
     }
 }

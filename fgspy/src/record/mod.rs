@@ -80,15 +80,15 @@ fn record(args: &RecordArgs, process: Process, output: Output, signals: &Signals
     Ok(())
 }
 
-/// What became of a program that was started but not recorded.
+/// The state of a program that was started but not recorded.
 fn left_behind(name: &str, child: &mut Child) -> String {
     match child.try_wait() {
         Ok(Some(status)) => format!("{name} was started and has ended ({status})"),
-        _ => format!("{name} was started, as process {}, and is left alone", child.id()),
+        _ => format!("{name} was started as process {} and keeps running", child.id()),
     }
 }
 
-/// The program goes on for as long as it likes; fgspy does not leave it behind unless told to.
+/// Waits for the program to end, unless a signal asks fgspy to exit first.
 fn wait(mut child: Child, signals: &Signals) -> Result<(), Failure> {
     let mut told = false;
     loop {
@@ -99,7 +99,7 @@ fn wait(mut child: Child, signals: &Signals) -> Result<(), Failure> {
             return Ok(());
         }
         if signals.leave() {
-            print_message(format_args!("The program goes on as process {}.", child.id()));
+            print_message(format_args!("The program keeps running as process {}.", child.id()));
             return Ok(());
         }
         // One that is just ending needs no words.

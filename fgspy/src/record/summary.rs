@@ -84,13 +84,12 @@ fn quality(profile: &Profile) -> String {
         // What the budget is about; the first look is not.
         Some(_) => (
             accounting.own_cpu_ns.saturating_sub(accounting.first_look_ns),
-            format!(", and {} for a first look at all", units::time(accounting.first_look_ns)),
+            format!(", and {} to read everything once at the start", units::time(accounting.first_look_ns)),
         ),
         None => (accounting.own_cpu_ns, String::new()),
     };
     let mut text = format!(
-        "  {:.1} ticks a second of {} asked for, {} late; {} of the stacks read were rejected ({} moved while read, {} \
-         torn, {} broken, {} unreadable).\n  {}; fgspy used {} of a core{}.\n",
+        "  {:.1} ticks a second of {} asked for, {} late; {} of the stacks read were rejected ({} changed while read, {} torn, {} broken, {} unreadable).\n  {}; fgspy used {} of a core{}.\n",
         accounting.ticks as f64 / seconds.max(1e-9),
         accounting.rate_hz,
         accounting.late_ticks,
@@ -109,8 +108,8 @@ fn quality(profile: &Profile) -> String {
     if accounting.late_ticks * 10 > accounting.ticks {
         let _ = writeln!(
             text,
-            "  More than a tenth of the ticks came late: the machine is busy, or more is read than can be read {} times a \
-             second here.\n  Times still add up, but details are coarser. A lower --rate or --max-cpu helps.",
+            "  More than a tenth of the ticks came late: the machine is busy, or a tick reads too much for {} ticks a \
+             second.\n  Times still add up, but with less detail. A lower --rate or --max-cpu helps.",
             accounting.rate_hz
         );
     }

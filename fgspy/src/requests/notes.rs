@@ -27,27 +27,27 @@ pub(super) fn why_nothing(found: &RequestFindings<'_>) -> Vec<String> {
     let Some(totals) = whole.serving_totals().filter(|totals| totals.requests == 0) else {
         return vec![no_match(whole)];
     };
-    // Whoever listens accepts; not all of them speak HTTP.
+    // Every server that listens has an accept loop, also one without HTTP.
     let idle = |(idle, ns): &(Idle, u64)| *idle != Idle::Accepting && *ns > 0;
     let has_server =
         totals.by_idle_ns.iter().any(idle) || whole.functions.iter().any(|f| SERVERS.contains(&whole.string(f.name)));
     if has_server && totals.unknown_ns > totals.idle_ns {
         vec![
-            "Goroutines of a server were seen, but which requests they serve could not be told. `fgspy doctor -p PID` says how \
-             far this program is understood."
+            "The program has a server, but it is unknown which requests its goroutines serve. `fgspy doctor -p PID` checks what \
+             fgspy can read of this program."
                 .to_owned(),
         ]
     } else if has_server {
         vec![
-            "The program has a server, but no request was seen at any tick: there was no traffic, or every request was \
-             answered within a few ticks' time. Send some, watch longer (-d), or look more often (--rate 999)."
+            "The program has a server, but no request was seen at any tick: there was no traffic, or every request ended \
+             within a few ticks. Send requests, record for longer (-d), or use more ticks a second (--rate 999)."
                 .to_owned(),
         ]
     } else {
         vec![
             "No HTTP or gRPC server was seen in this program. fgspy finds requests that net/http or google.golang.org/grpc \
-             serve, and jobs of goroutines with a `trace_id` or `span_id` among their runtime/pprof labels; what is served \
-             otherwise (fasthttp, consumers of queues) shows by function and by label in `fgspy record`."
+             serve, and jobs of goroutines whose runtime/pprof labels have a `trace_id` or `span_id`. For other servers \
+             (fasthttp, consumers of queues), `fgspy record` shows time by function and by label."
                 .to_owned(),
         ]
     }
@@ -58,7 +58,7 @@ fn no_match(whole: &Profile) -> String {
     routes.retain(|route| !route.is_empty());
     routes.truncate(20);
     match routes.is_empty() {
-        true => "No request matches, and of those that were seen no route was read.".to_owned(),
+        true => "No request matches, and no route was read.".to_owned(),
         false => format!("No request matches. The routes that were seen: {}.", routes.join(", ")),
     }
 }
@@ -73,8 +73,8 @@ pub(super) fn notes(found: &RequestFindings<'_>) -> Vec<String> {
     notes.extend(whole.serving_totals().iter().flat_map(|totals| others(whole, totals)));
     if minor(&whole.target.go_version).is_some_and(|minor| minor < CHILDREN_SINCE) {
         notes.push(format!(
-            "{} does not say who started a goroutine (1.21 and later do): what a request's own goroutine starts is not \
-             counted as its children.",
+            "{} does not record which goroutine started another (1.21 and later do), so goroutines that a request starts are \
+             not counted as its children.",
             whole.target.go_version
         ));
     }
@@ -89,8 +89,8 @@ pub(super) fn rough(found: &RequestFindings<'_>) -> Option<String> {
     let is_rough = !found.all_were_read && !found.routes.is_empty();
     is_rough.then(|| {
         format!(
-            "Of many single requests only a lower bound (≥) of their time is known: {}. Sums and shares are right all the same. A \
-             higher --max-cpu reads more.",
+            "For many requests only a lower bound (≥) of their time is known: {}. Sums and shares are still correct. A higher \
+             --max-cpu reads more.",
             summary::reading(&found.whole.accounting)
         )
     })
@@ -99,19 +99,19 @@ pub(super) fn rough(found: &RequestFindings<'_>) -> Option<String> {
 fn how_to_read(found: &RequestFindings<'_>) -> Vec<String> {
     let tick = units::time(found.tick_ns);
     let mut notes = vec![format!(
-        "Looked at every {tick}: a request shorter than that is seen by chance, so SEEN is not the number served. Requests in \
-         flight and shares are right all the same; ± is the 95% interval, in points. CPU is the part of a request's own time in \
-         which its goroutine was on a CPU."
+        "There is one tick every {tick}: a request shorter than that is seen only by chance, so SEEN is not the number of requests \
+         served. IN FLIGHT and shares are still correct; ± is the 95% interval, in percentage points. CPU is the share of a \
+         request's own time in which its goroutine was on a CPU."
     )];
     notes.extend(signs(found));
     let has = |wanted: Mean| {
         found.all_were_read && found.routes.iter().any(|route| [wanted, Mean::About].contains(&Mean::of(route)))
     };
     if has(Mean::AtMost) {
-        notes.push("≤ MEAN: many were seen at one look only, and there were shorter ones that were not.".to_owned());
+        notes.push("≤ MEAN: many requests were seen at one tick only, and shorter ones were missed.".to_owned());
     }
     if has(Mean::AtLeast) {
-        notes.push("≥ MEAN: of many only a lower bound is known.".to_owned());
+        notes.push("≥ MEAN: for many requests only a lower bound is known.".to_owned());
     }
     if found.routes.iter().any(|route| found.mean_is(route) == Mean::About) {
         notes.push("~ MEAN: an estimate.".to_owned());
@@ -122,22 +122,22 @@ fn how_to_read(found: &RequestFindings<'_>) -> Vec<String> {
 /// What the signs in front of the times of requests say, as far as there are any.
 fn signs(found: &RequestFindings<'_>) -> Option<String> {
     let has = |wanted: Known| found.requests.iter().any(|time| time.length.known == wanted);
-    let near = format!("A time without a sign is right to two ticks ({})", units::time(2 * found.tick_ns));
+    let near = format!("A time without a sign is exact to two ticks ({})", units::time(2 * found.tick_ns));
     let mut parts: Vec<String> = has(Known::Near).then_some(near).into_iter().collect();
     if has(Known::AtMost) {
-        parts.push("≤ is an upper bound: the request was there at one look only".to_owned());
+        parts.push("≤ is an upper bound: the request was seen at one tick only".to_owned());
     }
     if has(Known::AtLeast) {
         parts.push(
-            "≥ is a lower bound: the request began before the recording or went on after it, or looks at it were far apart (a \
-             late tick, or not every goroutine was read)"
+            "≥ is a lower bound: the request began before the recording or went on after it, or was observed too rarely (a late \
+             tick, or not every goroutine was read)"
                 .to_owned(),
         );
     }
     (!parts.is_empty()).then(|| format!("{}.", parts.join(". ")))
 }
 
-/// What else the server's goroutines did, and what could not be told.
+/// What the other goroutines of the server did, and how many are unknown.
 fn others(whole: &Profile, totals: &ServingTotals) -> Vec<String> {
     let mean = |ns: u64| ns as f64 / whole.duration_ns.max(1) as f64;
     let count = |ns: u64| units::average(mean(ns));
@@ -154,8 +154,8 @@ fn others(whole: &Profile, totals: &ServingTotals) -> Vec<String> {
     let in_server = totals.request_ns.saturating_add(totals.unknown_ns);
     if totals.unknown_ns > 0 && mean(totals.unknown_ns) >= 0.005 {
         notes.push(format!(
-            "Not told: {} goroutines on average ({} of those that may serve requests), because they were not read, or \
-             moved on while they were.",
+            "Unknown: {} goroutines on average ({} of those that may serve requests), because they were not read, or changed \
+             while they were read.",
             count(totals.unknown_ns),
             units::percent(totals.unknown_ns, in_server),
         ));

@@ -1,4 +1,4 @@
-//! Who may ask: what keeps web pages of strangers away from a server on loopback.
+//! Which requests are allowed: pages of other web sites must not reach a server on loopback.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,13 +12,16 @@ pub(super) fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
-/// Refuses what no honest client sends. `local` when the server listens on loopback.
+/// Refuses requests that only a page of another web site would make. `local` when the server listens on loopback.
 pub(super) fn check<B>(request: &Request<B>, local: bool) -> Result<(), Refusal> {
     if request.method() != Method::GET {
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is understood here"));
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is supported"));
     }
     if request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "another web site's page asked for this; open it yourself"));
+        return Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "a page of another web site made this request; open the address directly",
+        ));
     }
     let named_in_target = request.uri().authority();
     if local && !(names_us(request.headers()) && named_in_target.is_none_or(is_own_name)) {
@@ -30,7 +33,7 @@ pub(super) fn check<B>(request: &Request<B>, local: bool) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Whether every Host header names this machine in a way that no stranger's DNS server decides over.
+/// Whether every Host header names this machine in a way that no other DNS server controls.
 ///
 /// A web page can have the name of its own site point to 127.0.0.1 (DNS rebinding); then the browser lets it read what
 /// we answer, but sends that name as the Host. Browsers always send one, so a request without one is no browser's.

@@ -155,7 +155,7 @@ fn unavailable(error: &TargetError) -> Refusal {
 
 /// Writing to memory does not fail, nor do jobs panic; should they, this is what the client learns.
 fn failed() -> Refusal {
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "fgspy failed to make this; please report it")
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "fgspy failed internally; please report this")
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn greet(process: &GoProcess, address: SocketAddr) {
     }
     if !guard::is_loopback(address) {
         print_message(format_args!(
-            "Warning: whoever can reach {address} can read the stacks, labels and requests of this process: there is no \
+            "Warning: anyone who can reach {address} can read the stacks, labels and requests of this process: there is no \
              password and no encryption.\n  To keep it to this machine, leave out --listen and forward a port: \
              ssh -L 6061:127.0.0.1:6061 HOST"
         ));

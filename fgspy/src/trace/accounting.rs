@@ -22,7 +22,7 @@ fn cost(capture: &Capture<'_>) -> String {
     }
     let _ = write!(
         line,
-        ". {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to step through).",
+        ". {:.1} µs of a hit is the trap ({:.1} at an instruction that the kernel has to single-step).",
         capture.traps.emulated_ns / 1e3,
         capture.traps.stepped_ns / 1e3
     );
@@ -31,7 +31,7 @@ fn cost(capture: &Capture<'_>) -> String {
         let of = if base < 1.0 { "what the program may use" } else { "one core" };
         let _ = write!(
             line,
-            " They were taken out when that became {:.0}% of {of}: --max-overhead allows more; --route, --request, --trace or \
+            " They were removed when that reached {:.0}% of {of}: --max-overhead allows more; --route, --request, --trace or \
              --states off cost less.",
             100.0 * share / base
         );
@@ -39,31 +39,34 @@ fn cost(capture: &Capture<'_>) -> String {
     line
 }
 
-/// What "running" stands for, beside what the kernel says.
+/// The meaning of "running", beside the CPU time that the kernel measured.
 fn running(capture: &Capture<'_>) -> String {
     let running = capture.finished().totals().first().copied().unwrap_or(0);
     let mut line =
-        "running is what the Go runtime calls so: a goroutine whose thread the kernel does not run is running too \
-                    (preempted, or out of quota); `fgspy requests` tells that apart."
+        "running is the state in the Go runtime: it includes goroutines whose thread is preempted by the kernel, or has \
+         no quota left; `fgspy requests` distinguishes these."
             .to_owned();
     if let Some(used) = capture.used {
         let used = units::time(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX));
-        let _ =
-            write!(line, " Goroutines were running for {}, and the process used {used} of CPU.", units::time(running));
+        let _ = write!(
+            line,
+            " Goroutines were running for {}, and the process used {used} of CPU time.",
+            units::time(running)
+        );
     }
     line
 }
 
-/// What was seen, lost, and what it cost.
+/// What was seen, what was lost, and what it cost.
 pub(super) fn sentences(capture: &Capture<'_>) -> Vec<String> {
-    let counts = &capture.counts;
+    let (counts, trace) = (&capture.counts, &capture.trace);
     let mut lines = vec![cost(capture)];
     let all = capture.ended_goroutines.iter().map(|ended| ended.transitions).sum::<u64>()
         + capture.goroutines.iter().map(|goroutine| goroutine.transitions).sum::<u64>();
-    // Goroutines that only requests were asked of are forgotten with these.
+    // Without states, the kernel forgets goroutines with their requests.
     let of_requests: u64 = capture.trace.routes().values().map(|route| route.transitions).sum();
     lines.push(format!(
-        "{} of state were seen; {} of events were lost, {} contradicted what was known.",
+        "{} of state were seen; {} events were lost, {} contradicted the known state.",
         count(all.max(of_requests), "change"),
         counts.lost,
         counts.contradicted
@@ -72,30 +75,36 @@ pub(super) fn sentences(capture: &Capture<'_>) -> Vec<String> {
         lines.push(running(capture));
     }
     if counts.lost > 0 {
-        lines.push("What was lost is missing from lists; sums of requests that were seen to end are whole.".to_owned());
+        lines.push(
+            "Lost events are missing from lists; the sums of requests whose end was seen are complete.".to_owned(),
+        );
     }
-    for (number, what) in [
-        (counts.full, "goroutines or requests beyond what is kept at a time were not followed"),
+    for (what, number) in [
+        ("Goroutines or requests that were not traced, because there were too many at a time", counts.full),
         (
+            "Failed reads of the program's memory (a probe cannot wait for a page that is not in memory)",
             counts.unreadable,
-            "times the program's memory could not be read: a probe cannot wait for a page that is not there",
         ),
-        (counts.headers_unread, "requests had so many headers that none was read"),
-        (counts.headers_gone, "slow requests had other headers when they ended: which request it was is not told"),
+        ("Requests with too many headers, of which none was read", counts.headers_unread),
         (
+            "Slow requests whose ids are unknown, because their headers were no longer in memory when they ended",
+            counts.headers_gone,
+        ),
+        (
+            "Requests whose route is made from their path, because they were no longer in memory when they ended, nor was \
+             their pattern",
             counts.pattern_gone,
-            "requests had left memory at their end, with the pattern that they had matched, if they had: their route is by path",
         ),
         (
-            capture.trace.unended(),
-            "requests ended unseen, and are left out: the handler panicked or took the connection over",
+            "Requests left out because their end was not seen (the handler panicked or took over the connection)",
+            trace.unended(),
         ),
-        (counts.malformed, "records made no sense"),
-        (capture.trace.unknown(), "requests ended that had begun before, or whose beginning was lost"),
-        (capture.stream.dropped() + capture.trace.dropped(), "entries were left out because there were too many"),
+        ("Malformed records", counts.malformed),
+        ("Requests that ended and whose beginning was not seen", trace.unknown()),
+        ("Entries left out because there were too many", capture.stream.dropped() + trace.dropped()),
     ] {
         if number > 0 {
-            lines.push(format!("{number} {what}."));
+            lines.push(format!("{what}: {number}."));
         }
     }
     lines.extend(unfinished::sentences(capture));

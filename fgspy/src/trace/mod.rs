@@ -7,12 +7,15 @@ mod json;
 mod json_lines;
 mod overhead;
 mod perfetto;
-mod probe_check;
+pub(crate) mod probe_check;
 mod stream;
 mod text;
 mod unfinished;
 mod waits;
 mod words;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -39,10 +42,10 @@ use stream::Stream;
 const RING_OF_TRANSITIONS: u32 = 32 << 20;
 
 /// What is said when the target has its probes.
-const SET: &str = "The probes are set; Ctrl-C takes them out and reports.";
+const SET: &str = "The probes are set; Ctrl-C removes them and prints the report.";
 
 /// What is said when the target may not even be read: the reason that follows speaks of reading only.
-const RIGHTS: &str = "fgspy trace needs CAP_BPF and CAP_PERFMON besides the right to read the process: sudo; or sudo setcap \
+const RIGHTS: &str = "fgspy trace needs CAP_BPF and CAP_PERFMON in addition to the right to read the process: sudo; or sudo setcap \
     cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy); Docker: --cap-add BPF --cap-add PERFMON too; Kubernetes: BPF and \
     PERFMON too.";
 
@@ -71,8 +74,10 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     probe_check::must_be_there(&target, &sites)?;
     let mut governor = Governor::new(args.max_overhead, &target.process);
     let stream = stream(args, &destination, &target, tracer.start_ns())?;
-    let partial =
-        stream.out().and_then(RecordFile::name).map(|name| format!(" Until then it is in {}.", name.display()));
+    let partial = stream
+        .out()
+        .and_then(RecordFile::name)
+        .map(|name| format!(" Until then the file is called {}.", name.display()));
     let earlier = Earlier::new(&target.runtime, filter, tracer.start_ns());
     let probes = (tracer.traps(), sites.as_slice());
     let mut capture = Capture::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
@@ -87,13 +92,13 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     tracer.detach();
     tracer.poll(&mut |event| capture.add(event));
     if target.process.still_same() == Fate::Same {
-        // Who is gone meanwhile is not asked any more.
+        // A target that has ended meanwhile cannot be read.
         capture.earlier.again(&target.runtime, &target.memory, &monotonic_ns).ok();
         capture.used = target.process.cpu_time().zip(used_before).map(|(now, before)| now.saturating_sub(before));
     }
     capture.counts = tracer.counts()?;
     capture.allowance = governor.allowance();
-    // Without states, the kernel knows goroutines only as those who served something.
+    // Without states, the kernel has only goroutines that served a request.
     if args.states == States::On {
         capture.goroutines = tracer.goroutines()?;
         capture.ended_goroutines = tracer.ended()?;
@@ -123,8 +128,8 @@ fn stream<'a>(
 }
 
 fn options(args: &TraceArgs) -> Result<Options, Failure> {
-    let filter = filter::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
-        .context("which requests to trace was not understood")?;
+    let filter = pattern::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
+        .context("the selection of requests is invalid")?;
     let states = args.states == States::On;
     let transitions = states && args.format == TraceFormat::Perfetto;
     let threshold = u64::try_from(args.block_threshold.as_nanos()).unwrap_or(u64::MAX);

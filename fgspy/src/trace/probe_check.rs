@@ -14,14 +14,14 @@ use crate::exit::{ExitStatus, Failure, Status};
 /// threads of the runtime use a little.
 const MUCH: Duration = Duration::from_millis(50);
 
-/// The probes tell nothing of what the process does.
+/// The probes do not see what the process does.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotHit {
+pub(crate) enum NotHit {
     /// They are not in its code.
     #[error(
-        "process {pid} does not run the code that the probes were set in: {unset} of {all} are not in its memory. Its code is not \
-         mapped from the file {}, as when a program moves it to huge pages at its start; `fgspy record` and `fgspy requests` need no \
-         probes",
+        "process {pid} does not run the code in which the probes were set: {unset} of {all} are not in its memory. Its code is not \
+         mapped from the file {}, for example because the program moved it to huge pages when it started. `fgspy record` and \
+         `fgspy requests` need no probes",
         exe.display()
     )]
     NotThere {
@@ -36,11 +36,11 @@ pub(super) enum NotHit {
     },
     /// They were never hit, although it was at work.
     #[error(
-        "the probes were hit 0 times in {} though the process used {} of CPU: {}", units::time(as_ns(*traced)), units::time(as_ns(*used)),
+        "the probes were hit 0 times in {} although the process used {} of CPU time: {}", units::time(as_ns(*traced)), units::time(as_ns(*used)),
         if *there {
-            "they are in its code, but it passed none of them. It may be at work in C, or in one loop that is not preempted"
+            "they are in its code, but it executed none of them. It may run C code, or one loop that is not preempted"
         } else {
-            "its code is not mapped from the file that the probes were set in"
+            "its code is not mapped from the file in which the probes were set"
         }
     )]
     Never {
@@ -62,10 +62,10 @@ impl ExitStatus for NotHit {
 /// There is nowhere to put a probe.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{0} could only be probed where the kernel has to step through an instruction, which may slow the program down \
-     tenfold; --allow-slow-probes does it all the same"
+    "{0} can only be probed at an instruction that the kernel has to single-step, which may slow the program down tenfold; \
+     use --allow-slow-probes to accept that"
 )]
-pub(super) struct SlowProbes(pub(super) String);
+pub(crate) struct SlowProbes(pub(crate) String);
 
 impl ExitStatus for SlowProbes {
     fn status(&self) -> Status {
@@ -104,9 +104,9 @@ mod tests {
         let said =
             |hits, states, used, there| finding(hits, traced, states, used, there).map(|found| found.to_string());
         let never = said(0, States::On, much, false).unwrap();
-        let words = "the probes were hit 0 times in 3.00 s though the process used 2.90 s of CPU: its code is not mapped from the file";
+        let words = "the probes were hit 0 times in 3.00 s although the process used 2.90 s of CPU time: its code is not mapped from the file";
         assert!(never.starts_with(words), "{never}");
-        assert!(said(0, States::On, much, true).unwrap().contains("at work in C"));
+        assert!(said(0, States::On, much, true).unwrap().contains("It may run C code"));
         assert!(said(0, States::Off, much, false).is_some());
         for (hits, states, used, there) in
             [(1, States::On, much, true), (0, States::On, little, true), (0, States::Off, much, true)]

@@ -66,10 +66,10 @@ pub(super) fn lines(
 fn none(args: &TraceArgs, capture: &Capture<'_>) -> &'static str {
     let is_one_there = capture.earlier.requests().next().is_some() || capture.trace.open().next().is_some();
     match (args.request.is_some() || args.route.is_some() || args.trace.is_some(), is_one_there) {
-        (true, true) => "No request that was asked for began and ended while the probes were set.",
+        (true, true) => "No selected request began and ended while the probes were set.",
         (false, true) => "No request of net/http or gRPC began and ended while the probes were set.",
-        (true, false) => "No request that was asked for was served meanwhile.",
-        (false, false) => "No request of net/http or gRPC was served meanwhile.",
+        (true, false) => "No selected request was served during the trace.",
+        (false, false) => "No request of net/http or gRPC was served during the trace.",
     }
 }
 
@@ -145,7 +145,7 @@ fn ending(reason: EndReason) -> Option<&'static str> {
         EndReason::TargetReplaced => {
             Some("The program replaced itself by another; this is what was traced until then.")
         }
-        EndReason::NotWritten => Some("Tracing ended because what was recorded could not be written."),
-        EndReason::TooExpensive { .. } => Some("The probes were taken out before the time was over: see below."),
+        EndReason::NotWritten => Some("Tracing ended because the output could not be written."),
+        EndReason::TooExpensive { .. } => Some("The probes were removed before the time was over: see below."),
     }
 }

@@ -65,7 +65,7 @@ pub(super) fn table(capture: &Capture<'_>, limit: usize, columns: usize, style: 
     let mut sorted: Vec<_> = rows.into_iter().collect();
     sorted.sort_by_key(|((part, _), (_, longest_ns))| (*part, std::cmp::Reverse(*longest_ns)));
     let width = sorted.iter().map(|((_, route), _)| route.chars().count()).max().unwrap_or(0).min(ROUTE);
-    let mut lines = vec![style.bold("NOT SEEN FROM BEGINNING TO END"), String::new()];
+    let mut lines = vec![style.bold("INCOMPLETE REQUESTS"), String::new()];
     for ((part, route), (count, longest_ns)) in sorted.iter().take(limit) {
         let route = left(&cut(&clean(route), width), width);
         let at_least = format!("≥{}", units::time(*longest_ns));
@@ -90,7 +90,7 @@ pub(super) fn sentences(capture: &Capture<'_>) -> Vec<String> {
     for (count, what) in [
         (both, "began before the probes were set, and did not end"),
         (begin, "began before the probes were set, and ended meanwhile"),
-        (capture.earlier.more(), "more began before the probes were set than are kept"),
+        (capture.earlier.more(), "began before the probes were set and are not listed, because there were too many"),
     ] {
         if count > 0 {
             let (noun, whose) = if count == 1 { ("request", "its") } else { ("requests", "their") };
@@ -98,8 +98,9 @@ pub(super) fn sentences(capture: &Capture<'_>) -> Vec<String> {
         }
     }
     if end > 0 {
-        let (noun, whose) = if end == 1 { ("request was", "its") } else { ("requests were", "their") };
-        lines.push(format!("{end} {noun} not over when it ended: {whose} time is not in the table."));
+        let (noun, whose) =
+            if end == 1 { ("request had not ended", "its") } else { ("requests had not ended", "their") };
+        lines.push(format!("{end} {noun} when the trace ended: {whose} time is not in the table."));
     }
     lines
 }

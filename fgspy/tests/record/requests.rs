@@ -63,7 +63,7 @@ fn a_recording_is_sliced_by_request_route_and_trace() {
     let mut busy = busy();
     let folder = folder();
     let (recording, said) = busy.recorded(folder.path(), &[]);
-    let line = Regex::new("(?m)^  Requests: (\\d+) seen on (\\d+) routes; [\\d.]+% of goroutine time in requests, [\\d.]+% idle connections and workers, [\\d.]+% could not be told\\.$").unwrap();
+    let line = Regex::new("(?m)^  Requests: (\\d+) seen on (\\d+) routes; [\\d.]+% of goroutine time in requests, [\\d.]+% idle connections and workers, [\\d.]+% unknown\\.$").unwrap();
     let told = line.captures(&said).unwrap_or_else(|| panic!("{said}"));
     let whole = json(&recording, &[]);
     let serving = &whole["totals"]["serving"];

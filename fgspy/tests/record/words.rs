@@ -15,10 +15,10 @@ fn the_closing_words_say_what_there_is_and_how_it_went() {
     let profile = Profile::read(&folder.path().join("profile.json"));
     let pattern = Regex::new(
         "\\A(\\d+) samples of (\\d+) goroutines stand for [\\d.]+ (?:s|min) of goroutine time in \\d+ ms \\((\\d+\\.\\d) \
-         goroutines on average\\)\\.\n  chan \\d+\\.\\d%.* · .*\n(?:  Requests: [^\n]* could not be told\\.\n)?  [\\d.]+ ticks a second of 99 asked for, \\d+ late; \
-         [\\d.]+% of the stacks read were rejected \\(\\d+ moved while read, \\d+ torn, \\d+ broken, \\d+ unreadable\\)\\.\n  (?:Every \
+         goroutines on average\\)\\.\n  chan \\d+\\.\\d%.* · .*\n(?:  Requests: [^\n]* unknown\\.\n)?  [\\d.]+ ticks a second of 99 asked for, \\d+ late; \
+         [\\d.]+% of the stacks read were rejected \\(\\d+ changed while read, \\d+ torn, \\d+ broken, \\d+ unreadable\\)\\.\n  (?:Every \
          goroutine was read at every tick|[\\d.]+% of the goroutines were read at a tick, because of --max-cpu \
-         10%); fgspy used [\\d.]+% of a core, and [\\d.]+ (?:ms|µs) for a first look at all\\.\n(?s:.*)Wrote json to profile\\.json\n  open it with: jq \\. profile\\.json \\| less\n\\z",
+         10%); fgspy used [\\d.]+% of a core, and [\\d.]+ (?:ms|µs) to read everything once at the start\\.\n(?s:.*)Wrote json to profile\\.json\n  open it with: jq \\. profile\\.json \\| less\n\\z",
     )
     .unwrap();
     let said = pattern.captures(&outcome.stderr).unwrap_or_else(|| panic!("{}", outcome.stderr));

@@ -160,7 +160,7 @@ fn nonsense_is_answered_with_a_status_and_a_sentence() {
     assert!(stderr.contains("server response: 400 Bad Request - there is no `format` called `zip`;"), "{stderr}");
 
     let reply = Reply::read(server.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"));
-    assert_eq!((reply.status, reply.text().as_str()), (405, "only GET is understood here\n"));
+    assert_eq!((reply.status, reply.text().as_str()), (405, "only GET is supported\n"));
     let long = format!("GET /?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(20_000));
     let reply = Reply::read(server.send(&long));
     assert!([414, 431].contains(&reply.status), "{reply:?}");
@@ -182,7 +182,7 @@ fn a_server_on_loopback_answers_only_to_its_own_names() {
 
     let server = Server::listening(fixture.pid(), "0.0.0.0:0");
     assert_eq!(Reply::read(server.ask("/", "Host: checkout.internal\r\n")).status, 200);
-    let warning = format!("Warning: whoever can reach 0.0.0.0:{} can read", server.address.port());
+    let warning = format!("Warning: anyone who can reach 0.0.0.0:{} can read", server.address.port());
     wait_until("the warning is there", || Ok(server.said().contains(&warning))).unwrap();
 }
 

@@ -95,7 +95,7 @@ fn two_may_look_at_once() {
     let (mut one, mut other) = (start(), start());
     for running in [&mut one, &mut other] {
         let output = String::from_utf8(running.wait().succeeded().stdout).unwrap();
-        assert!(output.contains("GET /sleep") && output.contains(" 0 of events were lost"), "{output}");
+        assert!(output.contains("GET /sleep") && output.contains(" 0 events were lost"), "{output}");
     }
     load.end().unwrap();
 }
@@ -108,7 +108,7 @@ fn what_costs_too_much_is_taken_out() {
     command.args(["--max-overhead", "0.1%"]);
     let output = String::from_utf8(run(command).succeeded().stdout).unwrap();
     load.end().unwrap();
-    assert!(output.contains("The probes were taken out before the time was over"), "{output}");
+    assert!(output.contains("The probes were removed before the time was over"), "{output}");
     assert!(output.contains("--max-overhead allows more") && output.contains("GET /sleep"), "{output}");
 }
 

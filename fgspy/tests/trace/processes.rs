@@ -19,7 +19,7 @@ fn must_see_all(mut service: Fixture, command: Command, interrupted: impl Fn(u32
     kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
     let output = String::from_utf8(running.wait().succeeded().stdout).unwrap();
     let counted = output.lines().any(|line| line.split_whitespace().take(3).eq(["GET", "/fork", "50"]));
-    assert!(counted && output.contains(" 0 of events were lost, 0 contradicted"), "{output}");
+    assert!(counted && output.contains(" 0 events were lost, 0 contradicted"), "{output}");
 }
 
 fn fgspy(arguments: &[&str]) -> Command {

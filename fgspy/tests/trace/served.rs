@@ -129,7 +129,7 @@ fn the_table_says_what_was_asked_for() {
         "sync.(*Mutex).Lock ← main.lock",
         "SLOWEST REQUESTS",
         "Probes were hit",
-        " 0 of events were lost",
+        " 0 events were lost",
     ] {
         assert!(output.contains(words), "{words} is missing in\n{output}");
     }

@@ -90,7 +90,7 @@ fn what_was_recorded_survives_fgspy() {
         let path = folder.path().join(format);
         let partial = folder.path().join(format!("{format}.partial"));
         let mut running = Running::start(trace(service.fixture.pid(), &["-f", format, "-o", path.to_str().unwrap()]));
-        running.until_said(&format!("Until then it is in {}.", partial.display()));
+        running.until_said(&format!("Until then the file is called {}.", partial.display()));
         wait_until("something is written", || Ok(len(&partial) > 200_000)).unwrap();
         running.signal(Signal::KILL);
         running.wait_alone();

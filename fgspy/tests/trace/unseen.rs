@@ -127,7 +127,7 @@ fn requests_that_begin_meanwhile_and_go_on() {
     tell(&mut service, "hold 3", "held");
     running.signal(Signal::INT);
     let outcome = running.wait().succeeded();
-    outcome.says("12 requests were not over when it ended: their time is not in the table.");
+    outcome.says("12 requests had not ended when the trace ended: their time is not in the table.");
     outcome.does_not_say("began before the probes");
     let json = output(outcome);
     let requests = lines::<InFlight>(&json, "in_flight");
@@ -218,7 +218,7 @@ fn probes_that_are_not_in_the_code_are_a_failure() {
         let outcome = run(command);
         assert_eq!(outcome.code(), 1, "{}", outcome.stderr);
         assert!(outcome.stdout.is_empty());
-        outcome.says("does not run the code that the probes were set in");
+        outcome.says("does not run the code in which the probes were set");
         outcome.says("Its code is not mapped from the file");
     }
 }
