@@ -79,7 +79,7 @@ fn what_is_read_of_requests() {
     let options = |arguments: &[&str]| requests(arguments).map(|args| args.requests.options());
     let (data, keep_query) = (true, false);
     assert_eq!(options(&[]), Ok(Some(RequestOptions { data, keep_query })));
-    assert_eq!(options(&[]), Ok(Options::default().requests), "nobody says twice what the default is");
+    assert_eq!(options(&[]), Ok(Options::default().requests), "the defaults are the same");
     assert_eq!(options(&["--keep-query"]), Ok(Some(RequestOptions { data, keep_query: true })));
     assert_eq!(options(&["--no-request-data"]), Ok(Some(RequestOptions { data: false, keep_query })));
     assert_eq!(options(&["--no-requests"]), Ok(None));

@@ -1,4 +1,4 @@
-//! Values of options: how each is parsed, and what is said if that fails.
+//! Values of options: parsers with their error messages.
 
 use std::time::Duration;
 

@@ -55,14 +55,17 @@ fn probe_sites(binary: &GoBinary) -> Check {
     const TOPIC: &str = "probe sites";
     let sites = sites::sites(binary);
     let slow = sites.iter().filter(|site| site.cost == Cost::SingleStepped).count() as u64;
-    let told: Vec<String> = sites.iter().map(|site| format!("{} ({})", site.function, site.instruction)).collect();
-    let told = told.join(", ");
+    let listed: Vec<String> = sites.iter().map(|site| format!("{} ({})", site.function, site.instruction)).collect();
+    let listed = listed.join(", ");
     match (sites.is_empty(), slow) {
         (true, _) => Check::warn(TOPIC, "none was found").so("`fgspy trace` does not work for it"),
-        (_, 0) => Check::ok(TOPIC, format!("all at instructions that the kernel emulates: {told}")),
+        (_, 0) => Check::ok(TOPIC, format!("all at instructions that the kernel emulates: {listed}")),
         _ => Check::warn(
             TOPIC,
-            format!("{}: {told}", count(slow, "probe site") + " at an instruction that the kernel has to single-step"),
+            format!(
+                "{}: {listed}",
+                count(slow, "probe site") + " at an instruction that the kernel has to single-step"
+            ),
         )
         .so("`fgspy trace` costs the target about ten times as much")
         .fix(["fgspy trace --allow-slow-probes ..."]),

@@ -81,7 +81,7 @@ fn write_offset(moment: &Moment<'_>, frame: &Frame<'_>, pc: u64, out: &mut dyn W
 }
 
 fn write_creator(moment: &Moment<'_>, goroutine: &Goroutine, out: &mut dyn Write) -> io::Result<()> {
-    // Goroutine 1 was started by the program's own entry, which nobody asks about.
+    // Goroutine 1 was started by the program's own entry, which is of no interest.
     if goroutine.g.go_pc == 0 || (goroutine.g.goid == 1 && !moment.all) {
         return Ok(());
     }

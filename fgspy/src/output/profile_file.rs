@@ -156,8 +156,7 @@ fn write_to(out: impl Write, profile: &Profile, format: Format) -> io::Result<()
     out.flush()
 }
 
-/// The disk is full, or the like: keeps the whole recording in the folder for temporary files, or at least in memory
-/// that outlives us.
+/// Saves the recording elsewhere after a failure such as a full disk: in the folder for temporary files, else in shared memory.
 pub(crate) fn rescue(profile: &Profile, failed: OutputError) -> RescueError {
     let mut tried = Vec::new();
     for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {

@@ -105,7 +105,7 @@ impl Out {
             let device = File::options().write(true).open(path).map_err(failed)?;
             return Ok(Out::Stream { name: path.clone(), out: Box::new(device) });
         }
-        // One that is there already is somebody's who is writing, or what was left of one who was killed.
+        // A file of that name belongs to another fgspy that is writing, or was left by one that was killed.
         let names = [String::new(), format!(".{}", std::process::id())].map(|part| partial_name(path, &part));
         let mut error = io::Error::from(io::ErrorKind::AlreadyExists);
         for partial in names {

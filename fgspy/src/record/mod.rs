@@ -90,7 +90,7 @@ fn left_behind(name: &str, child: &mut Child) -> String {
 
 /// Waits for the program to end, unless a signal asks fgspy to exit first.
 fn wait(mut child: Child, signals: &Signals) -> Result<(), Failure> {
-    let mut told = false;
+    let mut is_announced = false;
     loop {
         if let Some(status) = child.try_wait()? {
             if !status.success() {
@@ -102,12 +102,12 @@ fn wait(mut child: Child, signals: &Signals) -> Result<(), Failure> {
             print_message(format_args!("The program keeps running as process {}.", child.id()));
             return Ok(());
         }
-        // One that is just ending needs no words.
-        if told {
+        // No message for a program that ends at once.
+        if is_announced {
             std::thread::sleep(WATCH);
         } else {
             print_message(format_args!("Waiting for the program (process {}) to end.", child.id()));
-            told = true;
+            is_announced = true;
         }
     }
 }

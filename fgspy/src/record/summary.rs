@@ -1,4 +1,4 @@
-//! The closing words of a recording: what it is, how well it went, where it is, how to open it.
+//! The summary after a recording: what was recorded, how well that went, and the file.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -57,7 +57,7 @@ fn requests(profile: &Profile) -> String {
 /// How many routes to name, those with the most time.
 const MAX_ROUTES: usize = 20;
 
-/// What there would have been, had the filter kept anything: whoever mistyped a word finds the right one here.
+/// The message if the filter kept nothing: it lists what there is, so that a mistyped word can be corrected.
 fn nothing_left(whole: &Profile) -> String {
     let reasons: BTreeSet<&str> = whole.samples.iter().map(|sample| whole.wait_reason(sample)).collect();
     let reasons: Vec<&str> = reasons.into_iter().filter(|reason| !reason.is_empty()).collect();

@@ -14,7 +14,7 @@ use crate::terminal::style::Style;
 use crate::terminal::table::{self, Column, NO_ROUTE, Row};
 use crate::terminal::text::{cut, left, right, width, wrap};
 
-/// The columns of the table. How requests take their time is said in other places too.
+/// The columns of the table. Durations are in other parts of the report too, so they go first.
 const COLUMNS: [Column; 4] = [
     Column { title: "SEEN", keep: 2.0 },
     Column { title: "IN FLIGHT", keep: 3.0 },

@@ -5,7 +5,7 @@ use tokio::sync::watch;
 /// Why the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Ctrl-C or the like.
+    /// Ctrl-C or another signal.
     Asked,
     /// There is nothing left to serve.
     TargetExited,

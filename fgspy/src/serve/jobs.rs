@@ -1,4 +1,4 @@
-//! The work behind the answers, in threads of its own and never too much of it at once.
+//! Recordings and dumps for clients, in threads of their own, a limited number at a time.
 
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Jobs {
     /// The page that says what there is.
     pub(super) async fn index(&self) -> Result<Answer, Refusal> {
         let watched = Arc::clone(&self.watched);
-        // Not here: somebody may be reading a new executable just now, and all others wait for that.
+        // In a thread of its own: another request may be reading a new executable, and this waits for it.
         let job = spawn_blocking(move || answer::page(index::page(&watched.describe())));
         job.await.map_err(|_| failed())
     }
@@ -92,7 +92,7 @@ impl Jobs {
     }
 }
 
-/// Ends a recording that nobody waits for any more.
+/// Ends a recording whose client has gone.
 struct StopOnDrop(Stop);
 
 impl Drop for StopOnDrop {

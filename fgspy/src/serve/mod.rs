@@ -30,7 +30,7 @@ use target::Watched;
 /// How often the target is looked at, to notice its exit.
 const WATCH: Duration = Duration::from_millis(200);
 
-/// Serves a process until it exits or we are told to end.
+/// Serves a process until it exits or a signal ends the server.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let process = GoProcess::open(args.pid)?;
     let stop = signals::stop_on_signal()?;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let options = Options { requests: args.requests.options(), ..args.limits.options() };
     let jobs = Jobs::new(watched, options, args.route.clone(), ending.clone());
     let end = runtime.block_on(server::serve(listener, jobs, ending));
-    // Whatever still runs has been told to stop, and its client is gone.
+    // Jobs that still run have been stopped, and their clients are gone.
     runtime.shutdown_background();
     if end == End::TargetExited {
         print_message(format_args!("Process {pid} has exited, so there is nothing left to serve."));
@@ -97,7 +97,7 @@ fn greet(process: &GoProcess, address: SocketAddr) {
     }
 }
 
-/// An address to put into a URL: nobody can connect to 0.0.0.0 from elsewhere, but here everybody can to this machine.
+/// An address to put into a URL: 0.0.0.0 is not an address to connect to; loopback leads to the same server.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address {

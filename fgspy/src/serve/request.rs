@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::answer::Refusal;
 
-/// How long is recorded unless the request says so; fgprof and net/http/pprof do the same.
+/// The default length of a recording; fgprof and net/http/pprof do the same.
 const DEFAULT_SECONDS: f64 = 30.0;
 /// The longest recording: what has been recorded is in memory until its end.
 const MAX_SECONDS: f64 = 3600.0;

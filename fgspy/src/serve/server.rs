@@ -34,7 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// How long to wait after a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `ending` says so, and says why it ended.
+/// Serves until `ending` has a reason to end, which it returns.
 pub(super) async fn serve(listener: TcpListener, jobs: Jobs, mut ending: Ending) -> End {
     let local = listener.local_addr().is_ok_and(guard::is_loopback);
     let service = Arc::new(Service { jobs, local });

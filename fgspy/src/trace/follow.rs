@@ -16,7 +16,7 @@ use crate::exit::Failure;
 /// How often the kernel's ring is emptied.
 const POLL: Duration = Duration::from_millis(25);
 
-/// Takes events until the time is over, somebody stops it, the target ends, or the probes cost too much.
+/// Takes events until the time is over, the user stops it, the target ends, or the probes cost too much.
 pub(super) fn follow(
     args: &TraceArgs,
     stop: &Stop,
@@ -64,7 +64,7 @@ pub(super) fn follow(
     }
 }
 
-/// Looks at what is there already, of which no event tells.
+/// Reads the goroutines and requests that were there before the probes, of which there are no events.
 ///
 /// # Errors
 /// When nothing can be read from the target any more; most often it has just ended.

@@ -41,10 +41,10 @@ use stream::Stream;
 /// fgspy may have to wait for a CPU, and the ring for a thread that was preempted while it wrote.
 const RING_OF_TRANSITIONS: u32 = 32 << 20;
 
-/// What is said when the target has its probes.
+/// The message when the probes are set.
 const SET: &str = "The probes are set; Ctrl-C removes them and prints the report.";
 
-/// What is said when the target may not even be read: the reason that follows speaks of reading only.
+/// The message when the target may not even be read: the reason that follows is about reading only.
 const RIGHTS: &str = "fgspy trace needs CAP_BPF and CAP_PERFMON in addition to the right to read the process: sudo; or sudo setcap \
     cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy); Docker: --cap-add BPF --cap-add PERFMON too; Kubernetes: BPF and \
     PERFMON too.";

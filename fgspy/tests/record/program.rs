@@ -62,8 +62,8 @@ fn a_program_that_is_not_go_is_left_alone() {
     assert_eq!(names(folder.path()), [""; 0]);
     running.close_stdin();
     let outcome = running.wait();
-    outcome.says("fgspy: sh was started, as process ");
-    outcome.says(", and is left alone: process ");
+    outcome.says("fgspy: sh was started as process ");
+    outcome.says(" and keeps running: process ");
     outcome.says(": not a Go executable: it has no Go function table");
     // Nobody holds its output any more, so it has ended; by itself, as its file says.
     assert_eq!(names(folder.path()), ["end"]);
@@ -125,7 +125,7 @@ fn fgspy_goes_when_it_is_told_to_and_leaves_the_program_alone() {
     let (mut running, pid) = recorded_and_waiting(folder.path());
     running.signal(Signal::TERM);
     assert_eq!(running.wait_alone().code(), Some(0));
-    running.until_said(&format!("The program goes on as process {pid}.\n"));
+    running.until_said(&format!("The program keeps running as process {pid}.\n"));
     let stat = Path::new("/proc").join(&pid).join("stat");
     assert!(!std::fs::read_to_string(&stat).unwrap().contains(") Z "));
     running.close_stdin();

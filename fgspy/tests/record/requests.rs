@@ -153,7 +153,7 @@ fn a_mistyped_route_is_answered_with_those_there_are() {
 #[test]
 fn words_that_make_no_sense_are_refused() {
     for (arguments, words) in [
-        (["--group-by", "label"], "stacks cannot be grouped by `label`, but by request, route, state, creator"),
+        (["--group-by", "label"], "stacks cannot be grouped by `label`; choose one of request, route, state, creator"),
         (["--request", "("], "unclosed group"),
     ] {
         let mut command = fgspy();

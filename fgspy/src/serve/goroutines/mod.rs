@@ -146,7 +146,7 @@ impl<'a> Look<'a> {
     }
 }
 
-/// The root of every stack. It counts as a frame, but nobody shows it.
+/// The root of every stack. It counts as a frame, but is not shown.
 const GOEXIT: &str = "runtime.goexit";
 
 impl<'a> Frame<'a> {

@@ -5,18 +5,19 @@
 //! (`interned`) and by one buffer (`record_file`), not by how long the trace is.
 
 mod interned;
+mod writer;
 
 use std::collections::{HashMap, HashSet};
 
 use fgspy_export::perfetto::{
-    CHRONOLOGICAL, CLEARED, DebugAnnotation, EXPLICIT, INSTANT, InternedData, NEEDS_INTERNED, ProcessDescriptor,
-    SLICE_BEGIN, SLICE_END, TracePacket, TrackDescriptor, TrackEvent,
+    CLEARED, INSTANT, InternedData, NEEDS_INTERNED, SLICE_BEGIN, TracePacket, TrackDescriptor, TrackEvent,
 };
 use fgspy_goroutines::{Look, Reader, Sight, Status, Wanted};
 use fgspy_memory::{Memory, ReadError};
 use fgspy_probes::{EarlierRequest, Event, OTHER, OneRequest, RUNNABLE, RUNNING, SYSCALL, classes};
 use fgspy_sampler::GoProcess;
 use interned::{Argument, Stack, Stacks};
+use writer::{GOROUTINES, Writer, track_of_goroutine, track_of_request};
 
 use crate::exit::Failure;
 use crate::output::record_file::RecordFile;
@@ -32,22 +33,6 @@ const MAX_FUNCTIONS: usize = 4096;
 const PART: usize = 4096;
 /// A state that lasts as long as this is written before it ends: otherwise it would be missing if fgspy were killed.
 const LONG_NS: u64 = 1_000_000_000;
-/// Who writes the packets.
-const SEQUENCE: u32 = 1;
-
-/// Numbers of tracks: their lowest bits say what they stand for.
-const PROCESS: u64 = 4;
-const REQUESTS: u64 = 8;
-const GOROUTINES: u64 = 12;
-
-const fn track_of_goroutine(goid: u64) -> u64 {
-    goid << 2 | 2
-}
-
-const fn track_of_request(number: u64) -> u64 {
-    number << 2 | 1
-}
-
 /// Tracks of requests that no probe saw begin: their numbers are those of goroutines, from here on.
 const EARLIER: u64 = 1 << 60;
 
@@ -73,7 +58,7 @@ impl Open {
 /// Writes events as they come.
 pub(super) struct Recorder<'a> {
     target: &'a GoProcess,
-    out: RecordFile,
+    writer: Writer,
     stacks: Stacks,
     /// What goroutines do that have a track, by their numbers.
     open: HashMap<u64, Open>,
@@ -94,9 +79,9 @@ pub(super) struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Writes what every trace begins with.
     pub(super) fn new(target: &'a GoProcess, out: RecordFile) -> Recorder<'a> {
-        let mut recorder = Recorder {
+        Recorder {
             target,
-            out,
+            writer: Writer::new(target, out),
             stacks: Stacks::default(),
             open: HashMap::new(),
             unnumbered: HashMap::new(),
@@ -107,35 +92,12 @@ impl<'a> Recorder<'a> {
             functions: HashMap::new(),
             arrows: 0,
             dropped: 0,
-        };
-        let pid = i32::try_from(target.process.pid()).unwrap_or_default();
-        let process = ProcessDescriptor { pid, process_name: clean(&target.describe().executable) };
-        recorder.packet(TracePacket {
-            sequence_flags: CLEARED,
-            interned_data: Some(interned::always(target)),
-            track_descriptor: Some(TrackDescriptor {
-                uuid: PROCESS,
-                process: Some(process),
-                ..TrackDescriptor::default()
-            }),
-            ..TracePacket::default()
-        });
-        for (uuid, name, order) in [(REQUESTS, "requests", CHRONOLOGICAL), (GOROUTINES, "goroutines", EXPLICIT)] {
-            let parent_uuid = Some(PROCESS);
-            recorder.track(TrackDescriptor {
-                uuid,
-                parent_uuid,
-                name: name.to_owned(),
-                child_ordering: Some(order),
-                ..TrackDescriptor::default()
-            });
         }
-        recorder
     }
 
     /// The file, and whether it can be written.
     pub(super) fn out(&self) -> &RecordFile {
-        &self.out
+        self.writer.out()
     }
 
     /// What was left out because there was too much of it.
@@ -209,7 +171,7 @@ impl<'a> Recorder<'a> {
             Event::RequestBegin { time_ns, goid, request, method, path, .. } => {
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 let name = format!("{} {}", text(method), text(path));
-                self.begin_request(track_of_request(*request), *time_ns, &name, *goid, Vec::new());
+                self.writer.begin_request(track_of_request(*request), *time_ns, &name, *goid, Vec::new());
             }
             Event::RequestIds { .. } | Event::RequestEnd { .. } => {}
         }
@@ -218,12 +180,12 @@ impl<'a> Recorder<'a> {
     /// A request is over.
     pub(super) fn request(&mut self, one: &OneRequest) {
         let arguments = vec![Argument::Route.text(&one.route), Argument::Id.text(&identity(one))];
-        self.end(track_of_request(one.number), one.end_ns, arguments);
+        self.writer.end(track_of_request(one.number), one.end_ns, arguments);
     }
 
     /// Writes all that was kept until now.
     pub(super) fn flush(&mut self) {
-        self.out.flush();
+        self.writer.flush();
     }
 
     /// Writes the beginning of what has lasted long.
@@ -249,12 +211,12 @@ impl<'a> Recorder<'a> {
             if !one.id.is_empty() {
                 arguments.push(Argument::Id.text(&one.id));
             }
-            self.begin_request(track, one.since_ns, &name, one.goid, arguments);
+            self.writer.begin_request(track, one.since_ns, &name, one.goid, arguments);
             if one.ended {
-                self.end(track, one.seen_ns, Vec::new());
+                self.writer.end(track, one.seen_ns, Vec::new());
             }
         }
-        self.out.finish()
+        self.writer.finish()
     }
 
     fn transition(&mut self, transition: &Event) {
@@ -284,7 +246,7 @@ impl<'a> Recorder<'a> {
         if let Some(before) = self.open.remove(&goid) {
             // Where its beginning was written earlier, its stack was not known yet.
             let stack = before.stack.map(|stack| Argument::Stack.interned(stack));
-            self.end(track_of_goroutine(goid), time_ns, stack.into_iter().collect());
+            self.writer.end(track_of_goroutine(goid), time_ns, stack.into_iter().collect());
         }
         if let Some(waker) = transition.woken_by() {
             self.arrows += 1;
@@ -311,7 +273,7 @@ impl<'a> Recorder<'a> {
         }
         self.named.insert(goid);
         let function = self.function(start_pc);
-        self.track(TrackDescriptor {
+        self.writer.track(TrackDescriptor {
             uuid: track_of_goroutine(goid),
             parent_uuid: Some(GOROUTINES),
             name: clean(format!("goroutine {goid} {function}").trim_end()),
@@ -347,7 +309,7 @@ impl<'a> Recorder<'a> {
             ..TrackEvent::default()
         };
         let since_ns = open.since_ns;
-        self.at(since_ns, event);
+        self.writer.at(since_ns, event);
     }
 
     /// An arrow, the last one, begins.
@@ -359,7 +321,7 @@ impl<'a> Recorder<'a> {
             flow_ids: vec![self.arrows],
             ..TrackEvent::default()
         };
-        self.at(time_ns, event);
+        self.writer.at(time_ns, event);
     }
 
     /// The number of a stack, which is written if it is new.
@@ -369,14 +331,14 @@ impl<'a> Recorder<'a> {
             self.stacks.forget();
             self.open.values_mut().for_each(|open| open.stack = None);
             let interned_data = Some(interned::always(self.target));
-            self.packet(TracePacket { sequence_flags: CLEARED, interned_data, ..TracePacket::default() });
+            self.writer.packet(TracePacket { sequence_flags: CLEARED, interned_data, ..TracePacket::default() });
         }
         match self.stacks.number(self.target, pcs) {
             Stack::Known(number) => number,
             Stack::New(text) => {
                 let number = text.iid;
                 let interned = InternedData { debug_annotation_string_values: vec![text], ..InternedData::default() };
-                self.packet(TracePacket {
+                self.writer.packet(TracePacket {
                     sequence_flags: NEEDS_INTERNED,
                     interned_data: Some(interned),
                     ..TracePacket::default()
@@ -384,46 +346,5 @@ impl<'a> Recorder<'a> {
                 number
             }
         }
-    }
-
-    fn begin_request(&mut self, uuid: u64, time_ns: u64, name: &str, goid: u64, more: Vec<DebugAnnotation>) {
-        self.track(TrackDescriptor {
-            uuid,
-            parent_uuid: Some(REQUESTS),
-            name: "request".to_owned(),
-            ..TrackDescriptor::default()
-        });
-        let mut debug_annotations = vec![Argument::Goroutine.number(goid)];
-        debug_annotations.extend(more);
-        let event = TrackEvent {
-            kind: SLICE_BEGIN,
-            track_uuid: uuid,
-            name: Some(clean(name)),
-            debug_annotations,
-            ..TrackEvent::default()
-        };
-        self.at(time_ns, event);
-    }
-
-    fn end(&mut self, track_uuid: u64, time_ns: u64, debug_annotations: Vec<DebugAnnotation>) {
-        self.at(time_ns, TrackEvent { kind: SLICE_END, track_uuid, debug_annotations, ..TrackEvent::default() });
-    }
-
-    fn track(&mut self, descriptor: TrackDescriptor) {
-        self.packet(TracePacket { track_descriptor: Some(descriptor), ..TracePacket::default() });
-    }
-
-    fn at(&mut self, time_ns: u64, event: TrackEvent) {
-        self.packet(TracePacket {
-            timestamp: Some(time_ns),
-            sequence_flags: NEEDS_INTERNED,
-            track_event: Some(event),
-            ..TracePacket::default()
-        });
-    }
-
-    fn packet(&mut self, packet: TracePacket) {
-        let packet = TracePacket { trusted_packet_sequence_id: SEQUENCE, ..packet };
-        self.out.record(|out| packet.append_to(out));
     }
 }
