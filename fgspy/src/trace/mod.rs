@@ -128,7 +128,7 @@ fn stream<'a>(
 }
 
 fn options(args: &TraceArgs) -> Result<Options, Failure> {
-    let filter = pattern::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
+    let filter = filter::filter(args.request.as_deref(), args.route.as_deref(), args.trace.as_deref())
         .context("the selection of requests is invalid")?;
     let states = args.states == States::On;
     let transitions = states && args.format == TraceFormat::Perfetto;
