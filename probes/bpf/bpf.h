@@ -11,11 +11,6 @@ typedef unsigned long long u64;
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
 
-/* Read by the loader: probes/src/loader/object.rs. */
-struct map {
-	u32 type, key_size, value_size, max_entries, flags;
-};
-
 enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_RINGBUF = 27 };
 enum { ANY = 0, NOEXIST = 1, NO_PREALLOC = 1, NO_WAKEUP = 1 };
 

@@ -34,7 +34,7 @@ INLINE int is_of_trace(struct ids *ids)
 		u32 skip = k == 0 ? 3 : 0, same = 1;
 		if (k == 5 || ids->value_len[k] < skip + cfg.trace_len)
 			continue;
-		for (u32 i = 0; i < 32; i++)
+		for (u32 i = 0; i < TRACE; i++)
 			if (i < cfg.trace_len && ids->value[k][skip + i] != cfg.trace[i])
 				same = 0;
 		if (same)

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* The configuration, the maps, what is counted, and reading the target's memory. */
 #pragma once
-#include "trace.h"
+#include "shared.h"
 
 const volatile struct config cfg SEC(".rodata") = {};
 const struct goroutine no_goroutine SEC(".rodata") = {};
 const struct ended none_ended SEC(".rodata") = {};
 const struct request no_request SEC(".rodata") = {};
 
-struct map ring SEC("maps") = {MAP_RINGBUF, 0, 0, 1 << 24, 0};
-struct map goroutines SEC("maps") = {MAP_HASH, 8, sizeof(struct goroutine), 1 << 17, NO_PREALLOC};
-struct map by_start SEC("maps") = {MAP_HASH, 8, sizeof(struct ended), 1 << 12, NO_PREALLOC};
-struct map by_request SEC("maps") = {MAP_HASH, 8, sizeof(struct request), 1 << 16, NO_PREALLOC};
-struct map counts SEC("maps") = {MAP_PERCPU_ARRAY, 4, 8, COUNTS, 0};
-struct map numbers SEC("maps") = {MAP_ARRAY, 4, 8, NUMBERS, 0};
-struct map dfa SEC("maps") = {MAP_ARRAY, 4, 2 * DFA_CELLS, 1, 0};
+struct map_spec ring SEC("maps") = {MAP_RINGBUF, 0, 0, 1 << 24, 0};
+struct map_spec goroutines SEC("maps") = {MAP_HASH, 8, sizeof(struct goroutine), 1 << 17, NO_PREALLOC};
+struct map_spec by_start SEC("maps") = {MAP_HASH, 8, sizeof(struct ended), 1 << 12, NO_PREALLOC};
+struct map_spec by_request SEC("maps") = {MAP_HASH, 8, sizeof(struct request), 1 << 16, NO_PREALLOC};
+struct map_spec counts SEC("maps") = {MAP_PERCPU_ARRAY, 4, 8, COUNTS, 0};
+struct map_spec numbers SEC("maps") = {MAP_ARRAY, 4, 8, NUMBERS, 0};
+struct map_spec dfa SEC("maps") = {MAP_ARRAY, 4, 2 * DFA_CELLS, 1, 0};
 
 /* Gives what the count was before. */
 INLINE u64 add(u32 what, u64 more)

@@ -121,7 +121,7 @@ INLINE void changed(u64 g, u64 here, u32 from, u32 to, u8 why)
 	}
 	if (is_dead(to)) {
 		if (known->request && known->serving)
-			send_end(known, g, now, EXITED);
+			send_end(known, g, now, GOROUTINE_EXIT);
 		retire(known, g);
 		return;
 	}

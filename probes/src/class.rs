@@ -2,17 +2,7 @@
 
 use fgspy_profile::Class;
 
-/// Classes of what a goroutine may be doing. [`RUNNING`], [`RUNNABLE`], [`SYSCALL`] and [`OTHER`] are fixed; the others are
-/// what [`crate::Plan::classes`] makes of the runtime's wait reasons.
-pub const CLASSES: usize = 16;
-/// The class of goroutines that run.
-pub const RUNNING: u8 = 0;
-/// The class of those that want to.
-pub const RUNNABLE: u8 = 1;
-/// The class of those in a system call, or in C.
-pub const SYSCALL: u8 = 2;
-/// The class of what has no other.
-pub const OTHER: u8 = 3;
+use crate::shared::constants::{CLASSES, OTHER, RUNNABLE, RUNNING, SYSCALL};
 
 /// Nanoseconds by class.
 pub type Times = [u64; CLASSES];

@@ -1,16 +1,18 @@
 //! What the program sends.
 
-use crate::abi::{self, Cursor};
-use crate::{CLASSES, SiteKind, Times};
+use crate::shared::constants::{G_DEAD, G_DEADEXTRA, G_IDLE, G_RUNNING, G_WAITING};
+use crate::shared::records::{Begin, Blocked, End, Head, Ids, Transition};
+use crate::shared::{RecordKind, Shared};
+use crate::{EndReason, SiteKind, Times};
 
 /// Headers that may say which request this is, in the order of [`Headers::values`].
 pub const HEADERS: [&str; 6] = ["Traceparent", "B3", "X-B3-Traceid", "X-B3-Spanid", "Uber-Trace-Id", "X-Request-Id"];
 
-/// The runtime's values for a goroutine that runs, for one that waits, and for one that is not there: unused, ended, or not an
-/// own one of the runtime's (`runtime/runtime2.go`).
-const GRUNNING: u8 = 2;
-const GWAITING: u8 = 4;
-const GONE: [u8; 3] = [0, 6, 11];
+/// The runtime's values for a goroutine that runs, for one that waits, and for one that is not there: unused, ended, or a dead
+/// one of a thread of C.
+const RUNNING: u8 = G_RUNNING as u8;
+const WAITING: u8 = G_WAITING as u8;
+const GONE: [u8; 3] = [G_IDLE as u8, G_DEAD as u8, G_DEADEXTRA as u8];
 
 /// Something that happened. Times are nanoseconds of `CLOCK_MONOTONIC`; `g` is the address of a goroutine's g, which is used
 /// again by others, `goid` its number, 0 where it had none yet.
@@ -101,7 +103,7 @@ pub enum Event {
         /// The request's number.
         request: u64,
         /// How that is known.
-        how: End,
+        how: EndReason,
         /// What the goroutine did meanwhile.
         own_ns: Times,
         /// What goroutines did that were started for it, directly or not, while it was served; of an interval that was not
@@ -116,18 +118,6 @@ pub enum Event {
     },
 }
 
-/// How it is known that a request is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Its handler returned.
-    Marked,
-    /// Its g began to serve another one, so that it ended at some time before: the handler panicked, or took the connection
-    /// over, and nobody saw.
-    NextRequest,
-    /// The goroutine ended.
-    GoroutineExit,
-}
-
 /// Values of [`HEADERS`], at most 64 bytes of each; empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
@@ -135,23 +125,17 @@ pub struct Headers {
     pub values: [Vec<u8>; HEADERS.len()],
 }
 
-const TRANSITION: u32 = 1;
-const BLOCKED: u32 = 2;
-const BEGIN: u32 = 3;
-const END: u32 = 4;
-const IDS: u32 = 5;
-
 impl Event {
     /// Whether a goroutine is said to wait no longer that was at work all the time: nobody woke it. The runtime calls one
     /// waiting while the collector, or who stops the world, is at work on its thread (`runtime/proc.go`,
     /// `casGToWaitingForSuspendG`); Go's execution trace calls that running, and so do the times of [`Event::RequestEnd`].
     pub const fn was_at_work(&self) -> bool {
-        matches!(self, Event::Transition { from: GWAITING, to: GRUNNING, by: None, .. })
+        matches!(self, Event::Transition { from: WAITING, to: RUNNING, by: None, .. })
     }
 
     /// The goroutine that ended the wait of the one that changes its status, if it waited and was not woken by the scheduler.
     pub const fn woken_by(&self) -> Option<u64> {
-        if let Event::Transition { from: GWAITING, by, .. } = self { *by } else { None }
+        if let Event::Transition { from: WAITING, by, .. } = self { *by } else { None }
     }
 
     /// Whether a goroutine ends.
@@ -161,87 +145,155 @@ impl Event {
 
     /// Reads one, as the program wrote it.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Event> {
-        let mut at = Cursor(bytes);
-        let (kind, tid, time_ns, g, goid) = (at.u32()?, at.u32()?, at.u64()?, at.u64()?, at.u64()?);
-        match kind {
-            TRANSITION => {
-                let (by, request, start_pc) = (at.u64()?, at.u64()?, at.u64()?);
-                let [from, to, reason, class] = at.array()?;
-                let (by, request) = (some(by), some(request));
-                Some(Event::Transition { time_ns, g, goid, from, to, class, reason, by, request, start_pc, tid })
-            }
-            BLOCKED => {
-                let (since_ns, by, request) = (at.u64()?, some(at.u64()?), some(at.u64()?));
-                let [reason, class] = at.array()?;
-                let frames = usize::from(u16::from_ne_bytes(at.array()?)).min(abi::FRAMES);
-                at.u32()?;
-                let stack = (0..frames).map(|_| at.u64()).collect::<Option<Vec<u64>>>()?;
-                Some(Event::Blocked { time_ns, since_ns, g, goid, class, reason, by, request, stack })
-            }
-            BEGIN => {
-                let (request, parent) = (at.u64()?, some(at.u64()?));
-                let [site, method_len, path_len, ..] = at.array::<8>()?;
-                let line = at.bytes(abi::LINE)?;
-                let method = prefix(line, method_len.into());
-                let path = prefix(line.get(method.len() + 1..)?, path_len.into());
-                let site = *SiteKind::ALL.get(usize::from(site))?;
-                Some(Event::RequestBegin { time_ns, g, goid, parent, request, site, method, path })
-            }
-            IDS => {
-                let request = at.u64()?;
-                let lens: [u8; abi::HEADERS] = at.array()?;
-                let [unread, _] = at.array()?;
-                let mut headers = Headers::default();
-                // If one could not be read, nobody knows which.
-                for (value, len) in headers.values.iter_mut().zip(lens).filter(|_| unread == 0) {
-                    *value = prefix(at.bytes(abi::VALUE)?, len.into());
-                }
-                Some(Event::RequestIds { request, headers })
-            }
-            END => {
-                let (request, begin_ns, transitions, children) = (at.u64()?, at.u64()?, at.u64()?, at.u64()?);
-                let how = match at.u32()? {
-                    0 => End::Marked,
-                    1 => End::NextRequest,
-                    _ => End::GoroutineExit,
-                };
-                let len = at.u32()? as usize;
-                let route = prefix(at.bytes(abi::ROUTE)?, len);
-                // Where states are not followed they are not sent.
-                let mut sums = || if at.0.is_empty() { Some([0; CLASSES]) } else { times(&mut at) };
-                let (own_ns, children_ns) = (sums()?, sums()?);
-                Some(Event::RequestEnd {
-                    time_ns,
-                    begin_ns,
-                    g,
-                    goid,
-                    request,
-                    how,
-                    own_ns,
-                    children_ns,
-                    children,
-                    transitions,
-                    route,
-                })
-            }
-            _ => None,
+        let head = Head::read(bytes)?;
+        match RecordKind::of(head.kind)? {
+            RecordKind::Transition => Transition::read(bytes).map(transition),
+            RecordKind::Blocked => Blocked::read(bytes).map(blocked),
+            RecordKind::Begin => request_begin(&Begin::read(bytes)?),
+            RecordKind::Ids => Ids::read(bytes).map(|ids| request_ids(&ids)),
+            RecordKind::End => request_end(bytes),
         }
     }
 }
 
-/// Nanoseconds by class.
-pub(crate) fn times(at: &mut Cursor<'_>) -> Option<Times> {
-    let mut times = [0; CLASSES];
-    for time in &mut times {
-        *time = at.u64()?;
+fn transition(sent: Transition) -> Event {
+    let Transition { head, by, request, start, from, to, reason, class, pad: _ } = sent;
+    Event::Transition {
+        time_ns: head.time,
+        g: head.g,
+        goid: head.goid,
+        from,
+        to,
+        class,
+        reason,
+        by: some(by),
+        request: some(request),
+        start_pc: start,
+        tid: head.tid,
     }
-    Some(times)
 }
+
+fn blocked(sent: Blocked) -> Event {
+    Event::Blocked {
+        time_ns: sent.head.time,
+        since_ns: sent.since,
+        g: sent.head.g,
+        goid: sent.head.goid,
+        class: sent.class,
+        reason: sent.reason,
+        by: some(sent.by),
+        request: some(sent.request),
+        stack: sent.stack.into_iter().take(sent.frames.into()).collect(),
+    }
+}
+
+fn request_begin(sent: &Begin) -> Option<Event> {
+    let method = prefix(&sent.line, sent.method_len.into());
+    let path = prefix(sent.line.get(method.len() + 1..)?, sent.path_len.into());
+    Some(Event::RequestBegin {
+        time_ns: sent.head.time,
+        g: sent.head.g,
+        goid: sent.head.goid,
+        parent: some(sent.parent),
+        request: sent.request,
+        site: SiteKind::of(sent.site)?,
+        method,
+        path,
+    })
+}
+
+fn request_ids(sent: &Ids) -> Event {
+    let mut headers = Headers::default();
+    // If one could not be read, nobody knows which.
+    if sent.unread == 0 {
+        for ((value, text), len) in headers.values.iter_mut().zip(&sent.value).zip(sent.value_len) {
+            *value = prefix(text, len.into());
+        }
+    }
+    Event::RequestIds { request: sent.request, headers }
+}
+
+fn request_end(bytes: &[u8]) -> Option<Event> {
+    // Where states are not followed, their sums are not sent.
+    let whole = match bytes.len() {
+        END_WITHOUT_SUMS => &[bytes, &[0; size_of::<End>() - END_WITHOUT_SUMS]].concat(),
+        _ => bytes,
+    };
+    let sent = End::read(whole)?;
+    Some(Event::RequestEnd {
+        time_ns: sent.head.time,
+        begin_ns: sent.begin,
+        g: sent.head.g,
+        goid: sent.head.goid,
+        request: sent.request,
+        how: EndReason::of(sent.how)?,
+        own_ns: sent.own,
+        children_ns: sent.children,
+        children: sent.started,
+        transitions: sent.transitions,
+        route: prefix(&sent.route, usize::try_from(sent.route_len).ok()?),
+    })
+}
+
+/// Bytes of [`End`] up to its sums.
+const END_WITHOUT_SUMS: usize = std::mem::offset_of!(End, own);
 
 fn some(number: u64) -> Option<u64> {
     (number != 0).then_some(number)
 }
 
+/// The first `len` bytes, or all if there are not so many.
 fn prefix(bytes: &[u8], len: usize) -> Vec<u8> {
     bytes.get(..len).unwrap_or(bytes).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEAD: Head = Head { kind: RecordKind::End as u32, tid: 7, time: 200, g: 0xc000, goid: 18 };
+
+    #[test]
+    fn the_end_of_a_request_comes_with_sums_or_without() {
+        let mut route = [0; 96];
+        route[..5].copy_from_slice(b"GET /");
+        let sent = End { head: HEAD, request: 3, begin: 100, how: 1, route_len: 5, route, own: [9; 16], ..End::ZERO };
+        let bytes = sent.to_bytes();
+        for (len, own) in [(bytes.len(), [9; 16]), (END_WITHOUT_SUMS, [0; 16])] {
+            let Some(Event::RequestEnd { time_ns, begin_ns, goid, how, own_ns, route, .. }) =
+                Event::decode(&bytes[..len])
+            else {
+                panic!("{len} bytes are a record");
+            };
+            assert_eq!((time_ns, begin_ns, goid, how, own_ns), (200, 100, 18, EndReason::NextRequest, own));
+            assert_eq!(route, b"GET /");
+        }
+        assert_eq!(Event::decode(&bytes[..END_WITHOUT_SUMS + 8]), None);
+    }
+
+    #[test]
+    fn lengths_beyond_a_field_are_those_of_the_field() {
+        let sent = Blocked { head: Head { kind: RecordKind::Blocked as u32, ..HEAD }, frames: 999, ..Blocked::ZERO };
+        let Some(Event::Blocked { stack, by, .. }) = Event::decode(&sent.to_bytes()) else { panic!("it is a record") };
+        assert_eq!((stack.len(), by), (64, None));
+        let line = [b'x'; 209];
+        let head = Head { kind: RecordKind::Begin as u32, ..HEAD };
+        let sent = Begin { head, site: 5, method_len: 255, path_len: 255, line, ..Begin::ZERO };
+        assert_eq!(Event::decode(&sent.to_bytes()), None, "there is no room for a path");
+        let Some(Event::RequestBegin { method, path, site, .. }) =
+            Event::decode(&Begin { method_len: 3, ..sent }.to_bytes())
+        else {
+            panic!("it is a record");
+        };
+        assert_eq!((method.len(), path.len(), site), (3, 205, SiteKind::HttpBegin));
+    }
+
+    proptest! {
+        #[test]
+        fn any_record_is_read_or_refused(kind in 0u32..7, rest in proptest::collection::vec(any::<u8>(), 0..700)) {
+            let bytes = [&kind.to_ne_bytes(), rest.as_slice()].concat();
+            let _ = Event::decode(&bytes);
+        }
+    }
 }

@@ -18,7 +18,6 @@
 //! The target is not stopped, but each hit of a probe is a trap into the kernel on its own thread: [`traps`] measures what
 //! one takes on this machine, and the program what it takes itself ([`Counts::programs`]).
 
-mod abi;
 mod class;
 mod clock;
 mod error;
@@ -27,19 +26,20 @@ pub mod filter;
 mod loader;
 mod older_requests;
 mod plan;
+mod shared;
 pub mod sites;
 mod totals;
 mod tracer;
 mod trap_cost;
 
-pub use class::{CLASSES, OTHER, RUNNABLE, RUNNING, SYSCALL, Times, class, number};
+pub use class::{Times, class, number};
 pub use clock::monotonic_ns;
 pub use error::TraceError;
-pub use event::{End, Event, HEADERS, Headers};
+pub use event::{Event, HEADERS, Headers};
 pub use filter::TooLarge;
 pub use older_requests::{Earlier, EarlierRequest};
 pub use plan::{
-    Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Reasons, Site, SiteKind, classes, offsets, plan, trap_ns,
+    Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, classes, offsets, plan, trap_ns,
 };
 pub use totals::{Distribution, Finished, Limits, OneRequest, Place, PlacedWaits, Route, Step, Trace};
 pub use tracer::{Counts, Ended, Goroutine, Timed, Tracer};

@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use crate::abi::{self, Cursor, counts};
-use crate::event::{Event, times};
+use crate::event::Event;
 use crate::loader::ring::Ring;
 use crate::loader::{self, Loaded, cpus, sys};
+use crate::shared::constants::{COUNTS, TIMED, TIMED_NS};
+use crate::shared::{Counter, Number, Shared, tables};
 use crate::{Plan, SiteKind, Times, TraceError, Traps, monotonic_ns, trap_cost};
 
 /// The most entries that are read of one of the program's maps.
@@ -139,7 +140,7 @@ impl Tracer {
 
     /// Tells the program when all probes were set; 0: they are not yet.
     fn tell_start(&self, start_ns: u64) -> Result<(), TraceError> {
-        self.tell(abi::START, start_ns)
+        self.tell(Number::Start, start_ns)
     }
 
     /// Says from how many nanoseconds on a request is slow, for [`crate::Options::ids_of_slow`]; 0, as at the start: all are.
@@ -147,12 +148,12 @@ impl Tracer {
     /// # Errors
     /// When the kernel refuses.
     pub fn set_slow(&self, duration_ns: u64) -> Result<(), TraceError> {
-        self.tell(abi::SLOW, duration_ns)
+        self.tell(Number::Slow, duration_ns)
     }
 
-    fn tell(&self, which: u32, number: u64) -> Result<(), TraceError> {
+    fn tell(&self, which: Number, number: u64) -> Result<(), TraceError> {
         let numbers = self.loaded.map("numbers")?;
-        sys::update(&numbers.fd, numbers.spec, &which.to_ne_bytes(), &number.to_ne_bytes())
+        sys::update(&numbers.fd, numbers.spec, &(which as u32).to_ne_bytes(), &number.to_ne_bytes())
             .map_err(|source| TraceError::of("filling a map", source))
     }
 
@@ -189,30 +190,27 @@ impl Tracer {
     /// When the kernel refuses.
     pub fn counts(&self) -> Result<Counts, TraceError> {
         let map = self.loaded.map("counts")?;
-        let mut all = [0u64; counts::ALL];
+        let mut all = [0u64; COUNTS];
         for (number, sum) in (0u32..).zip(&mut all) {
             let mut value = vec![0; 8 * self.cpus];
             sys::lookup(&map.fd, map.spec, self.cpus, &number.to_ne_bytes(), &mut value)
                 .map_err(|source| TraceError::of("reading a map", source))?;
-            let mut at = Cursor(&value);
-            *sum = std::iter::from_fn(|| at.u64()).sum();
+            *sum = value.chunks_exact(8).filter_map(u64::read).sum();
         }
         let of = |number: usize| all.get(number).copied().unwrap_or(0);
+        let counter = |which: Counter| of(which as usize);
         Ok(Counts {
             hits: std::array::from_fn(of),
-            programs: std::array::from_fn(|kind| Timed {
-                hits: of(counts::TIMED + kind),
-                ns: of(counts::TIMED_NS + kind),
-            }),
-            lost: of(counts::LOST),
-            full: of(counts::FULL),
-            unreadable: of(counts::UNREADABLE),
-            contradicted: of(counts::CONTRADICTED),
-            repeated: of(counts::REPEATED),
-            filtered: of(counts::FILTERED),
-            headers_unread: of(counts::HEADERS_UNREAD),
-            headers_gone: of(counts::HEADERS_GONE),
-            pattern_gone: of(counts::PATTERN_GONE),
+            programs: std::array::from_fn(|kind| Timed { hits: of(TIMED + kind), ns: of(TIMED_NS + kind) }),
+            lost: counter(Counter::Lost),
+            full: counter(Counter::Full),
+            unreadable: counter(Counter::Unreadable),
+            contradicted: counter(Counter::Contradicted),
+            repeated: counter(Counter::Repeated),
+            filtered: counter(Counter::Filtered),
+            headers_unread: counter(Counter::HeadersUnread),
+            headers_gone: counter(Counter::HeadersGone),
+            pattern_gone: counter(Counter::PatternGone),
             malformed: self.malformed,
         })
     }
@@ -236,9 +234,8 @@ impl Tracer {
         Ok(entries
             .iter()
             .filter_map(|(start_pc, value)| {
-                let mut at = Cursor(value);
-                let (count, transitions) = (at.u64()?, at.u64()?);
-                Some(Ended { start_pc: *start_pc, count, transitions, total_ns: times(&mut at)? })
+                let tables::Ended { count, transitions, total } = Shared::read(value)?;
+                Some(Ended { start_pc: *start_pc, count, transitions, total_ns: total })
             })
             .collect())
     }
@@ -250,7 +247,7 @@ impl Tracer {
         let (mut entries, mut key) = (Vec::new(), None::<Vec<u8>>);
         while let Some(next) = sys::next_key(&map.fd, map.spec, key.as_deref()).map_err(failed)? {
             let mut value = vec![0; (map.spec.value_size as usize).next_multiple_of(8)];
-            let number = Cursor(&next).u64().unwrap_or(0);
+            let number = u64::read(&next).unwrap_or(0);
             match sys::lookup(&map.fd, map.spec, 1, &next, &mut value) {
                 Ok(()) => entries.push((number, value)),
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -265,15 +262,19 @@ impl Tracer {
     }
 }
 
-/// `struct goroutine`.
 fn goroutine(g: u64, value: &[u8]) -> Option<Goroutine> {
-    let mut at = Cursor(value);
-    let (goid, since_ns, parent, start_pc) = (at.u64()?, at.u64()?, at.u64()?, at.u64()?);
-    let (request, _serving, _begin) = (at.u64()?, at.u64()?, at.u64()?);
-    let (transitions, _before, _status) = (at.u64()?, at.u64()?, at.u32()?);
-    let [class, _reason, _site, _] = at.array()?;
-    let request = (request != 0).then_some(request);
-    Some(Goroutine { g, goid, parent, start_pc, request, since_ns, class, transitions, total_ns: times(&mut at)? })
+    let known = tables::Goroutine::read(value)?;
+    Some(Goroutine {
+        g,
+        goid: known.goid,
+        parent: known.parent,
+        start_pc: known.start,
+        request: (known.request != 0).then_some(known.request),
+        since_ns: known.since,
+        class: known.class,
+        transitions: known.transitions,
+        total_ns: known.total,
+    })
 }
 
 impl std::fmt::Debug for Tracer {

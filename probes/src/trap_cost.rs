@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::loader::{self, Loaded};
-use crate::{InnerRequest, Maps, Offsets, Options, Plan, Reasons, Site, SiteKind, TraceError, monotonic_ns};
+use crate::{InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, SiteKind, TraceError, monotonic_ns};
 
 /// What a hit of a probe takes on the thread that hits it, before and after the program.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,7 +50,7 @@ pub fn traps() -> Result<Traps, TraceError> {
     let plan = Plan {
         pid: std::process::id(),
         exe: PathBuf::from("/proc/self/exe"),
-        sites: vec![Site { kind: SiteKind::CasStatus, file_offset: 0 }],
+        probes: vec![Probe { kind: SiteKind::CasStatus, file_offset: 0 }],
         offsets,
         classes: [crate::OTHER; 256],
         reasons: Reasons { coroutine: Reasons::UNKNOWN, preempted: Reasons::UNKNOWN },

@@ -1,4 +1,5 @@
-//! `cargo xtask bpf`: makes the committed object of the probe program from its source.
+//! `cargo xtask bpf`: makes the committed header of the probe program from what it shares with Rust, and the committed object
+//! from its source.
 
 use std::path::Path;
 
@@ -9,26 +10,32 @@ use fgspy_fixtures::workspace;
 
 /// Where source and objects are, relative to the workspace.
 const FOLDER: &str = "probes/bpf";
+const HEADER: &str = "shared.h";
 const SOURCE: &str = "trace.bpf.c";
 const OBJECT: &str = "trace.amd64.bpf.o";
 
-/// Compiles it. With `check`, nothing is written: an object that differs from the committed one is an error.
+/// Makes both. With `check`, nothing is written: a file that differs from the committed one is an error.
 ///
 /// # Errors
-/// When there is no compiler, the source does not compile, or the objects differ.
+/// When there is no compiler, the source does not compile, or a file differs.
 pub(crate) fn run(check: bool) -> Result<()> {
     let folder = workspace::root().join(FOLDER);
+    keep(&folder, HEADER, fgspy_probes::c_header().as_bytes(), check)?;
     let scratch = tempfile::tempdir()?;
-    let made = compile(&folder, scratch.path())?;
-    let object = folder.join(OBJECT);
+    keep(&folder, OBJECT, &compile(&folder, scratch.path())?, check)
+}
+
+/// Writes a file, or compares it with what is there.
+fn keep(folder: &Path, name: &str, made: &[u8], check: bool) -> Result<()> {
+    let file = folder.join(name);
+    let what = format!("{FOLDER}/{name}");
     if check {
-        let committed = std::fs::read(&object).with_context(|| format!("cannot read {FOLDER}/{OBJECT}"))?;
-        ensure!(made == committed, "{FOLDER}/{OBJECT} is not what {SOURCE} gives: run `cargo xtask bpf` and commit it");
-        println!("{FOLDER}/{OBJECT}: {} bytes, as made from {SOURCE}", made.len());
-        return Ok(());
+        let committed = std::fs::read(&file).with_context(|| format!("cannot read {what}"))?;
+        ensure!(made == committed, "{what} is not what its source gives: run `cargo xtask bpf` and commit it");
+    } else {
+        std::fs::write(&file, made).with_context(|| format!("cannot write {what}"))?;
     }
-    std::fs::write(&object, &made).with_context(|| format!("cannot write {FOLDER}/{OBJECT}"))?;
-    println!("{FOLDER}/{OBJECT}: {} bytes", made.len());
+    println!("{what}: {} bytes", made.len());
     Ok(())
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     let options = options(args)?;
     let filter = options.filter.clone();
     let plan = plan(args.pid, &target.runtime, &sites, options);
-    sites.retain(|site| plan.sites.iter().any(|set| set.file_offset == site.file_offset));
+    sites.retain(|site| plan.probes.iter().any(|set| set.file_offset == site.file_offset));
     let mut tracer = Tracer::start(&plan)?;
     let used_before = target.process.cpu_time();
     probe_check::must_be_there(&target, &sites)?;

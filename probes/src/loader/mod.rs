@@ -10,14 +10,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::{Plan, TraceError, abi, error};
+use crate::shared::constants::NOTHING;
+use crate::shared::tables::MapSpec;
+use crate::shared::{self, Config, Shared};
+use crate::{Dfa, Plan, TraceError, error};
 use object::Program;
-use sys::{MapSpec, READ_ONLY};
+use sys::READ_ONLY;
 
 const ARRAY: u32 = 2;
 const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
 /// The most probes that are set: many more than there are kinds.
-const MAX_SITES: usize = 1024;
+const MAX_PROBES: usize = 1024;
 /// Bytes of a verifier's log that are shown.
 const LOG_SHOWN: usize = 2000;
 
@@ -68,7 +71,7 @@ pub(crate) fn load(plan: &Plan) -> Result<Loaded, TraceError> {
 
 fn check(plan: &Plan) -> Result<(), TraceError> {
     let options = &plan.options;
-    if plan.sites.is_empty() || plan.sites.len() > MAX_SITES {
+    if plan.probes.is_empty() || plan.probes.len() > MAX_PROBES {
         return Err(TraceError::NoSites);
     }
     if !options.ring_bytes.is_power_of_two() || options.ring_bytes < 4096 || options.max_goroutines == 0 {
@@ -76,10 +79,10 @@ fn check(plan: &Plan) -> Result<(), TraceError> {
     }
     let filter = options.filter.as_ref();
     let dfa = filter.and_then(|filter| filter.dfa.as_ref());
-    if dfa.is_some_and(|dfa| dfa.table.len() > abi::DFA_CELLS || dfa.classes == 0) {
+    if dfa.is_some_and(|dfa| dfa.table.len() > Dfa::MAX_CELLS || dfa.classes == 0) {
         return Err(TraceError::Plan("the pattern for requests is too large"));
     }
-    if !abi::are_within_blocks(&plan.offsets) {
+    if !shared::are_within_blocks(&plan.offsets) {
         return Err(TraceError::Plan("this version's requests are laid out as none before"));
     }
     let trace = filter.and_then(|filter| filter.trace.as_deref());
@@ -109,7 +112,7 @@ fn sized(name: &str, spec: MapSpec, plan: &Plan) -> MapSpec {
 /// The map of the program's constants, which begin with the configuration.
 fn constants(program: &Program, plan: &Plan) -> Result<OwnedFd, TraceError> {
     let mut value = program.constants.clone();
-    let config = abi::config(plan);
+    let config = Config::of(plan).to_bytes();
     let place = value.get_mut(..config.len()).ok_or(TraceError::Plan("the object is damaged"))?;
     place.copy_from_slice(&config);
     let spec = MapSpec { kind: ARRAY, key_size: 4, value_size: value.len() as u32, max_entries: 1, flags: READ_ONLY };
@@ -144,8 +147,8 @@ impl Loaded {
     pub(crate) fn attach(&self, plan: &Plan) -> Result<OwnedFd, TraceError> {
         let path =
             CString::new(plan.exe.as_os_str().as_bytes()).map_err(|_| TraceError::Plan("the path has a zero byte"))?;
-        let offsets: Vec<u64> = plan.sites.iter().map(|site| site.file_offset).collect();
-        let cookies: Vec<u64> = plan.sites.iter().map(|site| site.kind as u64).collect();
+        let offsets: Vec<u64> = plan.probes.iter().map(|probe| probe.file_offset).collect();
+        let cookies: Vec<u64> = plan.probes.iter().map(|probe| probe.kind as u64).collect();
         sys::attach(&self.program, &path, &offsets, &cookies, plan.pid).map_err(|source| match source.raw_os_error() {
             Some(libc::ESRCH) => TraceError::TargetGone { pid: plan.pid },
             Some(libc::EPERM | libc::EACCES) => TraceError::of("setting probes", source),
@@ -157,7 +160,7 @@ impl Loaded {
 
     /// Sets a probe at an instruction of this process, where the program does nothing.
     pub(crate) fn attach_to_self(&self, file_offset: u64) -> Result<OwnedFd, TraceError> {
-        sys::attach(&self.program, c"/proc/self/exe", &[file_offset], &[abi::NOTHING], std::process::id())
+        sys::attach(&self.program, c"/proc/self/exe", &[file_offset], &[NOTHING], std::process::id())
             .map_err(|source| TraceError::of("setting a probe at fgspy itself", source))
     }
 }

@@ -1,14 +1,15 @@
 //! The program as clang made it: instructions, maps, constants, and what refers to what.
 //!
-//! Only what `probes/bpf/trace.bpf.c` uses is understood: one program in the section `uprobe.multi`, maps in `maps` (20 bytes
-//! each: `struct map`), constants in `.rodata`, and references to both (`R_BPF_64_64`).
+//! Only what `probes/bpf/trace.bpf.c` uses is understood: one program in the section `uprobe.multi`, maps in `maps` (`struct map_spec`
+//! each), constants in `.rodata`, and references to both (`R_BPF_64_64`).
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use object::read::elf::ElfFile64;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
 
-use super::sys::MapSpec;
+use crate::shared::Shared;
+use crate::shared::tables::MapSpec;
 
 /// The object for this architecture, as `cargo xtask bpf` made it.
 #[cfg(target_arch = "x86_64")]
@@ -83,15 +84,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Program, String> {
 }
 
 fn spec(bytes: &[u8], at: u64) -> Option<MapSpec> {
-    let bytes = bytes.get(usize::try_from(at).ok()?..)?;
-    let number = |index: usize| Some(u32::from_le_bytes(bytes.get(4 * index..4 * index + 4)?.try_into().ok()?));
-    Some(MapSpec {
-        kind: number(0)?,
-        key_size: number(1)?,
-        value_size: number(2)?,
-        max_entries: number(3)?,
-        flags: number(4)?,
-    })
+    MapSpec::read(bytes.get(usize::try_from(at).ok()?..)?)
 }
 
 impl Program {
@@ -120,12 +113,23 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::shared::constants::DFA_CELLS;
+    use crate::shared::{Config, tables};
 
     #[test]
     fn the_committed_object_is_understood() {
         let program = parse(OBJECT.unwrap()).unwrap();
         let names: Vec<&str> = program.maps.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["ring", "goroutines", "by_start", "by_request", "counts", "numbers", "dfa"]);
+        let sizes = |name: &str| {
+            let (_, spec) = program.maps.iter().find(|(of, _)| of == name).unwrap();
+            (spec.key_size as usize, spec.value_size as usize)
+        };
+        assert_eq!(sizes("goroutines"), (8, size_of::<tables::Goroutine>()));
+        assert_eq!(sizes("by_start"), (8, size_of::<tables::Ended>()));
+        assert_eq!(sizes("by_request"), (8, size_of::<tables::Request>()));
+        assert_eq!(sizes("dfa"), (4, size_of::<u16>() * DFA_CELLS));
+        assert!(program.constants.len() >= size_of::<Config>());
         assert!(program.instructions.len().is_multiple_of(8) && !program.references.is_empty());
         assert!(program.references.iter().all(|reference| reference.at + 16 <= program.instructions.len()));
     }

@@ -5,6 +5,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use crate::shared::tables::MapSpec;
+
 const MAP_CREATE: u32 = 0;
 const MAP_LOOKUP_ELEM: u32 = 1;
 const MAP_UPDATE_ELEM: u32 = 2;
@@ -78,16 +80,6 @@ struct LinkCreate {
     multi_flags: u32,
     pid: u32,
     pad: u32,
-}
-
-/// What a map is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MapSpec {
-    pub(crate) kind: u32,
-    pub(crate) key_size: u32,
-    pub(crate) value_size: u32,
-    pub(crate) max_entries: u32,
-    pub(crate) flags: u32,
 }
 
 fn address<T: ?Sized>(of: *const T) -> u64 {

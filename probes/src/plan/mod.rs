@@ -6,7 +6,8 @@ pub use target::{classes, offsets, plan, trap_ns};
 
 use std::path::PathBuf;
 
-use crate::{HEADERS, abi};
+use crate::SiteKind;
+use crate::shared::constants::DFA_CELLS;
 
 /// A process, where its probes go, and what they should tell.
 #[derive(Clone, Debug)]
@@ -15,8 +16,8 @@ pub struct Plan {
     pub pid: u32,
     /// Its executable, as it can be opened: `/proc/PID/exe`.
     pub exe: PathBuf,
-    /// Where to put probes.
-    pub sites: Vec<Site>,
+    /// The probes to set.
+    pub probes: Vec<Probe>,
     /// Where things are in the target's memory.
     pub offsets: Offsets,
     /// The class of each wait reason of the runtime, by its number; below [`crate::CLASSES`].
@@ -41,74 +42,13 @@ impl Reasons {
     pub const UNKNOWN: u8 = u8::MAX;
 }
 
-/// An instruction to put a probe at.
+/// A probe to set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Site {
+pub struct Probe {
     /// What is there.
     pub kind: SiteKind,
-    /// Where it is in the executable's file.
+    /// Where its instruction is in the executable's file.
     pub file_offset: u64,
-}
-
-/// What happens at a site, and which registers hold what there (Go's internal calling convention on amd64: g in R14,
-/// arguments in RAX, RBX, RCX, RDI).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum SiteKind {
-    /// `runtime.casgstatus(gp, old, new)`.
-    CasStatus = 0,
-    /// The goroutine goes from running into a system call, where `casgstatus` does not see that.
-    SyscallEnter = 1,
-    /// It comes back, where `casgstatus` does not see that.
-    SyscallExit = 2,
-    /// `runtime.coroswitch(*coro)`: a coroutine waits, and lets another one run.
-    CoroSwitch = 3,
-    /// `runtime.corostart.deferwrap1`, a closure (in RDX) of a `*coro`: it ends, and lets another one run.
-    CoroExit = 4,
-    /// `net/http.serverHandler.ServeHTTP(server, writer, *Request)`.
-    HttpBegin = 5,
-    /// `golang.org/x/net/http2.(*serverConn).runHandler(writer, *Request, handler)`.
-    Http2Begin = 6,
-    /// `net/http/internal/http2.(*serverConn).runHandler(writer, *ServerRequest, handler)`.
-    InnerBegin = 7,
-    /// A handler of HTTP/1 has returned.
-    HttpEnd = 8,
-    /// A handler of HTTP/2 has returned.
-    Http2End = 9,
-    /// `google.golang.org/grpc.(*Server).handleStream`, its stream in RDI.
-    GrpcBegin = 10,
-    /// It is done with the stream.
-    GrpcEnd = 11,
-}
-
-impl SiteKind {
-    /// All of them, by number.
-    pub const ALL: [SiteKind; 12] = [
-        SiteKind::CasStatus,
-        SiteKind::SyscallEnter,
-        SiteKind::SyscallExit,
-        SiteKind::CoroSwitch,
-        SiteKind::CoroExit,
-        SiteKind::HttpBegin,
-        SiteKind::Http2Begin,
-        SiteKind::InnerBegin,
-        SiteKind::HttpEnd,
-        SiteKind::Http2End,
-        SiteKind::GrpcBegin,
-        SiteKind::GrpcEnd,
-    ];
-
-    /// Whether it is about states of goroutines, not about requests.
-    pub const fn is_of_states(self) -> bool {
-        matches!(
-            self,
-            SiteKind::CasStatus
-                | SiteKind::SyscallEnter
-                | SiteKind::SyscallExit
-                | SiteKind::CoroSwitch
-                | SiteKind::CoroExit
-        )
-    }
 }
 
 /// What to tell of what happens.
@@ -184,7 +124,7 @@ pub struct Dfa {
 
 impl Dfa {
     /// The most cells that a table may have.
-    pub const MAX_CELLS: usize = abi::DFA_CELLS;
+    pub const MAX_CELLS: usize = DFA_CELLS;
 
     /// What the kernel's program makes of a text of at most 16 bytes, a space and at most 192 bytes.
     pub fn accepts(&self, text: &[u8]) -> bool {
@@ -240,5 +180,3 @@ pub enum Maps {
     /// Tables of groups, Go 1.24 on.
     Tables { dir_ptr: u32, dir_len: u32, groups: u32, mask: u32 },
 }
-
-const _: () = assert!(HEADERS.len() == abi::HEADERS);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::sites::{self, Cost};
-use crate::{InnerRequest, Maps, OTHER, Offsets, Options, Plan, RUNNING, Reasons, Site, SiteKind, Traps};
+use crate::{InnerRequest, Maps, OTHER, Offsets, Options, Plan, Probe, RUNNING, Reasons, SiteKind, Traps};
 use fgspy_gobin::layout::{Layout, MapsLayout};
 use fgspy_goroutines::Runtime;
 use fgspy_profile::{Class, State};
@@ -35,11 +35,11 @@ const RUNS: [&str; 10] = [
 
 /// A plan to trace process `pid`, whose program is `runtime`'s, with probes at `sites`.
 pub fn plan(pid: u32, runtime: &Runtime, sites: &[sites::Site], options: Options) -> Plan {
-    let wanted = sites.iter().map(|site| Site { kind: kind(site.kind), file_offset: site.file_offset });
+    let wanted = sites.iter().filter(|site| options.states || !site.kind.is_of_states());
     Plan {
         pid,
         exe: PathBuf::from(format!("/proc/{pid}/exe")),
-        sites: wanted.filter(|site| options.states || !site.kind.is_of_states()).collect(),
+        probes: wanted.map(|site| Probe { kind: site.kind, file_offset: site.file_offset }).collect(),
         offsets: offsets(&runtime.layout),
         classes: classes(&runtime.wait_reasons),
         reasons: Reasons {
@@ -53,26 +53,9 @@ pub fn plan(pid: u32, runtime: &Runtime, sites: &[sites::Site], options: Options
 /// What a trap takes at each kind of site, in nanoseconds, in the order of [`SiteKind::ALL`].
 pub fn trap_ns(sites: &[sites::Site], traps: Traps) -> [f64; SiteKind::ALL.len()] {
     SiteKind::ALL.map(|of| {
-        let is_stepped = |site: &&sites::Site| kind(site.kind) == of && site.cost == Cost::SingleStepped;
+        let is_stepped = |site: &&sites::Site| site.kind == of && site.cost == Cost::SingleStepped;
         if sites.iter().any(|site| is_stepped(&site)) { traps.stepped_ns } else { traps.emulated_ns }
     })
-}
-
-const fn kind(kind: sites::SiteKind) -> SiteKind {
-    match kind {
-        sites::SiteKind::CasStatus => SiteKind::CasStatus,
-        sites::SiteKind::SyscallEnter => SiteKind::SyscallEnter,
-        sites::SiteKind::SyscallExit => SiteKind::SyscallExit,
-        sites::SiteKind::CoroSwitch => SiteKind::CoroSwitch,
-        sites::SiteKind::CoroExit => SiteKind::CoroExit,
-        sites::SiteKind::HttpBegin => SiteKind::HttpBegin,
-        sites::SiteKind::Http2Begin => SiteKind::Http2Begin,
-        sites::SiteKind::InnerBegin => SiteKind::InnerBegin,
-        sites::SiteKind::HttpEnd => SiteKind::HttpEnd,
-        sites::SiteKind::Http2End => SiteKind::Http2End,
-        sites::SiteKind::GrpcBegin => SiteKind::GrpcBegin,
-        sites::SiteKind::GrpcEnd => SiteKind::GrpcEnd,
-    }
 }
 
 /// Where things are in the target's memory.

@@ -40,69 +40,7 @@ pub use breakpoints::without_breakpoint;
 use fgspy_gobin::{Arch, Func, GoBinary};
 use functions::{FUNCTIONS, Function};
 
-/// What happens at a site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SiteKind {
-    /// `runtime.casgstatus(gp, old, new)`: a goroutine changes its status.
-    CasStatus,
-    /// A goroutine enters a system call, where `casgstatus` does not see that.
-    SyscallEnter,
-    /// It comes back.
-    SyscallExit,
-    /// `runtime.coroswitch`: a coroutine waits, and lets another one run.
-    CoroSwitch,
-    /// `runtime.coroexit`, inlined into what `corostart` defers: it ends, and lets another one run.
-    CoroExit,
-    /// `net/http` calls a handler.
-    HttpBegin,
-    /// The HTTP/2 of `golang.org/x/net` does, with a `net/http.Server` or without.
-    Http2Begin,
-    /// The HTTP/2 in `net/http` does, for `golang.org/x/net`, which is no more than a shell of it from Go 1.27 on.
-    InnerBegin,
-    /// A handler of HTTP/1 has returned.
-    HttpEnd,
-    /// A handler of HTTP/2 has returned.
-    Http2End,
-    /// gRPC serves a call.
-    GrpcBegin,
-    /// It writes the call's status: the last that it does for it.
-    GrpcEnd,
-}
-
-impl SiteKind {
-    /// All of them.
-    pub const ALL: [SiteKind; 12] = [
-        SiteKind::CasStatus,
-        SiteKind::SyscallEnter,
-        SiteKind::SyscallExit,
-        SiteKind::CoroSwitch,
-        SiteKind::CoroExit,
-        SiteKind::HttpBegin,
-        SiteKind::Http2Begin,
-        SiteKind::InnerBegin,
-        SiteKind::HttpEnd,
-        SiteKind::Http2End,
-        SiteKind::GrpcBegin,
-        SiteKind::GrpcEnd,
-    ];
-
-    /// A word for it.
-    pub const fn word(self) -> &'static str {
-        match self {
-            SiteKind::CasStatus => "status",
-            SiteKind::SyscallEnter => "syscall begins",
-            SiteKind::SyscallExit => "syscall ends",
-            SiteKind::CoroSwitch => "coroutine waits",
-            SiteKind::CoroExit => "coroutine ends",
-            SiteKind::HttpBegin => "HTTP request begins",
-            SiteKind::Http2Begin | SiteKind::InnerBegin => "HTTP/2 request begins",
-            SiteKind::HttpEnd => "HTTP/1 request ends",
-            SiteKind::Http2End => "HTTP/2 request ends",
-            SiteKind::GrpcBegin => "gRPC call begins",
-            SiteKind::GrpcEnd => "gRPC call ends",
-        }
-    }
-}
+pub use crate::SiteKind;
 
 /// What the kernel does with the instruction under a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

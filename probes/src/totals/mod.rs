@@ -9,7 +9,7 @@ pub use profile::{Finished, PlacedWaits};
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{CLASSES, End, Event, Headers, RUNNING, SiteKind, Times};
+use crate::{CLASSES, EndReason, Event, Headers, RUNNING, SiteKind, Times};
 use fgspy_profile::{Protocol, route};
 use rustc_hash::FxHashMap;
 
@@ -293,13 +293,13 @@ impl Trace {
             self.serving.remove(&goid);
         }
         // When it ended is not known; its waits are nobody's, as those of one that is not over.
-        if how == End::NextRequest {
+        if how == EndReason::NextRequest {
             self.unended += 1;
             let other = self.carried.lost(request)?;
             return Some(self.finish(other));
         }
         (one.end_ns, one.by_exit, one.own_ns, one.children_ns, one.children) =
-            (time_ns, how == End::GoroutineExit, own_ns, children_ns, children);
+            (time_ns, how == EndReason::GoroutineExit, own_ns, children_ns, children);
         one.route = match text(pattern) {
             pattern if pattern.contains(char::REPLACEMENT_CHARACTER) => route(one.protocol, &one.method, &one.path, ""),
             pattern => route(one.protocol, &one.method, &one.path, &pattern),
@@ -390,7 +390,7 @@ impl Trace {
         self.dropped
     }
 
-    /// Requests that ended at some time that nobody saw ([`End::NextRequest`]). They are in no list.
+    /// Requests that ended at some time that nobody saw ([`EndReason::NextRequest`]). They are in no list.
     pub fn unended(&self) -> u64 {
         self.unended
     }

@@ -25,7 +25,7 @@ fn end(number: u64, goid: u64, begin_ns: u64, time_ns: u64, pattern: &str) -> Ev
         g: goid << 10,
         goid,
         request: number,
-        how: End::Marked,
+        how: EndReason::Marked,
         own_ns,
         children_ns: [1; CLASSES],
         children: 2,
@@ -153,7 +153,7 @@ fn whose_end_nobody_saw_has_no_duration() {
     trace.take(blocked(Some(1), 10, 30));
     let mut unseen = end(1, 7, 0, 5_000_000, "/a");
     if let Event::RequestEnd { how, .. } = &mut unseen {
-        *how = End::NextRequest;
+        *how = EndReason::NextRequest;
     }
     assert!(trace.take(unseen).is_none());
     assert_eq!((trace.unended(), trace.unknown(), trace.open().count()), (1, 0, 0));
@@ -276,7 +276,7 @@ fn a_call_whose_other_half_is_lost_is_counted_all_the_same() {
     let [http, call, of_call, mut of_http] = carried();
     // The end of the other was not seen.
     if let Event::RequestEnd { how, .. } = &mut of_http {
-        *how = End::NextRequest;
+        *how = EndReason::NextRequest;
     }
     let mut trace = Trace::new(Limits::default());
     [http.clone(), call.clone(), of_call.clone()].into_iter().for_each(|event| assert!(trace.take(event).is_none()));
