@@ -23,7 +23,7 @@ use rustc_hash::FxHashSet;
 
 use crate::config::{Config, Coverage, Mode};
 use crate::error::{Errno, OpenError};
-use crate::event_ring::{Lane, Source};
+use crate::event_ring::{EventRing, Source};
 use crate::ring::Ring;
 use crate::sys::{self, ANY_CPU, Mapping};
 use crate::{attr, diagnose, proc};
@@ -47,7 +47,7 @@ pub(crate) struct Allowed {
 pub(crate) struct Attached {
     pub(crate) mode: Mode,
     pub(crate) allowed: Allowed,
-    pub(crate) lanes: Vec<Lane>,
+    pub(crate) rings: Vec<EventRing>,
     /// Never read, but tracking lasts while they are open.
     pub(crate) trackers: Vec<OwnedFd>,
     /// Threads with a sampling event, or given up.
@@ -128,7 +128,7 @@ impl Attached {
         Attached {
             mode,
             allowed,
-            lanes: Vec::new(),
+            rings: Vec::new(),
             trackers: Vec::new(),
             sampled: FxHashSet::default(),
             left_out: FxHashSet::default(),
@@ -139,11 +139,11 @@ impl Attached {
     }
 
     pub(crate) fn coverage(&self) -> Coverage {
-        let lanes = |of_cpu: bool| {
-            let lanes = self.lanes.iter().filter(move |lane| matches!(lane.source, Source::Cpu(_)) == of_cpu);
-            (lanes.clone().count(), lanes.map(|lane| lane.ring.len()).min().unwrap_or(0))
+        let rings = |of_cpu: bool| {
+            let rings = self.rings.iter().filter(move |ring| matches!(ring.source, Source::Cpu(_)) == of_cpu);
+            (rings.clone().count(), rings.map(|ring| ring.ring.len()).min().unwrap_or(0))
         };
-        let ((cpus, cpu_ring_bytes), (threads, thread_ring_bytes)) = (lanes(true), lanes(false));
+        let ((cpus, cpu_ring_bytes), (threads, thread_ring_bytes)) = (rings(true), rings(false));
         Coverage {
             mode: self.mode,
             kernel: self.allowed.kernel,

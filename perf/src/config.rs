@@ -12,7 +12,7 @@ pub struct Config {
     /// Bytes of user stack to copy with each sample. Rounded up to a multiple of 8, at most 65,528: limits of the
     /// kernel.
     pub stack_bytes: u16,
-    /// Record each time a thread is put on a CPU or taken off, for [`crate::Presence`]. Costs the target about one
+    /// Record each time a thread is put on a CPU or taken off, for [`crate::ThreadStates`]. Costs the target about one
     /// record of 32 bytes at each of its context switches.
     pub switches: bool,
     /// Sample while threads are in the kernel too, if that is permitted. Otherwise (or if not permitted) the CPU time
@@ -64,7 +64,7 @@ pub enum Mode {
     /// One sampling event for each CPU, whatever it runs, of which only the target's samples are kept. It costs the target
     /// nothing but the samples: an event of a thread must be begun and ended at each of its context switches, which took
     /// 4 µs for each switch where a switch takes 3 (Linux 6.18, a virtual machine; `cargo xtask bench switches`). Switches are not recorded;
-    /// [`crate::Accounts`] says how long threads ran and had to wait for a CPU.
+    /// [`crate::SchedStats`] says how long threads ran and had to wait for a CPU.
     Cpus,
     /// Events for each thread and CPU, inherited by new threads, record switches, forks and exits into one ring per
     /// CPU. No switch of a new thread is missed; its sampling begins with the first drain after its start.

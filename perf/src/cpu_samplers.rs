@@ -2,7 +2,7 @@
 
 use crate::attach::{Allowed, Attached, RingError, open_ring};
 use crate::config::{Config, Mode};
-use crate::event_ring::{Lane, Source};
+use crate::event_ring::{EventRing, Source};
 use crate::{attr, ring_size, sys};
 
 /// On more CPUs than this, looking at the samples of all that is not the target costs more than it saves the target.
@@ -27,12 +27,12 @@ impl Attached {
         for cpu in cpus.iter().filter_map(|cpu| i32::try_from(*cpu).ok()) {
             let open = |ring| sys::perf_event_open_cpu(&attr::cpu_sampler(config, period_ns, ring), cpu);
             match open_ring(open, &mut bytes) {
-                Ok((event, ring)) => attached.lanes.push(Lane::new(ring, event, Source::Cpu(cpu))),
+                Ok((event, ring)) => attached.rings.push(EventRing::new(ring, event, Source::Cpu(cpu))),
                 // The CPU has gone offline, or never was one.
                 Err(RingError::Open(error)) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => {}
                 Err(_) => return None, // threads are sampled instead, and what is wrong is found there
             }
         }
-        Some(attached).filter(|attached| !attached.lanes.is_empty())
+        Some(attached).filter(|attached| !attached.rings.is_empty())
     }
 }

@@ -9,7 +9,7 @@ use crate::ring::Ring;
 use crate::sys;
 
 /// One ring, the event that owns it, and the first unread record.
-pub(crate) struct Lane {
+pub(crate) struct EventRing {
     pub(crate) ring: Ring,
     pub(crate) source: Source,
     /// The ring lives as long as this is open.
@@ -36,9 +36,9 @@ pub(crate) enum Source {
     },
 }
 
-impl Lane {
-    pub(crate) fn new(ring: Ring, event: OwnedFd, source: Source) -> Lane {
-        Lane { ring, source, event, last_ns: sys::monotonic_ns(), next: None, owners: FxHashMap::default() }
+impl EventRing {
+    pub(crate) fn new(ring: Ring, event: OwnedFd, source: Source) -> EventRing {
+        EventRing { ring, source, event, last_ns: sys::monotonic_ns(), next: None, owners: FxHashMap::default() }
     }
 
     pub(crate) fn event(&self) -> BorrowedFd<'_> {

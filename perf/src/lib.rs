@@ -2,7 +2,7 @@
 //!
 //! [`OnCpu`] samples every thread of a process while it is on a CPU: user call chain, the registers and the piece of
 //! stack that repair it, kernel call chain where permitted. It also records each context switch, from which
-//! [`Presence`] tells whether a thread was on a CPU at any moment. [`KernelSymbols`] names kernel addresses, and
+//! [`ThreadStates`] tells whether a thread was on a CPU at any moment. [`KernelSymbols`] names kernel addresses, and
 //! [`diagnose`] says what works here and how to make the rest work.
 //!
 //! Facts about the kernel's interface are from perf_event_open(2) and, where that is silent, from
@@ -37,10 +37,10 @@ pub use config::{Config, Coverage, Mode};
 pub use diagnose::{PerfSupport, diagnose};
 pub use error::{Errno, OpenError};
 pub use kernel_symbols::KernelSymbols;
-pub use low_latency::Prompt;
+pub use low_latency::LowLatency;
 pub use oncpu::OnCpu;
 pub use record::{Counts, Lost, Record};
 pub use sample::{CpuSample, Registers, Switch};
-pub use schedstat::{Accounts, Progress};
+pub use schedstat::{SchedDelta, SchedStats};
 pub use sys::monotonic_ns;
-pub use thread_states::{Presence, State, Times};
+pub use thread_states::{ThreadState, ThreadStates, ThreadTimes};

@@ -14,7 +14,7 @@ const SLICE_NS: u64 = 100_000;
 /// in wrong proportions. And by default the kernel may delay a timer by up to 50 µs, to the next interrupt that comes anyway (timer
 /// slack): which may be the target's timer, and then who looks always finds somebody who has just woken.
 #[must_use = "dropping it ends it"]
-pub struct Prompt {
+pub struct LowLatency {
     /// How the thread was scheduled before; `None` where nothing was changed.
     before: Option<libc::sched_attr>,
     /// Its timer slack before, in nanoseconds; likewise.
@@ -22,15 +22,15 @@ pub struct Prompt {
     first: bool,
 }
 
-impl Prompt {
+impl LowLatency {
     /// Asks for it. With `first` it asks to go before all that are scheduled like most (`SCHED_FIFO`, of the lowest priority),
     /// which takes the privilege of CAP_SYS_NICE; only for who computes briefly at a time. Otherwise, and without that
     /// privilege, it asks for a short slice, and nobody is worse off by more than what the thread computes.
     ///
     /// A thread that somebody scheduled in a way of its own is left alone.
-    pub fn ask(first: bool) -> Prompt {
+    pub fn request(first: bool) -> LowLatency {
         let before = sys::scheduling().ok().filter(|attr| i32::try_from(attr.sched_policy) == Ok(libc::SCHED_OTHER));
-        let Some(before) = before else { return Prompt { before: None, slack_ns: None, first: false } };
+        let Some(before) = before else { return LowLatency { before: None, slack_ns: None, first: false } };
         let slack_ns = sys::timer_slack().ok().filter(|_| sys::set_timer_slack(1).is_ok());
         let fifo = libc::sched_attr {
             sched_policy: libc::SCHED_FIFO as u32,
@@ -42,11 +42,11 @@ impl Prompt {
             ..before
         };
         if first && sys::set_scheduling(&fifo).is_ok() {
-            return Prompt { before: Some(before), slack_ns, first: true };
+            return LowLatency { before: Some(before), slack_ns, first: true };
         }
         // Where the kernel does not know slices, ticks come a little later.
         let changed = sys::set_scheduling(&libc::sched_attr { sched_runtime: SLICE_NS, ..before }).is_ok();
-        Prompt { before: changed.then_some(before), slack_ns, first: false }
+        LowLatency { before: changed.then_some(before), slack_ns, first: false }
     }
 
     /// Whether it goes first.
@@ -55,7 +55,7 @@ impl Prompt {
     }
 }
 
-impl Drop for Prompt {
+impl Drop for LowLatency {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             let _ = sys::set_scheduling(before);
@@ -66,9 +66,9 @@ impl Drop for Prompt {
     }
 }
 
-impl fmt::Debug for Prompt {
+impl fmt::Debug for LowLatency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prompt").field("first", &self.first).finish_non_exhaustive()
+        f.debug_struct("LowLatency").field("first", &self.first).finish_non_exhaustive()
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
     fn it_lasts_until_it_is_dropped() {
         let (slice, slack) = (sys::scheduling().unwrap().sched_runtime, sys::timer_slack().unwrap());
         for first in [false, true] {
-            let prompt = Prompt::ask(first);
+            let prompt = LowLatency::request(first);
             assert_eq!(policy(), if prompt.is_first() { libc::SCHED_FIFO } else { libc::SCHED_OTHER });
             assert!(first || !prompt.is_first());
             // Who goes first has no slack, whatever is asked for.
@@ -99,7 +99,7 @@ mod tests {
     fn what_somebody_chose_stays() {
         let batch = libc::sched_attr { sched_policy: libc::SCHED_BATCH as u32, ..sys::scheduling().unwrap() };
         sys::set_scheduling(&batch).unwrap();
-        let prompt = Prompt::ask(true);
+        let prompt = LowLatency::request(true);
         assert_eq!((policy(), prompt.is_first()), (libc::SCHED_BATCH, false));
     }
 }

@@ -94,17 +94,17 @@ impl OnCpu {
         self.found.drain(..).for_each(&mut *deliver);
         let now = monotonic_ns();
         let mut order = std::mem::take(&mut self.order);
-        for (index, lane) in self.attached.lanes.iter_mut().enumerate() {
-            lane.ring.refresh();
-            order.extend(lane.next_time().map(|time| Reverse((time, index))));
+        for (index, ring) in self.attached.rings.iter_mut().enumerate() {
+            ring.ring.refresh();
+            order.extend(ring.next_time().map(|time| Reverse((time, index))));
         }
         while let Some(Reverse((time, index))) = order.pop() {
             if time > now {
                 break;
             }
-            let Some(lane) = self.attached.lanes.get_mut(index) else { continue };
-            let Some((parsed, before_ns)) = lane.take() else { continue };
-            order.extend(lane.next_time().map(|time| Reverse((time, index))));
+            let Some(ring) = self.attached.rings.get_mut(index) else { continue };
+            let Some((parsed, before_ns)) = ring.take() else { continue };
+            order.extend(ring.next_time().map(|time| Reverse((time, index))));
             if let Some(record) = self.judge(index, parsed, before_ns) {
                 deliver(record);
             }
@@ -115,14 +115,14 @@ impl OnCpu {
     }
 
     /// The record to deliver, if it is about the target and new. `before_ns` is the time of the record before it.
-    fn judge(&mut self, lane: usize, parsed: Parsed, before_ns: u64) -> Option<Record> {
+    fn judge(&mut self, ring: usize, parsed: Parsed, before_ns: u64) -> Option<Record> {
         let Parsed { pid, tid, time_ns, event, body } = parsed;
         match body {
             Body::Lost { count } => {
                 self.counts.lost = self.counts.lost.saturating_add(count);
                 let only_samples = match self.attached.mode {
                     Mode::Cpus => true,
-                    Mode::Inherited => matches!(self.attached.lanes.get(lane)?.source, Source::Thread { .. }),
+                    Mode::Inherited => matches!(self.attached.rings.get(ring)?.source, Source::Thread { .. }),
                     Mode::PerThread => false,
                 };
                 let lost = Lost { count, since_ns: before_ns.min(time_ns), until_ns: time_ns, switches: !only_samples };
@@ -139,14 +139,14 @@ impl OnCpu {
             self.counts.foreign += 1;
             return None;
         }
-        if !self.attached.lanes.get_mut(lane)?.owns(tid, event) {
+        if !self.attached.rings.get_mut(ring)?.owns(tid, event) {
             self.counts.duplicates += 1;
             return None;
         }
         match body {
             Body::Sample(mut sample) => {
                 self.counts.samples += 1;
-                self.attached.lanes.get_mut(lane)?.sampled(self.config.period_ns());
+                self.attached.rings.get_mut(ring)?.sampled(self.config.period_ns());
                 sample.tid = self.own_tid(tid);
                 Some(Record::Sample(sample))
             }
@@ -168,7 +168,7 @@ impl OnCpu {
                 Some(Record::ThreadExit { time_ns, tid: own_tid })
             }
             Body::Exec => {
-                self.attached.lanes.iter_mut().for_each(|lane| lane.forget_all());
+                self.attached.rings.iter_mut().for_each(|ring| ring.forget_all());
                 self.threads.clear();
                 Some(Record::Exec { time_ns })
             }
@@ -197,7 +197,7 @@ impl OnCpu {
 
     /// After a drain: counts, threads that ended, threads that are new.
     fn tidy(&mut self) {
-        self.counts.malformed += self.attached.lanes.iter_mut().map(|lane| lane.ring.take_malformed()).sum::<u64>();
+        self.counts.malformed += self.attached.rings.iter_mut().map(|ring| ring.ring.take_malformed()).sum::<u64>();
         let [now, before] = &mut self.ended;
         if !now.is_empty() {
             self.attached.end(now);
@@ -205,7 +205,7 @@ impl OnCpu {
         // A thread is forgotten one drain after its end: other rings may still hold older records of it.
         for tid in before.drain(..) {
             self.threads.remove(&tid);
-            self.attached.lanes.iter_mut().for_each(|lane| lane.forget(tid));
+            self.attached.rings.iter_mut().for_each(|ring| ring.forget(tid));
         }
         std::mem::swap(now, before);
         self.sample_new_threads();

@@ -16,7 +16,7 @@ const MAX_STAT: usize = 64;
 
 /// Reads the scheduler's accounts of the threads of a process.
 #[derive(Debug)]
-pub struct Accounts {
+pub struct SchedStats {
     pid: u32,
     same_namespace: bool,
     threads: FxHashMap<u32, Thread>,
@@ -27,7 +27,7 @@ pub struct Accounts {
 /// The scheduler brings the time on a CPU up to date at each of its own ticks, of which there are at least 100 a second
 /// (CONFIG_HZ), and the wait for a CPU when it is over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct SchedDelta {
     /// Nanoseconds on a CPU.
     pub ran_ns: u64,
     /// Nanoseconds of waiting for a CPU: preempted, throttled by a cgroup, or woken and not yet run.
@@ -55,15 +55,15 @@ struct Account {
     waited_ns: u64,
 }
 
-impl Accounts {
+impl SchedStats {
     /// Of process `pid`, as we see it.
-    pub fn new(pid: u32) -> Accounts {
-        Accounts { pid, same_namespace: proc::shares_our_pid_namespace(pid), threads: FxHashMap::default() }
+    pub fn new(pid: u32) -> SchedStats {
+        SchedStats { pid, same_namespace: proc::shares_our_pid_namespace(pid), threads: FxHashMap::default() }
     }
 
     /// What thread `tid` (as the target sees it) did since this was last asked. `None` when the thread is gone, or has no
     /// account because the kernel keeps none (CONFIG_SCHED_INFO).
-    pub fn progress(&mut self, tid: u32) -> Option<Progress> {
+    pub fn progress(&mut self, tid: u32) -> Option<SchedDelta> {
         let progress = self.thread(tid)?.progress();
         if progress.is_none() {
             // Gone: its number may be another's one day.
@@ -101,15 +101,15 @@ impl Thread {
         Some(Thread { file, stat, last: Account::default(), last_ns: 0 })
     }
 
-    fn progress(&mut self) -> Option<Progress> {
+    fn progress(&mut self) -> Option<SchedDelta> {
         let (now, now_ns) = (read(&self.file)?, monotonic_ns());
         let is_first = self.last_ns == 0;
         if now == self.last && !is_first {
-            return Some(Progress { still_ns: now_ns.saturating_sub(self.last_ns), ..Progress::default() });
+            return Some(SchedDelta { still_ns: now_ns.saturating_sub(self.last_ns), ..SchedDelta::default() });
         }
         let last = std::mem::replace(&mut self.last, now);
         self.last_ns = now_ns;
-        Some(Progress {
+        Some(SchedDelta {
             ran_ns: now.ran_ns.saturating_sub(last.ran_ns),
             waited_ns: now.waited_ns.saturating_sub(last.waited_ns),
             still_ns: 0,
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_computes_makes_progress_and_one_that_is_gone_has_no_account() {
-        let mut accounts = Accounts::new(std::process::id());
+        let mut accounts = SchedStats::new(std::process::id());
         let own = std::fs::read_link("/proc/thread-self").expect("procfs");
         let tid = own.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).expect("tid");
         let first = accounts.progress(tid).expect("it is there");

@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 use crate::attach::{Attached, RingError, open_ring};
 use crate::config::{Config, Mode};
 use crate::error::OpenError;
-use crate::event_ring::{Lane, Source};
+use crate::event_ring::{EventRing, Source};
 use crate::sys::{self, ANY_CPU};
 use crate::{attr, proc, ring_size};
 
@@ -28,7 +28,7 @@ impl Attached {
         let gone: Vec<u32> = self.sampled.difference(&listed).copied().collect();
         self.end(&gone);
         if self.thread_ring == 0 {
-            let of_cpus = self.lanes.iter().map(|lane| lane.ring.len() + sys::page_size()).sum();
+            let of_cpus = self.rings.iter().map(|ring| ring.ring.len() + sys::page_size()).sum();
             self.thread_ring = ring_size::thread_ring(config, self.mode, listed.len(), of_cpus);
         }
         self.until_settled(config.pid, |this, tid| this.sample(config, tid))
@@ -39,12 +39,12 @@ impl Attached {
         if !self.sampled.insert(tid) {
             return Ok(false);
         }
-        if self.lanes.len().saturating_add(self.trackers.len()) >= config.max_events {
+        if self.rings.len().saturating_add(self.trackers.len()) >= config.max_events {
             self.left_out.insert(tid);
             return Ok(true);
         }
         match self.open_sampler(config, tid) {
-            Ok(lane) => self.lanes.push(lane),
+            Ok(ring) => self.rings.push(ring),
             Err(RingError::Open(error)) if error.raw_os_error() == Some(libc::ESRCH) => {}
             Err(error) => match error.explain(config) {
                 // Some threads are better than none.
@@ -57,7 +57,7 @@ impl Attached {
         Ok(true)
     }
 
-    fn open_sampler(&mut self, config: &Config, tid: u32) -> Result<Lane, RingError> {
+    fn open_sampler(&mut self, config: &Config, tid: u32) -> Result<EventRing, RingError> {
         let first = self.mode == Mode::Inherited;
         let period = if first { first_period(&mut self.phase, config.period_ns()) } else { config.period_ns() };
         let kernel = self.allowed.kernel;
@@ -70,15 +70,15 @@ impl Attached {
             sys::perf_event_open(&attr, tid, ANY_CPU)
         };
         let (event, ring) = open_ring(open, &mut self.thread_ring)?;
-        let lane = Lane::new(ring, event, Source::Thread { tid, first, ended: false });
+        let ring = EventRing::new(ring, event, Source::Thread { tid, first, ended: false });
         if first {
-            sys::enable_once(lane.event()).map_err(RingError::Open)?;
+            sys::enable_once(ring.event()).map_err(RingError::Open)?;
         }
-        Ok(lane)
+        Ok(ring)
     }
 
     fn samples_any(&self) -> bool {
-        self.lanes.iter().any(|lane| matches!(lane.source, Source::Thread { .. }))
+        self.rings.iter().any(|ring| matches!(ring.source, Source::Thread { .. }))
     }
 
     /// Notes that threads have ended.
@@ -87,8 +87,8 @@ impl Attached {
             self.sampled.remove(tid);
             self.left_out.remove(tid);
         }
-        for lane in &mut self.lanes {
-            if let Source::Thread { tid, ended, .. } = &mut lane.source {
+        for ring in &mut self.rings {
+            if let Source::Thread { tid, ended, .. } = &mut ring.source {
                 *ended |= !self.sampled.contains(tid);
             }
         }
@@ -96,7 +96,7 @@ impl Attached {
 
     /// Closes the events of ended threads whose rings are read.
     pub(crate) fn close_ended(&mut self) {
-        self.lanes.retain_mut(|lane| !lane.is_over());
+        self.rings.retain_mut(|ring| !ring.is_over());
     }
 }
 

@@ -13,7 +13,7 @@ const MAX_CHANGES: usize = 1 << 16;
 
 /// Where a thread is, as far as the kernel's scheduler told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum ThreadState {
     /// Not known: nothing was heard of the thread yet, or records were lost.
     Unknown,
     /// On a CPU.
@@ -29,16 +29,16 @@ pub enum State {
 
 /// How long a thread was where, in nanoseconds. The sum is the length of the interval asked about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// In [`State::OnCpu`].
+pub struct ThreadTimes {
+    /// In [`ThreadState::OnCpu`].
     pub on_cpu_ns: u64,
-    /// In [`State::Preempted`].
+    /// In [`ThreadState::Preempted`].
     pub preempted_ns: u64,
-    /// In [`State::Blocked`].
+    /// In [`ThreadState::Blocked`].
     pub blocked_ns: u64,
-    /// In [`State::Unknown`].
+    /// In [`ThreadState::Unknown`].
     pub unknown_ns: u64,
-    /// In [`State::Gone`].
+    /// In [`ThreadState::Gone`].
     pub gone_ns: u64,
 }
 
@@ -47,7 +47,7 @@ pub struct Times {
 /// What holds before the first record about a thread follows from that record (who is taken off was on), together with
 /// the state that `ThreadFound` brought. Answers about times after the last drain are those of the last drain.
 #[derive(Clone, Debug, Default)]
-pub struct Presence {
+pub struct ThreadStates {
     threads: FxHashMap<u32, History>,
 }
 
@@ -55,19 +55,19 @@ pub struct Presence {
 #[derive(Clone, Debug)]
 struct History {
     /// State before the first change.
-    before: State,
+    before: ThreadState,
     /// `before` comes from a change that was forgotten, so no older change can tell better.
     known_before: bool,
     /// What `/proc` said when the thread was found.
     found_runnable: Option<bool>,
     /// State from each time on; times ascend.
-    changes: VecDeque<(u64, State)>,
+    changes: VecDeque<(u64, ThreadState)>,
 }
 
-impl Presence {
+impl ThreadStates {
     /// Knows nothing yet.
-    pub fn new() -> Presence {
-        Presence::default()
+    pub fn new() -> ThreadStates {
+        ThreadStates::default()
     }
 
     /// Takes a record into account. Records should come in the order of [`crate::OnCpu::drain`]; one that comes a
@@ -76,16 +76,16 @@ impl Presence {
         match *record {
             Record::Switch(Switch { time_ns, tid, on_cpu, preempted }) => {
                 let state = match (on_cpu, preempted) {
-                    (true, _) => State::OnCpu,
-                    (false, true) => State::Preempted,
-                    (false, false) => State::Blocked,
+                    (true, _) => ThreadState::OnCpu,
+                    (false, true) => ThreadState::Preempted,
+                    (false, false) => ThreadState::Blocked,
                 };
                 self.thread(tid).change(time_ns, state);
             }
             Record::Sample(ref sample) => self.thread(sample.tid).seen_on_cpu(sample.time_ns),
             Record::ThreadFound { tid, runnable, .. } => self.thread(tid).found(runnable),
             Record::ThreadStart { time_ns, tid } => self.thread(tid).start(time_ns),
-            Record::ThreadExit { time_ns, tid } => self.thread(tid).change(time_ns, State::Gone),
+            Record::ThreadExit { time_ns, tid } => self.thread(tid).change(time_ns, ThreadState::Gone),
             Record::Lost(Lost { switches: false, .. }) => {}
             Record::Lost(Lost { since_ns, until_ns, .. }) => {
                 self.threads.values_mut().for_each(|thread| thread.doubt(since_ns, until_ns));
@@ -96,13 +96,13 @@ impl Presence {
     }
 
     /// Where a thread was at a time.
-    pub fn state_at(&self, tid: u32, time_ns: u64) -> State {
-        self.threads.get(&tid).map_or(State::Unknown, |thread| thread.state_at(time_ns))
+    pub fn state_at(&self, tid: u32, time_ns: u64) -> ThreadState {
+        self.threads.get(&tid).map_or(ThreadState::Unknown, |thread| thread.state_at(time_ns))
     }
 
     /// How long a thread was where between two times.
-    pub fn times(&self, tid: u32, from_ns: u64, to_ns: u64) -> Times {
-        let mut times = Times::default();
+    pub fn times(&self, tid: u32, from_ns: u64, to_ns: u64) -> ThreadTimes {
+        let mut times = ThreadTimes::default();
         let (mut at, mut state) = (from_ns, self.state_at(tid, from_ns));
         let none = VecDeque::new();
         let changes = self.threads.get(&tid).map_or(&none, |thread| &thread.changes);
@@ -122,13 +122,13 @@ impl Presence {
     pub fn forget_before(&mut self, time_ns: u64) {
         self.threads.retain(|_, thread| {
             thread.forget_before(time_ns);
-            thread.before != State::Gone || !thread.changes.is_empty()
+            thread.before != ThreadState::Gone || !thread.changes.is_empty()
         });
     }
 
     fn thread(&mut self, tid: u32) -> &mut History {
         self.threads.entry(tid).or_insert_with(|| History {
-            before: State::Unknown,
+            before: ThreadState::Unknown,
             known_before: false,
             found_runnable: None,
             changes: VecDeque::new(),
@@ -137,20 +137,20 @@ impl Presence {
 }
 
 impl History {
-    fn state_at(&self, time_ns: u64) -> State {
+    fn state_at(&self, time_ns: u64) -> ThreadState {
         let after = self.changes.partition_point(|change| change.0 <= time_ns);
         after.checked_sub(1).and_then(|last| self.changes.get(last)).map_or(self.before, |change| change.1)
     }
 
     /// Notes a change, in its place by time.
-    fn change(&mut self, time_ns: u64, state: State) {
+    fn change(&mut self, time_ns: u64, state: ThreadState) {
         let place = self.changes.partition_point(|change| change.0 <= time_ns);
         if place == 0 && !self.known_before {
             self.before = match (state, self.found_runnable) {
-                (State::OnCpu, Some(true)) => State::Preempted,
-                (State::OnCpu, Some(false)) => State::Blocked,
-                (State::OnCpu | State::Unknown, _) => State::Unknown,
-                (State::Preempted | State::Blocked | State::Gone, _) => State::OnCpu,
+                (ThreadState::OnCpu, Some(true)) => ThreadState::Preempted,
+                (ThreadState::OnCpu, Some(false)) => ThreadState::Blocked,
+                (ThreadState::OnCpu | ThreadState::Unknown, _) => ThreadState::Unknown,
+                (ThreadState::Preempted | ThreadState::Blocked | ThreadState::Gone, _) => ThreadState::OnCpu,
             };
         }
         self.changes.insert(place, (time_ns, state));
@@ -161,39 +161,39 @@ impl History {
 
     /// A sample proves that the thread was on a CPU then; usually the switches said so already.
     fn seen_on_cpu(&mut self, time_ns: u64) {
-        if self.state_at(time_ns) == State::OnCpu {
+        if self.state_at(time_ns) == ThreadState::OnCpu {
             return;
         }
         let unheard = self.changes.is_empty() && !self.known_before;
-        self.change(time_ns, State::OnCpu);
+        self.change(time_ns, ThreadState::OnCpu);
         if unheard && self.found_runnable != Some(false) {
             // No switch was recorded before, so it has been there all the time.
-            self.before = State::OnCpu;
+            self.before = ThreadState::OnCpu;
         }
     }
 
     fn found(&mut self, runnable: bool) {
         self.found_runnable = Some(runnable);
         if self.changes.is_empty() && !self.known_before && !runnable {
-            self.before = State::Blocked;
+            self.before = ThreadState::Blocked;
         }
     }
 
     fn start(&mut self, time_ns: u64) {
-        self.change(time_ns, State::Preempted);
-        if self.changes.front() == Some(&(time_ns, State::Preempted)) {
-            (self.before, self.known_before) = (State::Gone, true);
+        self.change(time_ns, ThreadState::Preempted);
+        if self.changes.front() == Some(&(time_ns, ThreadState::Preempted)) {
+            (self.before, self.known_before) = (ThreadState::Gone, true);
         }
     }
 
     /// Records between two times were lost: the state is unknown from then until the next change.
     fn doubt(&mut self, since_ns: u64, until_ns: u64) {
-        if self.state_at(until_ns) == State::Gone {
+        if self.state_at(until_ns) == ThreadState::Gone {
             return;
         }
         self.changes.retain(|change| change.0 <= since_ns || change.0 > until_ns);
         let place = self.changes.partition_point(|change| change.0 <= since_ns);
-        self.changes.insert(place, (since_ns, State::Unknown));
+        self.changes.insert(place, (since_ns, ThreadState::Unknown));
     }
 
     fn forget_before(&mut self, time_ns: u64) {
@@ -209,14 +209,14 @@ impl History {
     }
 }
 
-impl Times {
-    fn add(&mut self, state: State, ns: u64) {
+impl ThreadTimes {
+    fn add(&mut self, state: ThreadState, ns: u64) {
         let sum = match state {
-            State::Unknown => &mut self.unknown_ns,
-            State::OnCpu => &mut self.on_cpu_ns,
-            State::Preempted => &mut self.preempted_ns,
-            State::Blocked => &mut self.blocked_ns,
-            State::Gone => &mut self.gone_ns,
+            ThreadState::Unknown => &mut self.unknown_ns,
+            ThreadState::OnCpu => &mut self.on_cpu_ns,
+            ThreadState::Preempted => &mut self.preempted_ns,
+            ThreadState::Blocked => &mut self.blocked_ns,
+            ThreadState::Gone => &mut self.gone_ns,
         };
         *sum = sum.saturating_add(ns);
     }

@@ -8,7 +8,7 @@ use rustc_hash::FxHashSet;
 use crate::attach::{Attached, RingError, explain, open_ring};
 use crate::config::Config;
 use crate::error::OpenError;
-use crate::event_ring::{Lane, Source};
+use crate::event_ring::{EventRing, Source};
 use crate::{attr, ring_size, sys};
 
 impl Attached {
@@ -17,7 +17,7 @@ impl Attached {
         let mut bytes = ring_size::cpu_ring(config, cpus.len());
         for cpu in cpus.iter().filter_map(|cpu| i32::try_from(*cpu).ok()) {
             match open_ring(|_| sys::perf_event_open(&attr::ring_holder(), 0, cpu), &mut bytes) {
-                Ok((event, ring)) => self.lanes.push(Lane::new(ring, event, Source::Cpu(cpu))),
+                Ok((event, ring)) => self.rings.push(EventRing::new(ring, event, Source::Cpu(cpu))),
                 // The CPU has gone offline, or never was one.
                 Err(RingError::Open(error)) if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL)) => {}
                 Err(error) => return Err(error.explain(config)),
@@ -35,11 +35,11 @@ impl Attached {
     }
 
     pub(crate) fn track(&mut self, config: &Config, tracker: &perf_event_attr, tid: u32) -> Result<(), OpenError> {
-        for lane in &self.lanes {
-            let Source::Cpu(cpu) = lane.source else { continue };
+        for ring in &self.rings {
+            let Source::Cpu(cpu) = ring.source else { continue };
             match sys::perf_event_open(tracker, tid, cpu) {
                 Ok(event) => {
-                    sys::set_output(event.as_fd(), lane.event()).map_err(|error| explain(&error, config))?;
+                    sys::set_output(event.as_fd(), ring.event()).map_err(|error| explain(&error, config))?;
                     self.trackers.push(event);
                 }
                 Err(error) => match error.raw_os_error() {

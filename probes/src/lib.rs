@@ -4,7 +4,7 @@
 //! - [`plan()`] says what the BPF program must know of a Go program: where its structures have their fields, which class each
 //!   wait reason has. [`filter`] makes a filter of what the user asked for, which the BPF program runs.
 //! - [`Tracer`] loads the BPF program (`probes/bpf/trace.bpf.c`), sets the probes and gives the [`Event`]s.
-//! - [`Trace`] adds the events up by request, route and wait. [`Earlier`] finds requests that had begun before the probes were
+//! - [`Trace`] adds the events up by request, route and wait. [`OlderRequests`] finds requests that had begun before the probes were
 //!   set, which no event tells of.
 //!
 //! The BPF program keeps, in the kernel, what each goroutine does and since when, adds up time by class for goroutines and
@@ -15,7 +15,7 @@
 //! version, and no library to load it. All probes hang on one link of type `uprobe.multi` (Linux 6.10 on), which attaches and
 //! detaches them in milliseconds, needs no more than CAP_BPF and CAP_PERFMON, and is gone when this process is, however it ends.
 //!
-//! The target is not stopped, but each hit of a probe is a trap into the kernel on its own thread: [`traps`] measures what
+//! The target is not stopped, but each hit of a probe is a trap into the kernel on its own thread: [`measure_trap_cost`] measures what
 //! one takes on this machine, and the program what it takes itself ([`Counts::programs`]).
 
 mod class;
@@ -37,10 +37,10 @@ pub use clock::monotonic_ns;
 pub use error::TraceError;
 pub use event::{Event, HEADERS, Headers};
 pub use filter::TooLarge;
-pub use older_requests::{Earlier, EarlierRequest};
+pub use older_requests::{OlderRequest, OlderRequests};
 pub use plan::{
     Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, classes, offsets, plan, trap_ns,
 };
 pub use totals::{Distribution, Finished, Limits, OneRequest, Place, PlacedWaits, Route, Step, Trace};
 pub use tracer::{Counts, Ended, Goroutine, Timed, Tracer};
-pub use trap_cost::{Traps, traps};
+pub use trap_cost::{TrapCost, measure_trap_cost};

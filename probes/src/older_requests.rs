@@ -21,7 +21,7 @@ const PATH: usize = 192;
 
 /// A request that was being served before the probes were set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlierRequest {
+pub struct OlderRequest {
     /// Its route, as that of a request which is seen to end.
     pub route: String,
     /// Its method.
@@ -49,7 +49,7 @@ pub struct EarlierRequest {
     found_ns: u64,
 }
 
-impl EarlierRequest {
+impl OlderRequest {
     /// How long it has been there at least.
     pub fn at_least_ns(&self) -> u64 {
         self.seen_ns.saturating_sub(self.since_ns)
@@ -58,12 +58,12 @@ impl EarlierRequest {
 
 /// All of them.
 #[derive(Debug)]
-pub struct Earlier {
+pub struct OlderRequests {
     reader: Reader,
     filter: Option<Filter>,
     start_ns: u64,
     /// By goroutine: each serves one request at a time.
-    requests: BTreeMap<u64, EarlierRequest>,
+    requests: BTreeMap<u64, OlderRequest>,
     /// Goroutines of which it is not known yet, by their numbers in the runtime's list.
     undecided: HashMap<u64, u32>,
     /// Goroutines that are to be looked at, while not all have been.
@@ -94,7 +94,7 @@ enum What {
     Gone,
 }
 
-impl Earlier {
+impl OlderRequests {
     /// None, before anybody has looked. Only those are looked for that `filter` wants. The probes were set at `start_ns` of
     /// `CLOCK_MONOTONIC`.
     pub fn new(runtime: &Runtime, filter: Option<Filter>, start_ns: u64) -> Earlier {
@@ -115,7 +115,7 @@ impl Earlier {
         }
     }
 
-    /// Begins to look at all goroutines, once the probes are set: [`Earlier::look`] does.
+    /// Begins to look at all goroutines, once the probes are set: [`OlderRequests::look`] does.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
@@ -129,7 +129,7 @@ impl Earlier {
     }
 
     /// Looks at some of them, and says whether any are left. Events are to be taken in between and afterwards: they say which of
-    /// what is found had begun after the probes were set ([`Earlier::begins`]). `now` is `CLOCK_MONOTONIC`.
+    /// what is found had begun after the probes were set ([`OlderRequests::begins`]). `now` is `CLOCK_MONOTONIC`.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
@@ -194,7 +194,7 @@ impl Earlier {
     }
 
     /// Those that were found, by goroutine.
-    pub fn requests(&self) -> impl Iterator<Item = &EarlierRequest> {
+    pub fn requests(&self) -> impl Iterator<Item = &OlderRequest> {
         self.requests.values()
     }
 
@@ -272,7 +272,7 @@ impl Earlier {
     }
 }
 
-impl EarlierRequest {
+impl OlderRequest {
     /// Its goroutine has been waiting since then, so it was there then; 0 if that is not known.
     fn since(&mut self, wait_since_ns: u64) {
         if wait_since_ns > 0 {
@@ -301,13 +301,13 @@ fn seen(runtime: &Runtime, observation: &Observation<'_>) -> Option<Seen> {
     })
 }
 
-fn found(request: &Request, index: u32, goid: u64, start_ns: u64, found_ns: u64) -> EarlierRequest {
+fn found(request: &Request, index: u32, goid: u64, start_ns: u64, found_ns: u64) -> OlderRequest {
     let text = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
     let (method, path) = (text(&request.method), text(&request.path));
     // As the kernel's program says it, HTTP/2 is not told from HTTP/1.
     let protocol = if request.protocol == Read::Grpc { Protocol::Grpc } else { Protocol::Http1 };
     let trace = request.trace.map(|trace| trace.trace_id.to_string());
-    EarlierRequest {
+    OlderRequest {
         route: route(protocol, &method, &path, &text(&request.route)),
         method,
         path,

@@ -7,7 +7,7 @@ use crate::loader::ring::Ring;
 use crate::loader::{self, Loaded, cpus, sys};
 use crate::shared::constants::{COUNTS, TIMED, TIMED_NS};
 use crate::shared::{Counter, Number, Shared, tables};
-use crate::{Plan, SiteKind, Times, TraceError, Traps, monotonic_ns, trap_cost};
+use crate::{Plan, SiteKind, Times, TraceError, TrapCost, monotonic_ns, trap_cost};
 
 /// The most entries that are read of one of the program's maps.
 const MAX_ENTRIES: usize = 1 << 20;
@@ -19,7 +19,7 @@ pub struct Tracer {
     link: Option<OwnedFd>,
     cpus: usize,
     start_ns: u64,
-    traps: Traps,
+    traps: TrapCost,
     malformed: u64,
 }
 
@@ -163,7 +163,7 @@ impl Tracer {
     }
 
     /// What a hit takes here apart from the program, measured before the probes were set.
-    pub fn traps(&self) -> Traps {
+    pub fn trap_cost(&self) -> TrapCost {
         self.traps
     }
 

@@ -10,7 +10,7 @@ use crate::{InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, SiteKind
 
 /// What a hit of a probe takes on the thread that hits it, before and after the program.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Traps {
+pub struct TrapCost {
     /// Nanoseconds at an instruction that the kernel emulates.
     pub emulated_ns: f64,
     /// The same at one that it has to step through.
@@ -26,7 +26,7 @@ const CALLS: u32 = 600;
 ///
 /// # Errors
 /// See [`TraceError`].
-pub fn traps() -> Result<Traps, TraceError> {
+pub fn measure_trap_cost() -> Result<TrapCost, TraceError> {
     let offsets = Offsets {
         g_stack_lo: 0,
         g_stack_hi: 8,
@@ -61,7 +61,7 @@ pub fn traps() -> Result<Traps, TraceError> {
 
 /// Puts the program at a function of this process that begins as Go's do, calls it, and takes the time. The program returns
 /// at once there.
-pub(crate) fn measure(loaded: &Loaded) -> Result<Traps, TraceError> {
+pub(crate) fn measure(loaded: &Loaded) -> Result<TrapCost, TraceError> {
     let site = site::file_offset().ok_or(TraceError::Architecture)?;
     let without = fastest();
     let hit_ns = |file_offset: u64| -> Result<f64, TraceError> {
@@ -71,7 +71,7 @@ pub(crate) fn measure(loaded: &Loaded) -> Result<Traps, TraceError> {
         Ok(with.saturating_sub(without).as_nanos() as f64 / f64::from(CALLS))
     };
     // `push` is emulated, `pop` after it is not.
-    Ok(Traps { emulated_ns: hit_ns(site)?, stepped_ns: hit_ns(site + 1)? })
+    Ok(TrapCost { emulated_ns: hit_ns(site)?, stepped_ns: hit_ns(site + 1)? })
 }
 
 fn fastest() -> Duration {

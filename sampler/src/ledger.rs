@@ -11,7 +11,7 @@
 //! too, and a thread that is ready is off a CPU only where that time covers it.
 
 use fastrand::Rng;
-use fgspy_perf::Progress;
+use fgspy_perf::SchedDelta;
 
 /// The most CPU time that is kept for later ticks. A thread that computes without a goroutine (it looks for one) may not
 /// hide later waits for long.
@@ -20,7 +20,7 @@ const MAX_RAN_NS: f64 = 5e8;
 const MAX_OWED_NS: f64 = 1e8;
 /// The most waiting that is kept: one that is throttled is charged with its wait only when that is over.
 const MAX_WAITED_NS: f64 = 1e10;
-/// A thread that is ready and makes no progress for longer than this waits: see [`Progress`].
+/// A thread that is ready and makes no progress for longer than this waits: see [`SchedDelta`].
 const STALE_NS: u64 = 15_000_000;
 
 /// Where a thread is.
@@ -53,7 +53,7 @@ impl Ledger {
     ///
     /// At the first time it is all that the thread ever did: that says which part of a tick it may be expected to be on a
     /// CPU, of `stands_for_ns`.
-    pub(crate) fn enter(&mut self, progress: Progress, stands_for_ns: f64) {
+    pub(crate) fn enter(&mut self, progress: SchedDelta, stands_for_ns: f64) {
         let (ran, waited) = (progress.ran_ns as f64, progress.waited_ns as f64);
         if progress.is_first {
             let share = if ran + waited > 0.0 { ran / (ran + waited) } else { 1.0 };
@@ -154,7 +154,7 @@ mod tests {
             if seen != entered || first {
                 still_since = us;
             }
-            let progress = Progress {
+            let progress = SchedDelta {
                 ran_ns: (seen.0 - entered.0) * 1000,
                 waited_ns: (seen.1 - entered.1) * 1000,
                 still_ns: (us - still_since) * 1000,
@@ -232,7 +232,7 @@ mod tests {
         let (mut taken, mut entered) = (0.0, 0.0);
         for tick in 0..1000 {
             // It is awake whenever it is looked at, and computes for a tenth of the time.
-            let progress = Progress { ran_ns: 1_000_000, is_first: tick == 0, ..Progress::default() };
+            let progress = SchedDelta { ran_ns: 1_000_000, is_first: tick == 0, ..SchedDelta::default() };
             ledger.enter(progress, TICK);
             entered += 1e6;
             let place = ledger.place(TICK, 0, &mut rng, Sight { is_asleep: false, is_in_call: true });

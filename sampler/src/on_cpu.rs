@@ -7,7 +7,7 @@ use fgspy_goroutines::request::SampledStack;
 use fgspy_goroutines::thread_stack::{self, Doing, ThreadSample};
 use fgspy_goroutines::{AllGs, Observation, Runtime, Stack, StackBytes, Status};
 use fgspy_memory::{Memory, ReadError};
-use fgspy_perf::{CpuSample, OnCpu, Record, State as ThreadState};
+use fgspy_perf::{CpuSample, OnCpu, Record, ThreadState};
 
 use crate::aggregate::{RawStack, Reach};
 use crate::growth::{Growing, Growth};

@@ -1,6 +1,6 @@
 //! Looking when it is time to, without pushing anybody aside who need not be.
 
-use fgspy_perf::Prompt;
+use fgspy_perf::LowLatency;
 
 use crate::ticker::Tick;
 
@@ -18,7 +18,7 @@ const TICKS_FIRST: u32 = 500;
 /// tick was not brief, it is served in turn for good.
 #[derive(Debug, Default)]
 pub(crate) struct Punctual {
-    prompt: Option<Prompt>,
+    prompt: Option<LowLatency>,
     /// For so many ticks more it goes first.
     first: u32,
     /// A tick took more than half a period.
@@ -35,7 +35,7 @@ impl Punctual {
         self.first = if in_time { self.first.saturating_sub(1) } else { TICKS_FIRST };
         if self.prompt.is_none() || self.goes_first() != was_first {
             drop(self.prompt.take());
-            self.prompt = Some(Prompt::ask(self.goes_first()));
+            self.prompt = Some(LowLatency::request(self.goes_first()));
         }
     }
 

@@ -13,7 +13,7 @@ mod sighting;
 use std::collections::HashMap;
 
 use fgspy_goroutines::{Observation, Owner, Runtime, Sight, Stack, Status};
-use fgspy_perf::{State as ThreadState, monotonic_ns};
+use fgspy_perf::{ThreadState, monotonic_ns};
 use fgspy_profile::{Accounting, Serving, State, replicates};
 
 use crate::aggregate::{Aggregate, Cell, OnCpuPlace, RawStack, Reach, Whose};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use fastrand::Rng;
-use fgspy_perf::{Accounts, Mode, OnCpu, Presence, Record, State as ThreadState};
+use fgspy_perf::{Mode, OnCpu, Record, SchedStats, ThreadState, ThreadStates};
 
 use crate::ledger::{Ledger, Place, Sight};
 
@@ -13,14 +13,14 @@ pub(crate) enum Whereabouts {
     Unknown,
     /// From each of their context switches; the rest from how long they ran and waited. A thread that was woken and has
     /// not run yet looks blocked (under a quota for a tenth of a second).
-    Switches(Presence, Box<Ledgers>),
+    Switches(ThreadStates, Box<Ledgers>),
     /// From how long they ran and waited: right on average.
     Ledgers(Box<Ledgers>),
 }
 
 /// How long threads ran and waited.
 pub(crate) struct Ledgers {
-    accounts: Accounts,
+    accounts: SchedStats,
     rng: Rng,
     ledgers: HashMap<u32, Ledger>,
     /// By thread in a call (a system call or C): at how many ticks to ask whether it sleeps.
@@ -38,11 +38,11 @@ impl Whereabouts {
     /// Nothing is known yet. `rng` decides at random where the kernel does not say of a moment who is on a CPU.
     pub(crate) fn new(on_cpu: Option<&OnCpu>, rng: Rng) -> Whereabouts {
         let Some(on_cpu) = on_cpu else { return Whereabouts::Unknown };
-        let accounts = Accounts::new(on_cpu.config().pid);
+        let accounts = SchedStats::new(on_cpu.config().pid);
         let ledgers = Box::new(Ledgers { accounts, rng, ledgers: HashMap::new(), callers: HashMap::new() });
         match on_cpu.coverage().mode {
             Mode::Cpus => Whereabouts::Ledgers(ledgers),
-            Mode::Inherited | Mode::PerThread => Whereabouts::Switches(Presence::new(), ledgers),
+            Mode::Inherited | Mode::PerThread => Whereabouts::Switches(ThreadStates::new(), ledgers),
         }
     }
 

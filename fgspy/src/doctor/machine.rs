@@ -2,7 +2,7 @@
 
 use fgspy_memory::{Denial, Process};
 use fgspy_perf::{OpenError, PerfSupport, diagnose};
-use fgspy_probes::{TraceError, Traps, traps};
+use fgspy_probes::{TraceError, TrapCost, measure_trap_cost};
 
 use super::check::{Check, Mark, Section};
 use super::host;
@@ -122,8 +122,8 @@ fn paranoia(perf: &PerfSupport) -> String {
 /// Whether `fgspy trace` works, by setting a probe at fgspy itself.
 pub(super) fn tracing() -> Check {
     const TOPIC: &str = "tracing";
-    match traps() {
-        Ok(Traps { emulated_ns, stepped_ns }) => Check::ok(
+    match measure_trap_cost() {
+        Ok(TrapCost { emulated_ns, stepped_ns }) => Check::ok(
             TOPIC,
             format!(
                 "works; the trap of a probe costs the target {:.1} µs here ({:.1} µs at an instruction that the kernel has to \

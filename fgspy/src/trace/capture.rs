@@ -36,7 +36,7 @@ pub(super) struct Capture<'a> {
     pub(super) earlier: Earlier,
     /// What is written while the trace goes on.
     pub(super) stream: Stream<'a>,
-    pub(super) traps: Traps,
+    pub(super) traps: TrapCost,
     /// What a trap takes at each kind of site.
     pub(super) trap_ns: [f64; SiteKind::ALL.len()],
     pub(super) counts: Counts,
@@ -55,9 +55,9 @@ pub(super) struct Capture<'a> {
 impl<'a> Capture<'a> {
     /// Nothing yet.
     pub(super) fn new(
-        earlier: Earlier,
+        earlier: OlderRequests,
         stream: Stream<'a>,
-        (traps, sites): (Traps, &[sites::Site]),
+        (traps, sites): (TrapCost, &[sites::Site]),
         start_ns: u64,
         allowance: Allowance,
     ) -> Capture<'a> {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use fgspy_export::Format;
 use fgspy_memory::{Fate, OpenError, Process};
 use fgspy_perf::monotonic_ns;
-use fgspy_probes::{Earlier, Options, Tracer, filter, plan, sites, sites::Cost};
+use fgspy_probes::{OlderRequests, Options, Tracer, filter, plan, sites, sites::Cost};
 use fgspy_sampler::GoProcess;
 
 use crate::args::trace::{States, TraceArgs, TraceFormat};

@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::skip;
-use fgspy_probes::traps;
+use fgspy_probes::measure_trap_cost;
 
 use common::{newest, program};
 
@@ -24,7 +24,7 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Waits for its turn, if tracing is permitted here; if not, the test is skipped.
 fn may_trace(test: &str) -> Option<MutexGuard<'static, ()>> {
-    if let Err(error) = traps() {
+    if let Err(error) = measure_trap_cost() {
         skip(test, &error.to_string());
         return None;
     }

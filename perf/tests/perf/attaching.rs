@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use fgspy_perf::{Config, Mode, OnCpu, Record, State, monotonic_ns};
+use fgspy_perf::{Config, Mode, OnCpu, Record, ThreadState, monotonic_ns};
 
 use crate::target::Target;
 use crate::watch::Watch;
@@ -114,6 +114,6 @@ pub(crate) fn ids_are_those_of_the_target_s_namespace() {
     assert!(watch.samples().all(|sample| allowed(sample.tid)), "{:?}", watch.samples_by_thread());
     assert!(watch.switches().all(|switch| allowed(switch.tid)));
     for tid in own {
-        assert_ne!(watch.presence.state_at(tid, monotonic_ns()), State::Unknown);
+        assert_ne!(watch.presence.state_at(tid, monotonic_ns()), ThreadState::Unknown);
     }
 }

@@ -1,6 +1,6 @@
 //! Sampling whole CPUs.
 
-use fgspy_perf::{Accounts, Config, Mode, OnCpu, OpenError, Record};
+use fgspy_perf::{Config, Mode, OnCpu, OpenError, Record, SchedStats};
 
 use crate::target::Target;
 use crate::watch::Watch;
@@ -38,7 +38,7 @@ pub(crate) fn waiting_for_a_cpu_is_told() {
     let mut target = Target::start_on_one_cpu();
     let threads = target.threads("spin 3");
     let sleeper = target.threads("park 1")[0];
-    let mut accounts = Accounts::new(target.pid());
+    let mut accounts = SchedStats::new(target.pid());
     let before: Vec<u64> = threads.iter().map(|tid| target.cpu_ns(*tid)).collect();
     assert!(threads.iter().all(|tid| accounts.progress(*tid).expect("it is there").is_first));
     while threads.iter().zip(&before).any(|(tid, before)| target.cpu_ns(*tid) < before + 300_000_000) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fgspy_perf::{Config, Lost, Presence, Record, State, monotonic_ns};
+use fgspy_perf::{Config, Lost, Record, ThreadState, ThreadStates, monotonic_ns};
 
 use crate::target::Target;
 use crate::watch::Watch;
@@ -65,9 +65,9 @@ pub(crate) fn a_sleeping_thread_is_blocked() {
     let mut watch = Watch::open(Config::new(target.pid()));
     let start = monotonic_ns();
     watch.until_samples(10);
-    assert_eq!(watch.presence.state_at(sleeper, start), State::Blocked);
+    assert_eq!(watch.presence.state_at(sleeper, start), ThreadState::Blocked);
     let spinning = watch.presence.state_at(spinner, start);
-    assert!(matches!(spinning, State::OnCpu | State::Preempted), "{spinning:?}");
+    assert!(matches!(spinning, ThreadState::OnCpu | ThreadState::Preempted), "{spinning:?}");
     assert_eq!(watch.samples_by_thread().get(&sleeper), None);
     let found: Vec<_> = watch.records.iter().filter(|record| matches!(record, Record::ThreadFound { .. })).collect();
     assert_eq!(found.len(), 3, "the main thread and two more: {found:?}");
@@ -94,10 +94,10 @@ pub(crate) fn an_overflowing_ring_says_so() {
         .expect("counted, so delivered");
     let Lost { count, since_ns, until_ns, .. } = lost;
     assert!(count > 0 && since_ns < until_ns, "{lost:?}");
-    let mut presence = Presence::new();
+    let mut presence = ThreadStates::new();
     watch.records[..=at].iter().for_each(|record| presence.observe(record));
     for tid in target.all_threads() {
-        assert_eq!(presence.state_at(tid, until_ns), State::Unknown);
+        assert_eq!(presence.state_at(tid, until_ns), ThreadState::Unknown);
     }
     assert_eq!(watch.sampler.counts().malformed, 0);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use fgspy_perf::{Config, OnCpu, Presence, Prompt, Record};
+use fgspy_perf::{Config, LowLatency, OnCpu, Record, ThreadStates};
 
 /// Longest wait for anything; a test that waits so long has failed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -12,15 +12,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Watch {
     pub(crate) sampler: OnCpu,
     pub(crate) records: Vec<Record>,
-    pub(crate) presence: Presence,
+    pub(crate) presence: ThreadStates,
     /// Nothing is lost because others keep the CPUs busy.
-    _prompt: Prompt,
+    _prompt: LowLatency,
 }
 
 impl Watch {
     pub(crate) fn open(config: Config) -> Watch {
         let sampler = OnCpu::open(config).expect("perf_event_open works, or this test would have been skipped");
-        Watch { sampler, records: Vec::new(), presence: Presence::new(), _prompt: Prompt::ask(true) }
+        Watch { sampler, records: Vec::new(), presence: ThreadStates::new(), _prompt: LowLatency::request(true) }
     }
 
     pub(crate) fn drain(&mut self) {

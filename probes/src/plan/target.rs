@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::sites::{self, Cost};
-use crate::{InnerRequest, Maps, OTHER, Offsets, Options, Plan, Probe, RUNNING, Reasons, SiteKind, Traps};
+use crate::{InnerRequest, Maps, OTHER, Offsets, Options, Plan, Probe, RUNNING, Reasons, SiteKind, TrapCost};
 use fgspy_gobin::layout::{Layout, MapsLayout};
 use fgspy_goroutines::Runtime;
 use fgspy_profile::{Class, State};
@@ -51,7 +51,7 @@ pub fn plan(pid: u32, runtime: &Runtime, sites: &[sites::Site], options: Options
 }
 
 /// What a trap takes at each kind of site, in nanoseconds, in the order of [`SiteKind::ALL`].
-pub fn trap_ns(sites: &[sites::Site], traps: Traps) -> [f64; SiteKind::ALL.len()] {
+pub fn trap_ns(sites: &[sites::Site], traps: TrapCost) -> [f64; SiteKind::ALL.len()] {
     SiteKind::ALL.map(|of| {
         let is_stepped = |site: &&sites::Site| site.kind == of && site.cost == Cost::SingleStepped;
         if sites.iter().any(|site| is_stepped(&site)) { traps.stepped_ns } else { traps.emulated_ns }

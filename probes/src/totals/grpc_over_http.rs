@@ -12,7 +12,7 @@ use crate::number;
 
 /// A request that is over.
 #[derive(Debug)]
-pub(crate) struct Over {
+pub(crate) struct Finished {
     pub(crate) one: OneRequest,
     /// Changes of state of its goroutine.
     pub(crate) transitions: u64,
@@ -22,16 +22,16 @@ pub(crate) struct Over {
 
 /// Which requests are one.
 #[derive(Debug, Default)]
-pub(crate) struct Carried {
+pub(crate) struct GrpcOverHttp {
     /// Calls, by the request of HTTP/2.
     calls: FxHashMap<u64, u64>,
     /// The same, the other way round.
     carriers: FxHashMap<u64, u64>,
     /// Those that are over of which the other is not. There are no more than requests that are being served.
-    halves: FxHashMap<u64, Over>,
+    halves: FxHashMap<u64, Finished>,
 }
 
-impl Carried {
+impl GrpcOverHttp {
     /// The request `call` of gRPC is the request `carrier` of HTTP/2.
     pub(crate) fn begins(&mut self, call: u64, carrier: u64) {
         self.calls.insert(carrier, call);
@@ -49,7 +49,7 @@ impl Carried {
     }
 
     /// A request is over. Gives what there is to add up: nothing while another one that is the same goes on.
-    pub(crate) fn ends(&mut self, over: Over, is_open: impl Fn(u64) -> bool) -> Option<Over> {
+    pub(crate) fn ends(&mut self, over: Finished, is_open: impl Fn(u64) -> bool) -> Option<Finished> {
         let number = over.one.number;
         let Some(other) = self.calls.get(&number).or_else(|| self.carriers.get(&number)).copied() else {
             return Some(over);
@@ -68,7 +68,7 @@ impl Carried {
     }
 
     /// It is not known when a request ended. Gives the other one that was the same, if that is over.
-    pub(crate) fn lost(&mut self, number: u64) -> Option<Over> {
+    pub(crate) fn lost(&mut self, number: u64) -> Option<Finished> {
         let other = self.forget(number)?;
         self.halves.remove(&other)
     }
@@ -87,7 +87,7 @@ impl Carried {
 }
 
 /// The request that both are.
-fn joined(call: Over, carrier: Over) -> Over {
+fn joined(call: Finished, carrier: Finished) -> Finished {
     let (mut one, first) = (call.one, carrier.one);
     // What the goroutine of net/http did while the call was served is not counted: it waited for it, mostly.
     let mut beside_ns = one.duration_ns();
@@ -108,5 +108,5 @@ fn joined(call: Over, carrier: Over) -> Over {
     one.children += first.children.saturating_sub(1);
     (one.begin_ns, one.end_ns) = (first.begin_ns.min(one.begin_ns), first.end_ns.max(one.end_ns));
     (one.headers, one.by_exit) = (first.headers, one.by_exit && first.by_exit);
-    Over { one, transitions: call.transitions, carrier: Some(first.number) }
+    Finished { one, transitions: call.transitions, carrier: Some(first.number) }
 }

@@ -13,7 +13,7 @@ use crate::{CLASSES, EndReason, Event, Headers, RUNNING, SiteKind, Times};
 use fgspy_profile::{Protocol, route};
 use rustc_hash::FxHashMap;
 
-use self::grpc_over_http::{Carried, Over};
+use self::grpc_over_http::{Finished, GrpcOverHttp};
 
 /// How much is kept. What is beyond is counted in [`Trace::dropped`], and missing from lists, never from sums of routes that are
 /// known.
@@ -159,7 +159,7 @@ pub struct Trace {
     waits: usize,
     places: HashMap<(Option<String>, Wait), Place>,
     /// Calls of gRPC that came through `net/http`.
-    carried: Carried,
+    carried: GrpcOverHttp,
     dropped: u64,
     unknown: u64,
     unended: u64,
@@ -304,14 +304,15 @@ impl Trace {
             pattern if pattern.contains(char::REPLACEMENT_CHARACTER) => route(one.protocol, &one.method, &one.path, ""),
             pattern => route(one.protocol, &one.method, &one.path, &pattern),
         };
-        let over =
-            self.carried.ends(Over { one, transitions, carrier: None }, |number| self.open.contains_key(&number))?;
+        let over = self
+            .carried
+            .ends(Finished { one, transitions, carrier: None }, |number| self.open.contains_key(&number))?;
         Some(self.finish(over))
     }
 
     /// Adds up what is over.
-    fn finish(&mut self, over: Over) -> OneRequest {
-        let Over { one, transitions, carrier } = over;
+    fn finish(&mut self, over: Finished) -> OneRequest {
+        let Finished { one, transitions, carrier } = over;
         [Some(one.number), carrier].into_iter().flatten().for_each(|number| self.settle_waits(number, &one.route));
         // Nearly always the route is known, and needs no copy of its name.
         match self.routes.get_mut(&one.route) {

@@ -11,13 +11,13 @@ mod target;
 mod transitions;
 
 use fgspy_fixtures::{Program, Toolchain, Variant, skip, toolchains};
-use fgspy_probes::traps;
+use fgspy_probes::measure_trap_cost;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let refused = traps().err();
+    let refused = measure_trap_cost().err();
     let mut trials = Vec::new();
     let mut add = |name: String, test: Box<dyn FnOnce() -> anyhow::Result<()> + Send>| {
         if let Some(error) = &refused {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build};
 use fgspy_memory::{Live, Process};
-use fgspy_probes::{Earlier, Event, Options, TraceError, Tracer, filter, monotonic_ns, plan, sites};
+use fgspy_probes::{Event, OlderRequests, Options, TraceError, Tracer, filter, monotonic_ns, plan, sites};
 
 use crate::target::{Target, runtime};
 
 /// Looks at all goroutines.
-fn look(earlier: &mut Earlier, target: &Target, memory: &Live) -> Result<()> {
+fn look(earlier: &mut OlderRequests, target: &Target, memory: &Live) -> Result<()> {
     earlier.begin_look(&target.runtime, memory)?;
     while earlier.look(&target.runtime, memory, &monotonic_ns)? {}
     Ok(())
@@ -26,10 +26,10 @@ pub(crate) fn requests_are_found(toolchain: &Toolchain, variant: Variant) -> Res
     let sites = sites::sites(&target.runtime.binary);
     ensure!(sites::without_breakpoint(&target.runtime, &memory, &sites)?.is_empty(), "a probe is not in the code");
     let start_ns = target.tracer.start_ns();
-    let mut earlier = Earlier::new(&target.runtime, None, start_ns);
+    let mut earlier = OlderRequests::new(&target.runtime, None, start_ns);
     look(&mut earlier, &target, &memory)?;
     let filter = filter::filter(Some("^GET /events"), None, None)?;
-    let mut some = Earlier::new(&target.runtime, filter, start_ns);
+    let mut some = OlderRequests::new(&target.runtime, filter, start_ns);
     look(&mut some, &target, &memory)?;
     ensure!(some.requests().count() == 3 && some.requests().all(|one| one.path == "/events"), "{some:?}");
 

@@ -14,7 +14,7 @@ use fgspy_export::perfetto::{
 };
 use fgspy_goroutines::{Look, Reader, Sight, Status, Wanted};
 use fgspy_memory::{Memory, ReadError};
-use fgspy_probes::{EarlierRequest, Event, OTHER, OneRequest, RUNNABLE, RUNNING, SYSCALL, classes};
+use fgspy_probes::{Event, OTHER, OlderRequest, OneRequest, RUNNABLE, RUNNING, SYSCALL, classes};
 use fgspy_sampler::GoProcess;
 use interned::{Argument, Stack, Stacks};
 use writer::{GOROUTINES, Writer, track_of_goroutine, track_of_request};
