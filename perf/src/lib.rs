@@ -1,9 +1,10 @@
-//! On-CPU samples of another process, from `perf_event_open`: no eBPF, no pause, no write into the target.
+//! Events of the threads of a process and of CPUs, from `perf_event_open`: no eBPF, no pause, no write into the target.
 //!
 //! [`OnCpu`] samples every thread of a process while it is on a CPU: user call chain, the registers and the piece of
 //! stack that repair it, kernel call chain where permitted. It also records each context switch, from which
 //! [`ThreadStates`] tells whether a thread was on a CPU at any moment. [`KernelSymbols`] names kernel addresses, and
-//! [`diagnose`] says what works here and how to make the rest work.
+//! [`diagnose`] says what works here and how to make the rest work. [`SchedStats`] reads how long threads ran and waited for a CPU;
+//! [`LowLatency`] makes the calling thread run soon after it wakes.
 //!
 //! Facts about the kernel's interface are from perf_event_open(2) and, where that is silent, from
 //! `kernel/events/core.c` of Linux 6.18; they are noted where they matter.

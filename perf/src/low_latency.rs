@@ -1,4 +1,4 @@
-//! Being served on time.
+//! Scheduling of the calling thread so that it runs soon after it wakes.
 
 use std::fmt;
 

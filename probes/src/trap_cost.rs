@@ -1,6 +1,6 @@
 //! What it takes to come to a probe's program and back on this machine: measured, because that differs tenfold between
 //! machines. What the program itself takes, it measures ([`crate::Counts`]).
-#![allow(unsafe_code)] // bpf(2), memory shared with the kernel, and a call with given registers have no safe interface.
+#![allow(unsafe_code)] // A call of a function that is written in assembler has no safe interface.
 
 use std::path::PathBuf;
 use std::time::Duration;

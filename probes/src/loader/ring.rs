@@ -1,5 +1,5 @@
 //! The reading end of a BPF ring buffer (Documentation/bpf/ringbuf.rst, kernel/bpf/ringbuf.c).
-#![allow(unsafe_code)] // bpf(2), memory shared with the kernel, and a call with given registers have no safe interface.
+#![allow(unsafe_code)] // Memory that is shared with the kernel has no safe interface.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

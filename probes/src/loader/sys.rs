@@ -1,5 +1,5 @@
 //! bpf(2): commands, and what they take (include/uapi/linux/bpf.h of Linux 6.18).
-#![allow(unsafe_code)] // bpf(2), memory shared with the kernel, and a call with given registers have no safe interface.
+#![allow(unsafe_code)] // bpf(2) has no safe interface.
 
 use std::ffi::CStr;
 use std::io;
