@@ -28,7 +28,7 @@ fn failures() {
     let lost = RescueError::Lost { failed: failed(), tried: vec!["\n  /tmp/x.fgspy: full".to_owned()] };
     let (traced, used) = (Duration::from_secs(3), Duration::from_millis(2900));
     let no_code = NotHit::NotThere { pid: 7, exe: "/srv/app".into(), unset: 2, all: 5 };
-    let too_large = fgspy_trace::pattern::filter(Some("("), None, None).unwrap_err();
+    let too_large = fgspy_probes::filter::filter(Some("("), None, None).unwrap_err();
     let failures: Vec<Failure> = vec![
         OpenError::NoSuchProcess { pid: 7 }.into(),
         OpenError::Exited { pid: 7 }.into(),

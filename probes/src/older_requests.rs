@@ -97,13 +97,14 @@ enum What {
 impl OlderRequests {
     /// None, before anybody has looked. Only those are looked for that `filter` wants. The probes were set at `start_ns` of
     /// `CLOCK_MONOTONIC`.
-    pub fn new(runtime: &Runtime, filter: Option<Filter>, start_ns: u64) -> Earlier {
-        Earlier { reader: Reader::with_requests(runtime, RequestOptions::default()), filter, ..Earlier::none(start_ns) }
+    pub fn new(runtime: &Runtime, filter: Option<Filter>, start_ns: u64) -> OlderRequests {
+        let reader = Reader::with_requests(runtime, RequestOptions::default());
+        OlderRequests { reader, filter, ..OlderRequests::none(start_ns) }
     }
 
     /// For a trace that looks for no such requests.
-    pub fn none(start_ns: u64) -> Earlier {
-        Earlier {
+    pub fn none(start_ns: u64) -> OlderRequests {
+        OlderRequests {
             reader: Reader::new(),
             filter: None,
             start_ns,

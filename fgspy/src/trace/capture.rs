@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use fgspy_memory::Allowance;
 use fgspy_probes::sites;
-use fgspy_probes::{Counts, Ended as EndedGoroutine, Event, Goroutine, SiteKind, Traps};
-use fgspy_probes::{Earlier, Finished, Limits, Trace, trap_ns};
+use fgspy_probes::{Counts, Ended as EndedGoroutine, Event, Goroutine, SiteKind, TrapCost};
+use fgspy_probes::{Finished, Limits, OlderRequests, Trace, trap_ns};
 
 use super::stream::Stream;
 
@@ -33,7 +33,7 @@ pub(super) enum EndReason {
 pub(super) struct Capture<'a> {
     pub(super) trace: Trace,
     /// Requests that no probe saw begin.
-    pub(super) earlier: Earlier,
+    pub(super) earlier: OlderRequests,
     /// What is written while the trace goes on.
     pub(super) stream: Stream<'a>,
     pub(super) traps: TrapCost,

@@ -78,8 +78,8 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
         .out()
         .and_then(RecordFile::name)
         .map(|name| format!(" Until then the file is called {}.", name.display()));
-    let earlier = Earlier::new(&target.runtime, filter, tracer.start_ns());
-    let probes = (tracer.traps(), sites.as_slice());
+    let earlier = OlderRequests::new(&target.runtime, filter, tracer.start_ns());
+    let probes = (tracer.trap_cost(), sites.as_slice());
     let mut capture = Capture::new(earlier, stream, probes, tracer.start_ns(), governor.allowance());
     // Should the target have just ended, following it finds out at once.
     follow::look(&target, &mut tracer, &mut capture).ok();

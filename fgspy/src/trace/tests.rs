@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Parser;
-use fgspy_kernel::trace::{CLASSES, Counts, End, Event, Headers, RUNNING, SYSCALL, SiteKind, Traps};
 use fgspy_memory::Allowance;
+use fgspy_probes::{CLASSES, Counts, Event, Headers, RUNNING, SYSCALL, SiteKind, TrapCost};
+use fgspy_probes::{OlderRequests, PlacedWaits, number};
 use fgspy_profile::{Builder, Class, Profile, Target};
-use fgspy_trace::{Earlier, PlacedWaits, number};
 
 use super::capture::{Capture, EndReason};
 use super::stream::Stream;
@@ -36,7 +36,7 @@ fn end(request: u64, took_ns: u64, pattern: &str) -> Event {
         g: goid << 10,
         goid,
         request,
-        how: End::Marked,
+        how: fgspy_probes::EndReason::Marked,
         own_ns,
         children_ns: [0; CLASSES],
         children: 0,
@@ -62,9 +62,9 @@ fn blocked(request: u64, took_ns: u64) -> Event {
 
 /// One second with 20 requests of one route, one of another, and one that does not end.
 fn capture() -> Capture<'static> {
-    let traps = Traps { emulated_ns: 700.0, stepped_ns: 9900.0 };
+    let traps = TrapCost { emulated_ns: 700.0, stepped_ns: 9900.0 };
     let allowance = Allowance { quota: Some(0.5), cpus: Some(2) };
-    let mut capture = Capture::new(Earlier::none(0), Stream::None, (traps, &[]), 0, allowance);
+    let mut capture = Capture::new(OlderRequests::none(0), Stream::None, (traps, &[]), 0, allowance);
     for request in 1..=20 {
         capture.add(begin(request, &format!("/orders/{request}")));
         let mut headers = Headers::default();
@@ -115,7 +115,7 @@ fn a_report_of_a_hundred_columns() {
 #[test]
 fn a_report_without_requests_that_ended_too_early() {
     let mut capture = capture();
-    capture.trace = fgspy_trace::Trace::new(Default::default());
+    capture.trace = fgspy_probes::Trace::new(Default::default());
     capture.end_reason = EndReason::TooExpensive { share: 0.31 };
     capture.counts.lost = 12;
     insta::assert_snapshot!("report_without_requests", report(&capture, &["--route", "/x"]));

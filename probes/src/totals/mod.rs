@@ -13,7 +13,7 @@ use crate::{CLASSES, EndReason, Event, Headers, RUNNING, SiteKind, Times};
 use fgspy_profile::{Protocol, route};
 use rustc_hash::FxHashMap;
 
-use self::grpc_over_http::{Finished, GrpcOverHttp};
+use self::grpc_over_http::GrpcOverHttp;
 
 /// How much is kept. What is beyond is counted in [`Trace::dropped`], and missing from lists, never from sums of routes that are
 /// known.
@@ -304,15 +304,15 @@ impl Trace {
             pattern if pattern.contains(char::REPLACEMENT_CHARACTER) => route(one.protocol, &one.method, &one.path, ""),
             pattern => route(one.protocol, &one.method, &one.path, &pattern),
         };
-        let over = self
-            .carried
-            .ends(Finished { one, transitions, carrier: None }, |number| self.open.contains_key(&number))?;
+        let over = self.carried.ends(grpc_over_http::Finished { one, transitions, carrier: None }, |number| {
+            self.open.contains_key(&number)
+        })?;
         Some(self.finish(over))
     }
 
     /// Adds up what is over.
-    fn finish(&mut self, over: Finished) -> OneRequest {
-        let Finished { one, transitions, carrier } = over;
+    fn finish(&mut self, over: grpc_over_http::Finished) -> OneRequest {
+        let grpc_over_http::Finished { one, transitions, carrier } = over;
         [Some(one.number), carrier].into_iter().flatten().for_each(|number| self.settle_waits(number, &one.route));
         // Nearly always the route is known, and needs no copy of its name.
         match self.routes.get_mut(&one.route) {

@@ -198,7 +198,7 @@ impl<'a> Recorder<'a> {
     }
 
     /// Writes what is not over, and gives the file its name. What was still going on has no end.
-    pub(super) fn finish<'b>(mut self, earlier: impl Iterator<Item = &'b EarlierRequest>) -> Result<(), Failure> {
+    pub(super) fn finish<'b>(mut self, earlier: impl Iterator<Item = &'b OlderRequest>) -> Result<(), Failure> {
         let goids: Vec<u64> = self.open.keys().copied().collect();
         for goid in goids {
             self.write_beginning(goid);
