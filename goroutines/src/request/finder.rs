@@ -157,7 +157,7 @@ pub(crate) struct Finder {
     /// Numbers of g's that have served something, or waited to.
     servers: Bits,
     counts: RequestCounts,
-    liveness: Liveness,
+    pub(super) liveness: Liveness,
     prover: Prover,
     /// Counts the times that it was asked for which requests goroutines were started.
     turn: u64,
@@ -459,7 +459,11 @@ impl Finder {
         let parents = children.iter().filter_map(|child| child.parent);
         let serving = parents.filter_map(|parent| Some((parent.index, self.serving(parent)?)));
         let serving: HashMap<u32, Serving, FxBuildHasher> = serving.collect();
-        let case = Case { children, gathered, serving: &serving };
+        let generation = self.generation_now(runtime, memory)?;
+        if generation.is_none() {
+            self.generation.resolve(runtime, memory)?;
+        }
+        let case = Case { children, gathered, serving: &serving, generation };
         self.prover.prove((runtime, memory), (&self.anchors, all), &case)
     }
 

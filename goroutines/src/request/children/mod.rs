@@ -15,6 +15,7 @@
 mod live;
 mod order;
 mod reach;
+mod reuse;
 mod waits;
 
 use std::cell::RefCell;
@@ -31,15 +32,13 @@ use waits::WaitsOn;
 
 use self::order::{Numbering, Order};
 use self::reach::{Marks, Search};
+use self::reuse::Reuse;
+use super::Request;
 use super::anchors::{Anchors, Roots};
 use super::types::Types;
-use super::{Identity, Request};
 use crate::allgs::AllGs;
 use crate::batch::{self, Reads, Task};
 use crate::{G, Runtime};
-
-/// What parents were seen to wait on, and for which request.
-const MAX_WAITED_ON: usize = 1 << 14;
 
 /// A goroutine of which it is asked for which request it was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +185,7 @@ pub(crate) struct Prover {
     roots: RefCell<Roots>,
     types: RefCell<Types>,
     waits: Option<Waits>,
-    waited_on: HashMap<u64, Identity, FxBuildHasher>,
+    reuse: Reuse,
     numbering: Numbering,
     pub(crate) counts: ChildCounts,
 }
@@ -198,6 +197,8 @@ pub(crate) struct Case<'a> {
     pub(crate) gathered: &'a HashMap<u32, Gathered, FxBuildHasher>,
     /// By number of the g, what goroutines were seen to serve.
     pub(crate) serving: &'a HashMap<u32, Serving, FxBuildHasher>,
+    /// The memory's generation; `None` if that is not known.
+    pub(crate) generation: Option<u64>,
 }
 
 impl Case<'_> {
@@ -265,6 +266,7 @@ impl Prover {
         let named = batch::run(memory, &reads, named.collect())?;
         let still = still(runtime, memory, case)?;
         let shared = shared(case, &parents, &of_parents);
+        self.note_waits(case, &parents, &of_parents);
         let mut told = Vec::with_capacity(case.children.len());
         for (child, named) in case.children.iter().zip(named) {
             let number = parents.iter().position(|parent| Some(*parent) == child.parent.map(|parent| parent.index));
@@ -300,7 +302,7 @@ impl Prover {
     }
 
     fn judge(
-        &mut self,
+        &self,
         case: &Case<'_>,
         child: &Child,
         evidence: Evidence<'_>,
@@ -332,31 +334,31 @@ impl Prover {
         let both_still = is_still && child.is_known();
         let has = |object: &u64| of_child.words.iter().any(|word| word.value == *object);
         let has_made = of_parent.is_some_and(|parent| parent.waits_on.made.iter().any(has));
-        let waits = both_still
-            && (has_made
-                || order.is_none_or(|order| matches!(order, Order::After | Order::LaterBatch))
-                    && self.waits_on_it(of_child, of_parent, serving.request.identity, shared));
+        // One that another p has started may have a smaller number than one that was there before it.
+        let may_be_first = order.is_none_or(|order| matches!(order, Order::After | Order::LaterBatch));
+        let is_sure = order == Some(Order::Unknown)
+            && of_parent.is_some_and(|parent| self.reuse.makes_anew(parent.waits_on.site));
+        let waits =
+            both_still && (has_made || (may_be_first || is_sure) && self.waits_on_it(of_child, of_parent, shared));
         let proofs = Proofs { only: false, reach, order: order == Some(Order::After), waits };
         if proofs == Proofs::default() { Parentage::Unproven } else { of(proofs) }
     }
 
-    /// Whether the child has what its parent waits on, and nobody else has that, nor has it been waited on for another request.
-    fn waits_on_it(
-        &mut self,
-        child: &Gathered,
-        parent: Option<&OfParent>,
-        identity: Identity,
-        shared: &HashSet<u64, FxBuildHasher>,
-    ) -> bool {
-        let mut has_it = false;
-        for object in parent.iter().flat_map(|parent| &parent.waits_on.objects) {
-            if self.waited_on.len() >= MAX_WAITED_ON {
-                self.waited_on.clear();
+    /// Takes note of what parents wait on, and for which request.
+    fn note_waits(&mut self, case: &Case<'_>, parents: &[u32], of_parents: &[OfParent]) {
+        for (parent, found) in parents.iter().zip(of_parents) {
+            let Some(serving) = case.serving.get(parent) else { continue };
+            for object in &found.waits_on.objects {
+                self.reuse.note((*object, found.waits_on.site), serving.request.identity, case.generation);
             }
-            let is_of_this = *self.waited_on.entry(*object).or_insert(identity) == identity;
-            has_it |= is_of_this && !shared.contains(object) && child.words.iter().any(|word| word.value == *object);
         }
-        has_it
+    }
+
+    /// Whether the child has what its parent waits on, and nobody else has that, nor has it been waited on for another request.
+    fn waits_on_it(&self, child: &Gathered, parent: Option<&OfParent>, shared: &HashSet<u64, FxBuildHasher>) -> bool {
+        let objects = parent.into_iter().flat_map(|parent| &parent.waits_on.objects);
+        let mut own = objects.filter(|object| self.reuse.is_of_one(**object) && !shared.contains(object));
+        own.any(|object| child.words.iter().any(|word| word.value == *object))
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct WaitsOn {
     pub(super) objects: Vec<u64>,
     /// What was made for this one.
     pub(super) made: Vec<u64>,
+    /// The call in the program at which it waits on `objects`, by its link-time return address; 0 if that is not known.
+    pub(super) site: u64,
 }
 
 impl Waits {
@@ -78,6 +80,7 @@ impl Waits {
         }
         let receivers = waiting.words.iter().filter(|word| self.waits.contains(&word.func)).map(|word| word.value);
         found.objects.extend(receivers.filter(|word| is_pointer(*word)));
+        found.site = self.site(runtime, &waiting.leaf);
         let kinds = waiting.leaf.iter().filter_map(|pc| runtime.binary.func_at(pc.wrapping_sub(1)));
         let mut kinds = kinds.map(|func| self.kind(runtime, &func));
         let Some(kind) = kinds.find(|kind| *kind != Kind::Runtime) else { return found };
@@ -88,6 +91,15 @@ impl Waits {
             Kind::Makes | Kind::Other | Kind::Runtime => {}
         }
         found
+    }
+
+    /// The call nearest the leaf that neither the runtime nor one of [`WAITS`] makes.
+    fn site(&self, runtime: &Runtime, leaf: &[u64]) -> u64 {
+        let waits = |pc: &u64| {
+            let func = runtime.binary.func_at(pc.wrapping_sub(1));
+            func.is_some_and(|func| self.waits.contains(&func.entry) || self.kind(runtime, &func) == Kind::Runtime)
+        };
+        leaf.iter().copied().find(|pc| !waits(pc)).unwrap_or(0)
     }
 
     fn kind(&self, runtime: &Runtime, func: &Func) -> Kind {
