@@ -230,7 +230,9 @@ impl Watch {
                 let whose = Whose::Serving(if is_of_tick { cell.serving } else { Serving::Unknown });
                 let labels = Some(labels).filter(|_| is_of_tick);
                 let stack = self.aggregate.stack_id(stack);
-                let place = OnCpuPlace { goid: self.shown(g.goid), start_pc: g.start_pc, whose, labels, stack };
+                // Nor whose: what this goroutine is found to have served all its life, another one with the same start did not.
+                let goid = if is_of_tick { self.shown(g.goid) } else { 0 };
+                let place = OnCpuPlace { goid, start_pc: g.start_pc, whose, labels, stack };
                 self.aggregate.saw_on_cpu(place, 1.0 / odds.whole());
             }
             // The kernel's samples say where it computes; what it left on its stack when it went over to its thread's, or
