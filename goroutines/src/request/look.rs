@@ -8,6 +8,7 @@ use fgspy_memory::Range;
 use rustc_hash::FxBuildHasher;
 
 use super::anchors::{Anchors, Role, Root};
+use super::children::Word;
 use super::frames::Frames;
 use super::types::Types;
 use super::{Idle, Mismatch, Protocol, Request, RequestOptions};
@@ -49,6 +50,9 @@ pub(super) struct Slots {
     pub(super) run_handler: Option<Vec<u64>>,
     /// The frames of `(*ServeMux).ServeHTTP` and of what called it, which may have a copy of the request.
     pub(super) mux: Vec<u64>,
+    /// The live words of all frames of a goroutine of HTTP/2, outermost first; only of what the kernel sampled, and only where
+    /// its requests are not found in one place of `run_handler` (Go 1.27 on).
+    pub(super) live: Vec<Word>,
     /// The arguments and the frame of `handleStream`.
     pub(super) stream: Option<Vec<u64>>,
     /// The goroutine may have served other calls before: it is one of a pool. Where its stack was not walked: even since it

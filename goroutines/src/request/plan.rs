@@ -124,6 +124,7 @@ pub(super) fn walked(
         },
         // Its own frame, which has what the handler got, and the caller's, which has what the mux got.
         mux: mux.map(|i| [i + 1, i].into_iter().filter_map(words).flatten().collect()).unwrap_or_default(),
+        live: Vec::new(),
         stream: match stream.map(frame) {
             Some(None) => return Err(No::Unknown(Mismatch::NoFrame)),
             Some(Some(frame)) => Some(stream_words(runtime, frame, stack)),

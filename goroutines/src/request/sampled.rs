@@ -106,7 +106,7 @@ impl Finder {
             let wants = plan::Wants { mux: self.options.data, serve: true };
             let (anchors, frames) = (&self.anchors, self.frames.get_mut());
             result = match plan::walked(runtime, anchors, frames, bounds, (pcs, stack), wants) {
-                Ok(Start::Walked(slots)) => Ok(slots),
+                Ok(Start::Walked(slots)) => Ok(self.with_live(runtime, (bounds.hi, pcs), stack, slots)),
                 Ok(Start::Awaits(_)) => Err(No::Idle(Idle::Connection)),
                 Ok(Start::Top(_)) => Err(No::Unknown(Mismatch::NoFrame)),
                 Err(no) => Err(no),
@@ -116,6 +116,15 @@ impl Finder {
             }
         }
         result
+    }
+
+    /// Adds the live words where those of HTTP/2 are not found otherwise.
+    fn with_live(&mut self, runtime: &Runtime, (hi, pcs): (u64, &[u64]), stack: StackBytes<'_>, slots: Slots) -> Slots {
+        if slots.run_handler.is_none() || slots.stream.is_some() || runtime.layout.http2.is_none() {
+            return slots;
+        }
+        let live = self.liveness.of_sample(runtime, &self.anchors, self.frames.get_mut(), (hi, pcs), stack);
+        Slots { live, ..slots }
     }
 
     /// The upper end of the stack whose root returns to `runtime.goexit` from the address `slot`.

@@ -1,5 +1,6 @@
 //! Requests of `net/http`.
 
+mod live;
 mod parts;
 mod read;
 
@@ -44,7 +45,11 @@ pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc
         Some(connection) => of_response(look, connection, &slots.serve).await,
         None => {
             let frames = slots.run_handler.as_ref().or(slots.handler.as_ref()).ok_or(No::Nothing)?;
-            by_hint(look, frames).await
+            if look.shared.runtime.layout.http2.is_some() {
+                live::find(look, &slots.live).await
+            } else {
+                by_hint(look, frames).await
+            }
         }
     };
     let Some(place) = place else { return Ok(None) };
@@ -56,12 +61,9 @@ pub(super) async fn sampled(look: &Look<'_>, slots: &Slots) -> Result<Option<Arc
 
 /// The request of HTTP/2 that is where those of goroutines that do not run were found. Nothing is learned from samples.
 ///
-/// From Go 1.27 on the frames have what HTTP/2 gives to the next request at once, and words of earlier ones beside it: of these
-/// nothing is believed.
+/// From Go 1.27 on the frames have what HTTP/2 gives to the next request at once, and words of earlier ones beside it: there only
+/// live words count ([`live`]).
 async fn by_hint(look: &Look<'_>, frames: &[u64]) -> Option<Place> {
-    if look.shared.runtime.layout.http2.is_some() {
-        return None;
-    }
     let hinted = look.shared.run_hint.get().and_then(|at| frames.get(at).copied())?;
     candidates(look, &[hinted]).await.first().copied()
 }
