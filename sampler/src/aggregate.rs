@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasherDefault, Hash};
 
-use fgspy_profile::quantiles::{Z_95, student};
 use fgspy_profile::replicates::ByReplicate;
 use fgspy_profile::{Serving, State, Weight};
 use indexmap::{IndexMap, IndexSet};
@@ -10,6 +9,7 @@ use rustc_hash::FxHasher;
 
 use crate::requests::RouteId;
 use crate::samples::{Samples, correct};
+use crate::variances::{PassedOver, variances};
 
 pub(crate) type Hasher = BuildHasherDefault<FxHasher>;
 
@@ -140,23 +140,10 @@ pub(crate) struct Estimate {
     pub(crate) variance: f64,
     /// Sum of the squares of what `variance` is the sum of.
     pub(crate) squares: f64,
+    /// How often a goroutine was found to have come here, or to have left.
+    pub(crate) moves: u64,
     /// What was credited, and the correction, by the replicates of the ticks at which it was seen.
     pub(crate) by_replicate: ByReplicate,
-}
-
-impl Estimate {
-    /// The variance, in square nanoseconds, made greater where it is itself known from a few lots only, so that 1.96 of its
-    /// roots to each side are a 95 % interval.
-    ///
-    /// What is known of a variance V as a sum of parts v is worth 2 V²/Σv² degrees of freedom (F. E. Satterthwaite, An
-    /// approximate distribution of estimates of variance components, 1946), at least 2.
-    pub(crate) fn safe_variance(&self) -> f64 {
-        if self.squares <= 0.0 {
-            return self.variance;
-        }
-        let degrees = (2.0 * self.variance * self.variance / self.squares).max(2.0);
-        self.variance * (student(Z_95, degrees) / Z_95).powi(2)
-    }
 }
 
 /// In whole numbers of so many parts is kept how many samples a place stands for: only what is more than another counts.
@@ -170,6 +157,8 @@ pub(crate) struct Aggregate {
     cells: IndexMap<Cell, Estimate, Hasher>,
     times: IndexMap<(u64, CellId), Weight, Hasher>,
     on_cpu: IndexMap<OnCpuPlace, u64, Hasher>,
+    /// By the function that goroutines were started with: see [`Aggregate::passed_over`].
+    passed_over: IndexMap<u64, PassedOver, Hasher>,
     bytes: usize,
 }
 
@@ -247,6 +236,19 @@ impl Aggregate {
         }
     }
 
+    /// A goroutine was found to have come to a cell, or to have left it.
+    pub(crate) fn moved(&mut self, cell: CellId) {
+        if let Some((_, estimate)) = self.cells.get_index_mut(cell.index()) {
+            estimate.moves = estimate.moves.saturating_add(1);
+        }
+    }
+
+    /// A goroutine that was started with the function at `start_pc` was passed over.
+    pub(crate) fn passed_over(&mut self, start_pc: u64, this: PassedOver) {
+        let all = self.passed_over.entry(start_pc).or_default();
+        *all = PassedOver { variance: all.variance.max(this.variance), time_ns: all.time_ns + this.time_ns };
+    }
+
     /// Time in nanoseconds that was credited to goroutines, in each cell.
     pub(crate) fn times(&self) -> impl Iterator<Item = (CellId, u64)> {
         self.times.iter().map(|((_, cell), weight)| (*cell, weight.time_ns))
@@ -287,6 +289,7 @@ impl Aggregate {
         self.bytes
             + self.times.capacity() * size_of::<((u64, CellId), Weight, [usize; 2])>()
             + self.on_cpu.capacity() * size_of::<(OnCpuPlace, u64, [usize; 2])>()
+            + self.passed_over.capacity() * size_of::<(u64, PassedOver, [usize; 2])>()
     }
 
     /// Forgets which goroutine spent which time, but not the time: frees memory where goroutines come and go.
@@ -306,11 +309,12 @@ impl Aggregate {
         standing: impl Iterator<Item = (u64, CellId, Weight)>,
         route: impl Fn(&Cell) -> Option<RouteId>,
     ) -> (Samples, i64) {
-        let Aggregate { stacks, labels, cells, times, on_cpu, .. } = self;
+        let Aggregate { stacks, labels, cells, times, on_cpu, passed_over, .. } = self;
         let mut samples: Vec<_> = times.into_iter().map(|((goid, cell), weight)| (goid, cell, weight)).collect();
         samples.extend(standing);
         let (cells, estimates): (Vec<Cell>, Vec<Estimate>) = cells.into_iter().unzip();
-        let added = correct(&mut samples, &cells, &estimates, route);
+        let variances = variances(&cells, &estimates, &passed_over);
+        let added = correct(&mut samples, &cells, &estimates, &variances, route);
         (
             Samples {
                 stacks,
@@ -331,18 +335,6 @@ impl Aggregate {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_variance_of_few_lots_is_itself_unsure() {
-        let of = |lots: &[f64]| {
-            let (variance, squares) = (lots.iter().sum(), lots.iter().map(|lot| lot * lot).sum());
-            Estimate { variance, squares, ..Estimate::default() }.safe_variance()
-        };
-        assert_eq!(of(&[]), 0.0);
-        assert!((4.5..4.9).contains(&of(&[1.0])), "{}", of(&[1.0]));
-        assert!((1.0..1.01).contains(&(of(&[1.0; 1000]) / 1000.0)));
-        assert!(of(&[1000.0, 1.0]) > 4.5 * 1001.0, "one lot says nearly all");
-    }
 
     #[test]
     fn a_cell_without_its_stack_agrees_with_what_it_may_be() {

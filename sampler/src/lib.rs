@@ -29,6 +29,7 @@ mod slots;
 mod tally;
 mod target;
 mod ticker;
+mod variances;
 mod watch;
 mod whereabouts;
 

@@ -160,7 +160,7 @@ struct Share {
 }
 
 /// Gives the correction of each cell to the goroutines that were seen in it, in proportion to their time there. Returns
-/// the nanoseconds that this adds to the total.
+/// the nanoseconds that this adds to the total. `variances` has for each cell how unsure its time is, in square nanoseconds.
 ///
 /// A cell cannot have less than no time. What could not be taken away from one is taken from others ([`take`]), so that the
 /// total stays what it was estimated to be; but one of a request first from those of the same route ([`balance`]).
@@ -168,6 +168,7 @@ pub(crate) fn correct(
     samples: &mut [(u64, CellId, Weight)],
     cells: &[Cell],
     estimates: &[Estimate],
+    variances: &[f64],
     route: impl Fn(&Cell) -> Option<RouteId>,
 ) -> i64 {
     let mut shares = vec![Share::default(); estimates.len()];
@@ -183,9 +184,9 @@ pub(crate) fn correct(
     let mut balances: Vec<Balance> = shares.iter().zip(estimates).map(balance_of).collect();
     balance(cells, &mut balances, route);
     let mut excess = 0.0;
-    for ((share, balance), estimate) in shares.iter_mut().zip(balances).zip(estimates) {
-        share.is_corrected = balance.target != share.credited as f64;
-        (share.target, share.variance) = (balance.target.max(0.0), estimate.safe_variance());
+    for ((share, balance), &variance) in shares.iter_mut().zip(balances).zip(variances) {
+        share.is_corrected = balance.target != share.credited as f64 || variance > 0.0;
+        (share.target, share.variance) = (balance.target.max(0.0), variance);
         excess += (-balance.target).max(0.0);
     }
     take(&mut shares, excess);
@@ -251,7 +252,8 @@ mod tests {
     }
 
     fn correct_all(samples: &mut [(u64, CellId, Weight)], estimates: &[Estimate]) -> i64 {
-        correct(samples, &[], estimates, |_| None)
+        let variances: Vec<f64> = estimates.iter().map(|estimate| estimate.variance).collect();
+        correct(samples, &[], estimates, &variances, |_| None)
     }
 
     fn times(samples: &[(u64, CellId, Weight)]) -> Vec<(u64, u64)> {

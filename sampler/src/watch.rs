@@ -5,6 +5,7 @@
 
 mod children;
 mod jobs;
+mod passed_over;
 mod rests;
 mod sampled;
 mod serving;
@@ -260,6 +261,9 @@ impl Watch {
             unsure: !is_known,
             ..known
         };
+        if !same {
+            self.note_passed_over(known, seen, now, odds);
+        }
         if walked && !known.walked && is_proven {
             self.put(index, seen);
         } else {
@@ -289,6 +293,7 @@ impl Watch {
         self.live = self.live + u64::from(seen.cell.is_some()) - u64::from(known.cell.is_some());
         if !self.aggregate.agree(known.cell, seen.cell) {
             let interval_ns = now.interval_ns() as f64;
+            [known.cell, seen.cell].into_iter().flatten().for_each(|cell| self.aggregate.moved(cell));
             known.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, -interval_ns));
             seen.cell.into_iter().for_each(|cell| self.corrections.note(odds, cell, interval_ns));
         }

@@ -373,8 +373,7 @@ fn routes_take_their_time(
         }
     }
     let interval = profile.duration_ns as f64 / profile.accounting.ticks.max(1) as f64;
-    // Where lots were drawn, how sure a route is has been reckoned from the few that found something, and may be far too much
-    // when these are few indeed. What is promised is that nineteen of twenty intervals have the truth.
+    // Of the intervals that lots lead to, nineteen of twenty are promised to have the truth, however few found something.
     let (errors, may_miss) = if reading == Reading::Everything { (4.0, 0) } else { (1.96, MAY_MISS) };
     let mut wrong = Vec::new();
     let (mut all, mut all_in_truth, mut variance) = (0.0, 0.0, 0.0);
@@ -404,11 +403,13 @@ fn routes_take_their_time(
     let line = format!("all: {:.3} s, in truth {:.3} ± {:.3} s", all / 1e9, all_in_truth / 1e9, error / 1e9);
     eprintln!("{line}");
     ensure!(all <= all_in_truth + error && all >= 0.95 * all_in_truth - error, "{line}");
+    eprintln!("{} routes are off by more than {errors} standard errors: {}", wrong.len(), wrong.join("; "));
     ensure!(wrong.len() <= may_miss, "{}", wrong.join("; "));
     Ok(())
 }
 
-/// Of nineteen routes, more intervals of 95 % than these miss the truth once in four thousand times.
-const MAY_MISS: usize = 5;
+/// Of nineteen routes, more intervals of 95 % than these miss the truth once in seventy times. The intervals are wider than that:
+/// in 30 recordings none missed it.
+const MAY_MISS: usize = 3;
 /// Nor is any of them so many standard errors off.
-const FAR: f64 = 10.0;
+const FAR: f64 = 4.0;
