@@ -25,6 +25,9 @@ impl Profile {
     ///
     /// All that takes goroutines for independent of each other. Where many do the same at the same moment (wait for one
     /// lock, wake with one timer) it is too little, and what the [`crate::replicates`] say is more: the greater counts.
+    ///
+    /// Last, goroutines are queued for longer because of the recording itself, and it does not see that: this is not chance, and
+    /// counts as much as it may be (`queueing.rs`).
     pub fn class_errors(&self) -> [(Class, f64); Class::COUNT] {
         let mut variances = [0.0; Class::COUNT];
         for goroutine in self.by_goroutine().chunk_by(|a, b| self.goid(*a) == self.goid(*b)) {
@@ -52,7 +55,9 @@ impl Profile {
             }
         }
         let of_replicates = by_class.iter().map(|time_ns| replicates::variance(time_ns, &self.replicates.duration_ns));
-        let mut variances = variances.into_iter().zip(of_replicates).map(|(independent, any)| independent.max(any));
+        let of_chance = variances.into_iter().zip(of_replicates).map(|(independent, any)| independent.max(any));
+        let mut variances =
+            of_chance.zip(self.not_seen_queued_by_class()).map(|(variance, not_seen)| variance + not_seen * not_seen);
         Class::ALL.map(|class| (class, Z_95 * variances.next().unwrap_or(0.0).sqrt()))
     }
 
@@ -72,7 +77,8 @@ impl Profile {
             }
             variance += self.of_ticks(observations, total, time);
         }
-        variance.max(self.replicates.variance(belongs)).sqrt()
+        let not_seen = self.not_seen_queued_ns(belongs);
+        (variance.max(self.replicates.variance(belongs)) + not_seen * not_seen).sqrt()
     }
 
     /// The variance, in square nanoseconds, of the `time` in a class of a goroutine that was seen `observations` times,

@@ -15,6 +15,7 @@ mod merge;
 mod model;
 mod pattern;
 pub mod quantiles;
+mod queueing;
 pub mod recording;
 pub mod replicates;
 mod request;

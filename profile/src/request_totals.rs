@@ -182,10 +182,10 @@ impl Profile {
             let sums = if serves { own } else { children };
             sums.add_replicates((place(part.key.stack), Phase::of(part.sample().class(self))), &part.time_ns);
         }
-        let duration_ns = &self.replicates.duration_ns;
+        let (duration_ns, own_cpu) = (&self.replicates.duration_ns, self.own_cpu_share());
         let finished = routes.into_values().map(|(route, own, children)| RouteBreakdown {
-            own: own.finish(duration_ns),
-            children: children.finish(duration_ns),
+            own: own.finish(duration_ns, own_cpu),
+            children: children.finish(duration_ns, own_cpu),
             ..route
         });
         finished.collect()

@@ -152,14 +152,15 @@ impl Group {
         }
     }
 
-    /// How much it is of all time, and how sure that is.
-    fn finish(&self, all: &Group, observations: u64, duration_ns: &ByReplicate) -> PhaseTime {
+    /// How much it is of all time, and how sure that is. By `not_seen_ns` it may be more than was seen.
+    fn finish(&self, all: &Group, observations: u64, duration_ns: &ByReplicate, not_seen_ns: f64) -> PhaseTime {
         let share = self.time_ns as f64 / all.time_ns.max(1) as f64;
         let (inside, outside) = ((1.0 - share).powi(2), share.powi(2));
         // What a stay is credited with too much or too little is in the group, or outside.
         let of_ends = self.ends_ns2 * inside + (all.ends_ns2 - self.ends_ns2).max(0.0) * outside;
         let independent = self.draws_ns2 + of_ends + self.of_choice(all, share);
-        let variance = independent.max(of_replicates(&self.by_replicate, &all.by_replicate, share, duration_ns));
+        let of_chance = independent.max(of_replicates(&self.by_replicate, &all.by_replicate, share, duration_ns));
+        let variance = of_chance + not_seen_ns * not_seen_ns;
         let draws = draws(share, variance / (all.time_ns.max(1) as f64).powi(2), observations);
         let (low, high) = interval(share, draws);
         PhaseTime { time_ns: self.time_ns, share, low, high }
@@ -218,17 +219,26 @@ impl Sums {
         groups.for_each(|group| replicates::add(&mut group.by_replicate, time_ns));
     }
 
-    /// The sum of all that was added. Replicates have in `duration_ns` what their ticks stand for.
-    pub(super) fn finish(self, duration_ns: &ByReplicate) -> Breakdown {
+    /// The sum of all that was added. Replicates have in `duration_ns` what their ticks stand for; the recording took `own_cpu`
+    /// of one CPU.
+    pub(super) fn finish(self, duration_ns: &ByReplicate, own_cpu: f64) -> Breakdown {
         let Sums { goroutines, observations, all, phases, places, .. } = self;
+        // See `queueing.rs`.
+        let queued_ns = phases.get(Phase::Runnable.index()).map_or(0, |group| group.time_ns) as f64;
+        let not_seen_ns = |phase: Phase, group: &Group| {
+            let own_ns = if phase == Phase::Runnable { group.time_ns as f64 } else { 0.0 };
+            own_cpu * (own_ns - queued_ns * group.time_ns as f64 / all.time_ns.max(1) as f64)
+        };
         let mut sum = Breakdown { goroutines, observations, time_ns: all.time_ns, ..Breakdown::default() };
         if all.time_ns > 0 {
-            sum.phases = phases.map(|group| group.finish(&all, observations, duration_ns));
+            for ((phase, group), time) in Phase::ALL.into_iter().zip(&phases).zip(&mut sum.phases) {
+                *time = group.finish(&all, observations, duration_ns, not_seen_ns(phase, group));
+            }
         }
         let places = places.into_iter().map(|((stack, phase), group)| StackTime {
             stack,
             phase,
-            time: group.finish(&all, observations, duration_ns),
+            time: group.finish(&all, observations, duration_ns, not_seen_ns(phase, &group)),
         });
         sum.stacks = places.collect();
         sum.stacks.sort_unstable_by_key(|place| (std::cmp::Reverse(place.time.time_ns), place.stack, place.phase));
@@ -288,7 +298,7 @@ mod tests {
 
     /// The sum. Where each phase has one place, the place has the time and the error of the phase.
     fn sum(stays: &[Stay], ticks: u64) -> Breakdown {
-        let sum = sums(stays, ticks).finish(&[0; REPLICATES]);
+        let sum = sums(stays, ticks).finish(&[0; REPLICATES], 0.0);
         for at in &sum.stacks {
             assert_eq!((at.stack, at.time), (place(at.phase), sum.phase(at.phase)));
         }
@@ -361,7 +371,7 @@ mod tests {
         };
         sums.add_replicates((place(Phase::Lock), Phase::Lock), &part(100, 0));
         sums.add_replicates((place(Phase::Sleep), Phase::Sleep), &part(0, 100));
-        let breakdown = sums.finish(&[100; REPLICATES]);
+        let breakdown = sums.finish(&[100; REPLICATES], 0.0);
         // 50 ns off in two of 16: of 1600 ns, with Student's factor of 15 degrees.
         let variance = 2.0 * 50.0 * 50.0 * 16.0 / 15.0 * (2.1314f64 / 1.96).powi(2) / (1600.0 * 1600.0);
         assert_near(ends(&breakdown, Phase::Lock), interval(0.5, 0.25 / variance));
@@ -375,11 +385,21 @@ mod tests {
         let mut one = stay(100, &[(Phase::Lock, 500), (Phase::Lock, 300), (Phase::Lock, 200)]);
         one.parts[1].0.0 = StackId(9);
         one.parts[2].0.0 = StackId(9);
-        let sum = sums(&[one], 100).finish(&[0; REPLICATES]);
+        let sum = sums(&[one], 100).finish(&[0; REPLICATES], 0.0);
         assert_eq!(sum.phase(Phase::Lock).share, 1.0);
         let places: Vec<_> = sum.stacks.iter().map(|at| (at.stack, at.time.time_ns, at.time.share)).collect();
         assert_eq!(places, [(place(Phase::Lock), 500, 0.5), (StackId(9), 500, 0.5)]);
         assert_near((sum.stacks[1].time.low, sum.stacks[1].time.high), interval(0.5, 100.0));
+    }
+
+    #[test]
+    fn who_is_queued_may_have_been_for_longer() {
+        let stays = [stay(50, &[(Phase::Runnable, 200_000)]), stay(50, &[(Phase::Lock, 800_000)])];
+        let of = |own_cpu| sums(&stays, 50).finish(&[0; REPLICATES], own_cpu);
+        assert_eq!(ends(&of(0.0), Phase::Runnable), (0.2, 0.2));
+        // A tenth of 200 µs, of which four fifths are left when all grows too: 16 of 1000 µs.
+        assert_near(ends(&of(0.1), Phase::Runnable), interval(0.2, 0.16 / (0.016 * 0.016)));
+        assert_near(ends(&of(0.1), Phase::Lock), interval(0.8, 0.16 / (0.016 * 0.016)));
     }
 
     #[test]
