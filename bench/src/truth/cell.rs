@@ -12,6 +12,8 @@ pub(super) struct Outcome {
     pub(super) alone_ns: f64,
     /// Goroutine time by the profile.
     pub(super) estimate_ns: f64,
+    /// Goroutine time that the profile says it has no place for, and which may belong here.
+    pub(super) unplaced_ns: f64,
     /// The standard error that the profile states.
     pub(super) error_ns: f64,
     /// Length of the recording.
@@ -27,12 +29,18 @@ const FEW: f64 = 10.0;
 impl Outcome {
     /// Whether the 95 % interval contains the truth.
     pub(super) fn covered(&self) -> bool {
-        (self.estimate_ns - self.truth_ns).abs() <= Z_95 * self.error_ns + RESOLUTION * self.truth_ns
+        self.off_ns().abs() <= Z_95 * self.error_ns + RESOLUTION * self.truth_ns
     }
 
     /// How far the estimate is off, in standard errors; unknown where the profile is sure.
     pub(super) fn score(&self) -> Option<f64> {
-        (self.error_ns > 0.0).then(|| (self.estimate_ns - self.truth_ns) / self.error_ns)
+        (self.error_ns > 0.0).then(|| self.off_ns() / self.error_ns)
+    }
+
+    /// How far the estimate is off, whatever of the time without a place belongs here.
+    fn off_ns(&self) -> f64 {
+        let off = self.estimate_ns - self.truth_ns;
+        if off < 0.0 { (off + self.unplaced_ns).min(0.0) } else { off }
     }
 }
 
@@ -50,12 +58,13 @@ impl Cell {
         self.outcomes.iter().map(of).sum()
     }
 
-    /// Whether so little of it could be seen in a recording that an interval says nothing. That goes by the mean of all
+    /// Whether so little of it could be seen in a recording, or so much has no place, that an interval says nothing. That goes by the mean of all
     /// recordings: which of them saw less than was there must not decide which are judged.
     pub(super) fn is_rare(&self) -> bool {
         let observations = self.sum(|outcome| outcome.truth_ns) * RATE_HZ / 1e9;
         observations < FEW * self.outcomes.len() as f64
-            || self.sum(|outcome| outcome.error_ns) * FEW.sqrt() > self.sum(|outcome| outcome.truth_ns)
+            || self.sum(|outcome| outcome.error_ns * FEW.sqrt() + outcome.unplaced_ns)
+                > self.sum(|outcome| outcome.truth_ns)
     }
 
     /// Goroutines in it on average, in truth.
@@ -108,6 +117,7 @@ pub(super) mod tests {
             truth_ns: 1e9,
             alone_ns: 0.8e9,
             estimate_ns: estimate * 1e9,
+            unplaced_ns: 0.0,
             error_ns: error * 1e9,
             duration_ns: 2e9,
         };
@@ -127,6 +137,17 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn what_has_no_place_may_be_missing_here_but_not_too_much() {
+        let of = |estimate, unplaced_ns| {
+            let outcome = Outcome { unplaced_ns, ..cell(&[(estimate, 0.1)]).outcomes[0] };
+            (outcome.covered(), outcome.score().unwrap())
+        };
+        assert_eq!(of(0.5, 0.6e9), (true, 0.0));
+        assert!(of(0.5, 0.4e9).0 && (of(0.5, 0.4e9).1 + 1.0).abs() < 1e-9);
+        assert!(!of(0.5, 0.2e9).0 && !of(1.3, 0.6e9).0);
+    }
+
+    #[test]
     fn means_are_over_all_recordings() {
         let cell = cell(&[(1.2, 0.1), (1.0, 0.1), (1.1, 0.1), (0.5, 0.0)]);
         assert_eq!(cell.goroutines(), 0.5);
@@ -143,7 +164,14 @@ pub(super) mod tests {
         // Known to less than a third.
         assert!(cell(&[(1.0, 0.4)]).is_rare());
         assert!(!cell(&[(1.0, 0.4), (1.0, 0.1)]).is_rare());
-        let short = Outcome { truth_ns: 0.1e9, alone_ns: 0.0, estimate_ns: 0.0, error_ns: 0.0, duration_ns: 1e9 };
+        let short = Outcome {
+            truth_ns: 0.1e9,
+            alone_ns: 0.0,
+            estimate_ns: 0.0,
+            unplaced_ns: 0.0,
+            error_ns: 0.0,
+            duration_ns: 1e9,
+        };
         let short = Cell { name: String::new(), outcomes: vec![short; 2] };
         assert!(short.is_rare());
         assert_eq!(short.moved(), None);

@@ -139,10 +139,12 @@ impl Sum {
                 accounts.sum::<Option<f64>>().context("an account that does not exist")
             };
             let samples = profile.samples.iter().filter(|sample| places.belongs(sample, entry));
+            let unplaced = profile.samples.iter().filter(|sample| places.may_belong(sample, entry));
             cell.outcomes.push(Outcome {
                 truth_ns: sum(&accounts)?,
                 alone_ns: sum(alone)? * profile.duration_ns as f64,
                 estimate_ns: samples.map(|sample| sample.time_ns as f64).sum(),
+                unplaced_ns: unplaced.map(|sample| sample.time_ns as f64).sum(),
                 error_ns: profile.standard_error_ns(&|sample| places.belongs(sample, entry)),
                 duration_ns: profile.duration_ns as f64,
             });

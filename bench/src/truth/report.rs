@@ -46,7 +46,8 @@ was written by `cargo xtask truth`.
 const EXPLANATION: &str = "
 *Intervals with the truth*: in how many recordings × cells the 95 % interval that fgspy states contains the truth; behind it
 the share and its own 95 % interval (Wilson). *Rare* cells, of which a recording can see only a few observations, are not
-judged: there an interval of this kind says nothing. *Bias*: (estimate − truth) ÷ standard error, the mean over recordings and
+judged: there an interval of this kind says nothing; nor are cells to which as much time may belong as there is in them and for
+which fgspy says that it has no place. Less than that may be missing without being wrong. *Bias*: (estimate − truth) ÷ standard error, the mean over recordings and
 its 95 % interval (Student). *Worst cell*: the one that is farthest off in standard errors, with how far its estimates are off
 in parts of the truth, on average. *Without a place*: goroutine time whose stack fgspy says it does not know, and which is
 therefore missing in the cells. *Six a tick* is as little as fgspy ever reads, on average: what is left where a tick alone takes
