@@ -168,6 +168,7 @@ impl ExitStatus for TargetError {
             TargetError::Process(error) => error.status(),
             TargetError::Proc(ProcError::Gone) => Status::NoProcess,
             TargetError::Attach { source, .. } => source.status(),
+            TargetError::NoSuchRuntime { .. } => Status::Usage,
             TargetError::NotGo { .. } | TargetError::Bias { .. } => Status::NotGo,
             _ => Status::Other,
         }

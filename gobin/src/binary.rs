@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::elf::Segment;
+use crate::elf::{Elf, Segment};
 use crate::image::Image;
 use crate::module::{self, ModuleData};
 use crate::pclntab::{Func, LiveSlots, Pclntab, PclntabVersion};
+use crate::plugins::Plugins;
 use crate::symtab::{self, Symbol};
 use crate::{Arch, BuildInfo, Error, GoVersion, Source, buildinfo, detect, insn, notes};
 
@@ -22,6 +23,7 @@ pub struct GoBinary {
     build_id: Option<String>,
     build_info: Option<BuildInfo>,
     version: Option<GoVersion>,
+    pub(crate) plugins: Plugins,
 }
 
 impl GoBinary {
@@ -49,14 +51,27 @@ impl GoBinary {
         let pclntab = Pclntab::new(located.header, table, module.pclntab, module.text, quantum);
 
         let fits = |version: &GoVersion| version.major == 1 && pclntab.version().fits_minor(version.minor);
-        let version = stated.filter(fits).or_else(|| detect::version(&image, &pclntab, &mut budget));
+        // A toolchain that has a name of its own is not called by what else looks like a version.
+        let name = build_info.as_ref().map_or("", |info| &info.go_version);
+        let version = stated
+            .filter(fits)
+            .or_else(|| name.is_empty().then(|| detect::version(&image, &pclntab, &mut budget))?)
+            .or_else(|| detect::like(name, &pclntab));
         if let Some(version) = version.as_ref().filter(|version| !version.at_least(1, 17)) {
             return Err(Error::TooOld { go: version.text.clone() });
         }
         module.gofunc = detect::gofunc(&image, &pclntab, &module);
         let wrapper_id = detect::wrapper_id(version.as_ref(), &pclntab);
         let build_id = notes::build_id(&image);
-        Ok(GoBinary { image, pclntab, module, wrapper_id, build_id, build_info, version })
+        Ok(GoBinary { image, pclntab, module, wrapper_id, build_id, build_info, version, plugins: Plugins::new() })
+    }
+
+    /// Whether it is worth while to [`parse`](GoBinary::parse) a file that may be anything, such as a library: it has a
+    /// section that only Go's linker writes, or no sections at all. Reads no more than the ELF headers.
+    pub fn may_be_go(source: &dyn Source) -> bool {
+        const MARKS: [&str; 4] = [".go.buildinfo", ".gopclntab", ".data.rel.ro.gopclntab", ".note.go.buildid"];
+        Elf::parse(source)
+            .is_ok_and(|elf| elf.sections.is_empty() || MARKS.iter().any(|mark| elf.section(mark).is_some()))
     }
 
     /// The processor architecture.
@@ -92,12 +107,22 @@ impl GoBinary {
         self.build_info.as_ref()
     }
 
-    /// The Go release: from the build information, else from `runtime.buildVersion`, found by its symbol or by search.
+    /// The Go release: from the build information, else from `runtime.buildVersion`, found by its symbol or by search. Where
+    /// neither names a release that goes with the function table's format, the one whose functions it has
+    /// ([`GoVersion::is_inferred`]).
     ///
-    /// `None` when nothing that goes with the function table's format was found, or when a search found different
-    /// releases.
+    /// `None` when it has not even the runtime's functions by their names.
     pub fn version(&self) -> Option<&GoVersion> {
         self.version.as_ref()
+    }
+
+    /// Whether it was built with an experiment (`GOEXPERIMENT`). The build settings tell, and the version's own text does
+    /// where there are none (`go1.22.3 X:nocoverageredesign`).
+    pub fn has_experiment(&self, name: &str) -> bool {
+        let settings = self.build_info.iter().flat_map(|info| &info.settings);
+        let set = settings.filter(|(key, _)| key == "GOEXPERIMENT").map(|(_, value)| value.as_str());
+        let told = self.version.iter().map(GoVersion::experiments);
+        set.chain(told).flat_map(|names| names.split(',')).any(|experiment| experiment.trim() == name)
     }
 
     /// The format of the function table.
@@ -125,7 +150,10 @@ impl GoBinary {
     /// `len` bytes at a link-time address, as they are in the file. `None` when they are not all in one segment and
     /// backed by the file.
     pub fn read_vaddr(&self, vaddr: u64, len: usize) -> Option<Cow<'_, [u8]>> {
-        self.image.read(vaddr, len)
+        match self.home(vaddr) {
+            Some(home) => home.binary.image.read(home.own(vaddr), len),
+            None => self.image.read(vaddr, len),
+        }
     }
 
     /// The 8-byte word at a link-time address, as the loader would leave it for a load bias of 0.
@@ -135,7 +163,10 @@ impl GoBinary {
 
     /// The function whose code has the address.
     pub fn func_at(&self, vaddr: u64) -> Option<Func> {
-        self.pclntab.func_at(vaddr)
+        match self.home(vaddr) {
+            Some(home) => home.binary.pclntab.func_at(home.own(vaddr)).map(|func| home.outward(func)),
+            None => self.pclntab.func_at(vaddr),
+        }
     }
 
     /// The function of that full name; the first in address order if there are several.
@@ -148,7 +179,7 @@ impl GoBinary {
         self.pclntab.funcs_named(names)
     }
 
-    /// All functions, in address order.
+    /// All functions of the main module, in address order.
     pub fn funcs(&self) -> impl Iterator<Item = Func> {
         self.pclntab.funcs()
     }
@@ -156,32 +187,43 @@ impl GoBinary {
     /// The full name of a function as it is in the table. From Go 1.21 on, instances of generic functions have their
     /// type arguments: `slices.Grow[go.shape.[]uint8,go.shape.uint8]`.
     pub fn func_name(&self, func: &Func) -> Cow<'_, str> {
-        self.pclntab.name(func.name).unwrap_or(Cow::Borrowed("?"))
+        let binary = self.home(func.entry).map_or(self, |home| home.binary);
+        binary.pclntab.name(func.name).unwrap_or(Cow::Borrowed("?"))
     }
 
     /// The machine code of a function, including the padding after it.
     pub fn code(&self, func: &Func) -> Option<Cow<'_, [u8]>> {
-        self.image.read(func.entry, usize::try_from(func.end.checked_sub(func.entry)?).ok()?)
+        self.read_vaddr(func.entry, usize::try_from(func.end.checked_sub(func.entry)?).ok()?)
     }
 
     /// How far the stack pointer is below its value at the function's entry, in bytes, before the instruction at
     /// `vaddr` is executed. The address is used as given.
     pub fn sp_delta(&self, vaddr: u64) -> Option<i32> {
-        self.pclntab.sp_delta(&self.pclntab.func_at(vaddr)?, vaddr)
+        match self.home(vaddr) {
+            Some(home) => home.binary.sp_delta(home.own(vaddr)),
+            None => self.pclntab.sp_delta(&self.pclntab.func_at(vaddr)?, vaddr),
+        }
     }
 
     /// The words that are live in a frame, as the compiler tells the garbage collector, while it makes the call that has the
     /// link-time address `vaddr`: give a return address minus 1. `None` where nothing is said: in assembly, and where the
     /// tables were not found.
     pub fn live_slots(&self, vaddr: u64) -> Option<LiveSlots> {
-        let func = self.func_at(vaddr)?;
+        if let Some(home) = self.home(vaddr) {
+            return home.binary.live_slots(home.own(vaddr));
+        }
+        let func = self.pclntab.func_at(vaddr)?;
         self.pclntab.live_slots(&self.image, self.module.gofunc, &func, vaddr)
     }
 
     /// The size of a function's frame: how far the stack pointer is at most below its value at the function's entry, in
     /// bytes. Code that Go compiled is at that distance from the end of its prologue to its epilogue.
     pub fn frame_size(&self, func: &Func) -> Option<u32> {
-        self.pclntab.frame_size(func).and_then(|size| u32::try_from(size).ok())
+        let size = match self.home(func.entry) {
+            Some(home) => home.binary.pclntab.frame_size(&home.inward(func)),
+            None => self.pclntab.frame_size(func),
+        };
+        size.and_then(|size| u32::try_from(size).ok())
     }
 
     /// The link-time addresses that a function calls directly, in the order of its code, of which at most `max` bytes are
@@ -194,6 +236,6 @@ impl GoBinary {
 
     /// The link-time address that the call before the return address `vaddr` calls; `None` when that is no direct call.
     pub fn call_target(&self, vaddr: u64) -> Option<u64> {
-        insn::call_target(self.arch(), vaddr, |at, len| self.image.read(at, len))
+        insn::call_target(self.arch(), vaddr, |at, len| self.read_vaddr(at, len))
     }
 }

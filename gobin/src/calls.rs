@@ -31,6 +31,12 @@ impl GoBinary {
     /// of the first instruction of a function is what it seems; any other direct call counts only if nothing else fits and
     /// its target is code.
     pub fn call_before(&self, vaddr: u64) -> Option<Call> {
+        if let Some(home) = self.home(vaddr.wrapping_sub(1)) {
+            return home.binary.call_before(home.own(vaddr)).map(|call| match call {
+                Call::To(target) => Call::To(target.wrapping_add(home.shift)),
+                Call::Indirect => Call::Indirect,
+            });
+        }
         let direct = self.call_target(vaddr);
         let is_entry = |target: &u64| self.func_at(*target).is_some_and(|func| func.entry == *target);
         let is_code = |target: &u64| {

@@ -44,6 +44,33 @@ pub(crate) fn version(image: &Image, pclntab: &Pclntab, budget: &mut u64) -> Opt
         .then(|| GoVersion::parse(&format!("go{}.{}", first.major, first.minor)))?
 }
 
+/// Functions of the runtime that every program has from a release on, newest first: none is inlined or left out.
+const MARKS: [(&str, u16); 8] = [
+    ("runtime.addModuleItabs", 27),
+    ("runtime.entersyscallHandleGCWait", 26),
+    ("runtime.(*synctestBubble).changegstatus", 25),
+    ("runtime.mallocgcSmallNoscan", 24),
+    ("runtime.(*timers).run", 23),
+    ("runtime.(*_panic).nextDefer", 22),
+    ("runtime.(*unwinder).next", 21),
+    ("runtime.findRunnable", 19),
+];
+
+/// The release that a program is like, whose toolchain has a name that tells nothing: `devel`, or a company's.
+pub(crate) fn like(name: &str, pclntab: &Pclntab) -> Option<GoVersion> {
+    // Without its names, a program is obfuscated, and like nothing.
+    pclntab.funcs_named(&["runtime.schedinit"]).pop()??;
+    let oldest = match pclntab.version() {
+        PclntabVersion::Go116 => 17,
+        PclntabVersion::Go118 => 18,
+        PclntabVersion::Go120 => 20,
+    };
+    let names = MARKS.map(|(name, _)| name);
+    let found = pclntab.funcs_named(&names);
+    let newest = MARKS.iter().zip(found).find_map(|((_, minor), found)| found.map(|_| *minor));
+    Some(GoVersion::inferred(name, newest.unwrap_or(oldest).max(oldest)))
+}
+
 const MAX_CANDIDATES: usize = 4096;
 
 /// Where "go1." and a digit, or "devel go1.", stand in the constants.

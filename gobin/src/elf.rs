@@ -109,14 +109,16 @@ pub(crate) struct Elf {
 
 impl Elf {
     pub(crate) fn parse(source: &dyn Source) -> Result<Elf, Error> {
-        let ident = read_exact(source, 0, 6).ok_or(Error::NotElf)?;
+        let ident = read_exact(source, 0, 20).or_else(|| read_exact(source, 0, 6)).ok_or(Error::NotElf)?;
         if ident.get(..4) != Some(b"\x7fELF") {
             return Err(Error::NotElf);
         }
+        // In both classes the machine is at the same place.
+        let machine = u16_at(&ident, 18).unwrap_or(0);
         match (u8_at(&ident, 4), u8_at(&ident, 5)) {
             (Some(2), Some(1)) => {}
-            (_, Some(2)) => return Err(Error::BigEndian),
-            _ => return Err(Error::Not64Bit),
+            (_, Some(2)) => return Err(Error::BigEndian { machine: machine.swap_bytes() }),
+            _ => return Err(Error::Not64Bit { machine }),
         }
         let truncated = Error::Truncated { what: "ELF header" };
         let header = read_exact(source, 0, HEADER_SIZE).ok_or_else(|| truncated.clone())?;

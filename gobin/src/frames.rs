@@ -46,6 +46,9 @@ impl GoBinary {
     /// The address is used as given. For a return address, give one that is inside the call, such as the address
     /// minus 1: the instruction after a call may belong to another line.
     pub fn source_frames<'a>(&'a self, vaddr: u64, out: &mut Vec<SourceFrame<'a>>) {
+        if let Some(home) = self.home(vaddr) {
+            return home.binary.source_frames(home.own(vaddr), out);
+        }
         let Some(func) = self.func_at(vaddr) else { return };
         let tree = self.pclntab.inline_tree(&self.image, self.module.gofunc, &func);
         let mut fuel = Fuel::full();

@@ -31,6 +31,11 @@ impl Image {
         Ok(image)
     }
 
+    /// Length of the file in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.source.len()
+    }
+
     /// `len` bytes at file offset `offset`.
     pub(crate) fn read_file(&self, offset: u64, len: usize) -> Option<Cow<'_, [u8]>> {
         read_exact(self.source.as_ref(), offset, len)

@@ -24,6 +24,7 @@ pub mod layout;
 mod module;
 mod notes;
 mod pclntab;
+mod plugins;
 mod relocs;
 #[cfg(test)]
 mod snippets;

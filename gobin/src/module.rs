@@ -69,8 +69,18 @@ pub(crate) fn locate(image: &Image, budget: &mut u64) -> Result<Located, Error> 
         (Some(&(pclntab, _)), _) => Err(Error::NoModuleData { pclntab }),
         (None, Some(magic)) => Err(Error::UnknownPclntab { magic }),
         (None, None) if saw_older => Err(older()),
+        (None, None) if is_packed(image) => Err(Error::Packed),
+        (None, None) if image.section_range(".go.buildinfo").is_some() => Err(Error::NoTable),
         (None, None) => Err(Error::NotGo),
     }
+}
+
+/// How much of a file is searched for the mark of UPX: it comes behind the ELF headers.
+const MAX_MARK: usize = 4096;
+
+fn is_packed(image: &Image) -> bool {
+    let len = usize::try_from(image.len()).unwrap_or(MAX_MARK).min(MAX_MARK);
+    image.read_file(0, len).is_some_and(|head| memchr::memmem::find(&head, b"UPX!").is_some())
 }
 
 fn older() -> Error {

@@ -17,9 +17,25 @@ pub struct GoVersion {
     pub patch: Option<u16>,
     /// What the toolchain calls itself, in full: `go1.27.3-X:runtimesecret`, `devel go1.28-abc123 ...`.
     pub text: String,
+    inferred: bool,
 }
 
 impl GoVersion {
+    /// How much of a name that is no release's is kept, in characters.
+    const MAX_NAME: usize = 64;
+
+    /// A toolchain that calls itself `name`, which tells no release, and whose programs are like those of Go 1.`minor`.
+    pub(crate) fn inferred(name: &str, minor: u16) -> GoVersion {
+        let name: String = name.chars().filter(|c| !c.is_control()).take(Self::MAX_NAME).collect();
+        let name = if name.trim().is_empty() { "a Go without a name" } else { name.trim() };
+        GoVersion { major: 1, minor, patch: None, text: format!("{name} (like go1.{minor})"), inferred: true }
+    }
+
+    /// Whether the toolchain did not tell its release, so that it was inferred from the functions of the program.
+    pub fn is_inferred(&self) -> bool {
+        self.inferred
+    }
+
     /// The longest text taken for a version, in bytes. Development versions with experiments reach about 150.
     pub const MAX_TEXT: usize = 512;
 
@@ -36,12 +52,20 @@ impl GoVersion {
             Some(rest) => Some(number(rest)?.0),
             None => None,
         };
-        Some(GoVersion { major, minor, patch, text: text.to_owned() })
+        Some(GoVersion { major, minor, patch, text: text.to_owned(), inferred: false })
     }
 
     /// Whether this is release `major.minor` or a later one.
     pub fn at_least(&self, major: u16, minor: u16) -> bool {
         (self.major, self.minor) >= (major, minor)
+    }
+
+    /// The experiments that it was built with beyond the release's own, as its text names them, separated by commas:
+    /// `runtimesecret` of `go1.27.3-X:runtimesecret`. They follow a space up to Go 1.25, then a hyphen
+    /// (`internal/buildcfg/exp.go`, `cmd/go/internal/work/gc.go`).
+    pub fn experiments(&self) -> &str {
+        let after = self.text.split_once(" X:").or_else(|| self.text.split_once("-X:")).map_or("", |(_, names)| names);
+        after.split(' ').next().unwrap_or("")
     }
 
     fn key(&self) -> (u16, u16, Option<u16>) {
@@ -115,6 +139,15 @@ mod tests {
             assert_eq!(parts(bad), None, "{bad:?}");
         }
         assert_eq!(parts(&format!("go1.20{}", " ".repeat(600))), None);
+    }
+
+    #[test]
+    fn experiments_are_in_the_text() {
+        let experiments = |text| GoVersion::parse(text).unwrap().experiments().to_owned();
+        assert_eq!(experiments("go1.22.3 X:nocoverageredesign"), "nocoverageredesign");
+        assert_eq!(experiments("go1.27.3-X:mapsplitgroup,simd"), "mapsplitgroup,simd");
+        assert_eq!(experiments("devel go1.28-abc Tue X:simd (company)"), "simd");
+        assert_eq!(experiments("go1.27.3"), "");
     }
 
     #[test]

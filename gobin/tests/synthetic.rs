@@ -149,8 +149,8 @@ fn what_is_not_go_is_refused_with_the_reason() {
         bytes[at..at + to.len()].copy_from_slice(to);
         bytes
     };
-    assert_eq!(error(changed(4, &[1])), Error::Not64Bit);
-    assert_eq!(error(changed(5, &[2])), Error::BigEndian);
+    assert_eq!(error(changed(4, &[1])), Error::Not64Bit { machine: 62 });
+    assert_eq!(error(changed(5, &[2])), Error::BigEndian { machine: 62 << 8 });
     assert_eq!(error(changed(18, &[243])), Error::UnsupportedArch { machine: 243 });
     assert_eq!(error(changed(16, &[1])), Error::NotGo);
     assert_eq!(
@@ -159,6 +159,10 @@ fn what_is_not_go_is_refused_with_the_reason() {
     );
     assert_eq!(error(Recipe::plain(27).build()[..80].to_vec()), Error::Truncated { what: "program headers" });
     assert_eq!(error(Recipe::plain(27).build()[..0x2000].to_vec()), Error::NotGo);
+
+    let mut packed = Recipe::plain(27).build()[..0x2000].to_vec();
+    packed[0x300..0x304].copy_from_slice(b"UPX!");
+    assert_eq!(error(packed), Error::Packed);
 
     let bytes = Recipe::plain(27).build();
     let header = memchr::memmem::find(&bytes, &0xffff_fff1u32.to_le_bytes()).unwrap();

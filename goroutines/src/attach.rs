@@ -7,7 +7,7 @@ use fgspy_gobin::{GoBinary, anchors};
 use fgspy_memory::{Memory, Range, ReadError};
 
 use crate::label_shape::Shape;
-use crate::maps::Maps;
+use crate::maps::{self, Maps};
 use crate::self_test::self_test;
 use crate::{AttachError, GoroutineList, Runtime, Scheduler, Unwinder, bytes, layout};
 
@@ -44,12 +44,14 @@ fn attach_by(
     let anchors = anchors::find(&binary)?;
     let list =
         GoroutineList { len: anchors.allgs.allglen.wrapping_add(bias), ptr: anchors.allgs.allgptr.wrapping_add(bias) };
-    let (layout, trust) = layout::choose(memory, &binary, bias, &version, list, tids, measure)?;
+    let (mut layout, trust) = layout::choose(memory, &binary, bias, &version, list, tids, measure)?;
     let wait_reasons = match anchors.wait_reasons {
         Some(table) => wait_reasons(memory, table.strings.wrapping_add(bias), table.count)?,
         None => Vec::new(),
     };
     let coroutine = wait_reasons.iter().position(|reason| reason == "coroutine").and_then(|at| u8::try_from(at).ok());
+    // Code and memory do not say how maps are laid out: the version does, even where the rest was measured.
+    layout.maps = maps::layout_of(&binary, &Layout::for_version(&version, binary.arch()).unwrap_or(layout));
     let runtime = Runtime {
         bias,
         trust,
@@ -58,8 +60,7 @@ fn attach_by(
         wait_reasons,
         coroutine,
         labels: Shape::of(version.minor),
-        // Code and memory do not say how maps are laid out: the version does, even where the rest was measured.
-        maps: Maps::of(&binary, &Layout::for_version(&version, binary.arch()).unwrap_or(layout)),
+        maps: Some(Maps::of(&binary, layout.maps)),
         unwinder: Unwinder::new(&binary, version.minor),
         binary,
         version,

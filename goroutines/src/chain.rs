@@ -69,7 +69,11 @@ impl Chains {
         if let Some(known) = self.pairs.get(&key) {
             return *known;
         }
-        let fit = if is_first {
+        let special = runtime.unwinder.special();
+        let fit = if is_first && start_pc != 0 && special.is_callback(callee.wrapping_sub(runtime.bias)) {
+            // No `go` statement starts a goroutine with that: it is a thread of C's, whose g has no start function.
+            Fit::Impossible
+        } else if is_first {
             let start = start_pc.wrapping_sub(runtime.bias);
             self.fit_of(runtime, callee, || if start_pc == 0 { Some(Call::Indirect) } else { Some(Call::To(start)) })
         } else {
@@ -170,9 +174,14 @@ fn calls_what_it_is_told(binary: &GoBinary, func: &Func) -> bool {
     binary.func_name(func).starts_with("runtime.retpoline")
 }
 
-/// What to think of a program counter that is in no function of the executable. The program may have loaded code, or made
-/// it; but there is none between the functions, among the data, or where Go has its heap and its stacks.
+/// What to think of a program counter that is in no function of the executable.
 fn outside(runtime: &Runtime, pc: u64) -> Fit {
+    if may_be_foreign_code(runtime, pc) { Fit::Possible } else { Fit::Impossible }
+}
+
+/// Whether a program counter that is in no function of the executable may be in code all the same. The program may have
+/// loaded code, or made it; but there is none between the functions, among the data, or where Go has its heap and its stacks.
+pub(crate) fn may_be_foreign_code(runtime: &Runtime, pc: u64) -> bool {
     let (binary, vaddr) = (&*runtime.binary, pc.wrapping_sub(runtime.bias));
     let is_between = (binary.module().text..binary.module().etext).contains(&vaddr);
     let is_data = binary
@@ -181,5 +190,5 @@ fn outside(runtime: &Runtime, pc: u64) -> Fit {
         .any(|part| !part.is_executable() && (part.vaddr..part.vaddr.saturating_add(part.mem_size)).contains(&vaddr));
     // The first 4 GiB of the heap (`runtime/malloc.go`, `mallocinit`).
     let is_heap = pc >> 32 == 0xc0;
-    if is_between || is_data || is_heap || !USER_SPACE.contains(&pc) { Fit::Impossible } else { Fit::Possible }
+    !is_between && !is_data && !is_heap && USER_SPACE.contains(&pc)
 }

@@ -27,7 +27,8 @@ pub(crate) fn choose(
     let code = CodeCalibration::of(binary);
     let layout = if measure { None } else { Layout::for_version(version, binary.arch()) };
     if let Some(layout) = layout.filter(|layout| calibrate::compare(layout, &code).is_empty()) {
-        return Ok((layout, Trust::Table));
+        let like = || Trust::Like { release: format!("{}.{}", version.major, version.minor) };
+        return Ok((layout, if version.is_inferred() { like() } else { Trust::Table }));
     }
     let unknown = |reason: calibrate::Error| AttachError::Unknown { version: version.to_string(), reason };
     let (startpc, m) = look(memory, binary, bias, &code, list, tids)?;

@@ -7,8 +7,8 @@
 mod buckets;
 mod tables;
 
-use fgspy_gobin::GoBinary;
 use fgspy_gobin::layout::{Layout, MapsLayout};
+use fgspy_gobin::{GoBinary, GoVersion};
 
 use crate::batch::Reads;
 use crate::bytes::{u32_at, u64_at};
@@ -22,6 +22,10 @@ const MAX_PARTS: usize = 256;
 const PART_ENTRIES: usize = 8;
 /// Bytes of a key.
 const KEY_BYTES: usize = 16;
+
+/// The functions that move entries from one array of buckets to the next, for several kinds of keys.
+const EVACUATE: [&str; 4] =
+    ["runtime.evacuate", "runtime.evacuate_faststr", "runtime.evacuate_fast64", "runtime.evacuate_fast32"];
 
 /// How the maps of a program are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -60,14 +64,23 @@ pub(crate) struct Entry {
 /// Set in `hmap.flags` while a goroutine writes to the map (`runtime/map.go`, `hashWriting`).
 const HASH_WRITING: u8 = 4;
 
+/// How a program lays out its maps, whose release does it as in `layout`.
+///
+/// With `GOEXPERIMENT=noswissmap`, Go 1.24 and 1.25 have the maps of Go 1.23 (`runtime/map_noswiss.go`). Who was built so has
+/// the functions that move entries between buckets, whatever it says of itself.
+pub(crate) fn layout_of(binary: &GoBinary, layout: &Layout) -> MapsLayout {
+    let has_buckets = || binary.funcs_named(&EVACUATE).iter().any(Option::is_some);
+    let of_buckets = || Some(Layout::for_version(&GoVersion::parse("go1.23")?, binary.arch())?.maps);
+    match layout.maps {
+        MapsLayout::Tables(_) if has_buckets() => of_buckets().unwrap_or(layout.maps),
+        maps => maps,
+    }
+}
+
 impl Maps {
-    /// The maps of a program. `None` when it was built with an experiment that is not known here.
-    pub(crate) fn of(binary: &GoBinary, layout: &Layout) -> Option<Maps> {
-        let settings = binary.build_info().map_or(&[][..], |info| &info.settings);
-        let experiments = settings.iter().find(|(key, _)| key == "GOEXPERIMENT").map_or("", |(_, value)| value);
-        let has = |name| experiments.split(',').any(|experiment| experiment == name);
-        let is_tables = matches!(layout.maps, MapsLayout::Tables(_));
-        (!has("noswissmap") || !is_tables).then(|| Maps { layout: layout.maps, split: has("mapsplitgroup") })
+    /// The maps of a program.
+    pub(crate) fn of(binary: &GoBinary, layout: MapsLayout) -> Maps {
+        Maps { layout, split: binary.has_experiment("mapsplitgroup") }
     }
 
     /// Decodes the first [`HEAD_BYTES`] of a map.

@@ -14,6 +14,12 @@ use crate::{GoroutineList, Scheduler, Status, Unwinder};
 pub enum Trust {
     /// From the table made of this Go version's own sources, and confirmed by the self-test.
     Table,
+    /// The toolchain does not tell its release; it is the one of the release whose functions the program has, confirmed by its code
+    /// and by the self-test.
+    Like {
+        /// That release: `1.26`.
+        release: String,
+    },
     /// Measured in this process, because the version is not in the table; what could not be measured was assumed.
     Calibrated {
         /// What was assumed, for the user to read.
@@ -54,6 +60,13 @@ pub struct Runtime {
 }
 
 impl Runtime {
+    /// Makes the functions of a plugin known, which is loaded `bias` above its link-time addresses.
+    pub fn add_plugin(&self, plugin: GoBinary, bias: u64) {
+        let shift = bias.wrapping_sub(self.bias);
+        self.unwinder.special().add(&plugin, shift);
+        self.binary.add_plugin(plugin, shift);
+    }
+
     /// The runtime's own words for wait reason `number`.
     pub fn wait_reason(&self, number: u8) -> &str {
         self.wait_reasons.get(usize::from(number)).map_or("unknown wait reason", String::as_str)
@@ -100,14 +113,14 @@ impl Runtime {
     }
 
     /// Entry of the function that a goroutine with this stack was started with: the one that `runtime.goexit` seems to have
-    /// called. `None` for a stack that does not end there.
+    /// called; 0, as its g has it, for one that a thread of C's has become when it called Go. `None` for a stack that does not
+    /// end there.
     pub fn starts_at(&self, pcs: &[u64]) -> Option<u64> {
         let [.., first, bottom] = pcs else { return None };
-        let function = self.binary.func_at(first.wrapping_sub(self.bias))?;
-        self.unwinder
-            .special()
-            .is_goexit(bottom.wrapping_sub(self.bias))
-            .then(|| function.entry.wrapping_add(self.bias))
+        let (special, vaddr) = (self.unwinder.special(), first.wrapping_sub(self.bias));
+        let function = self.binary.func_at(vaddr)?;
+        let entry = if special.is_callback(vaddr) { 0 } else { function.entry.wrapping_add(self.bias) };
+        special.is_goexit(bottom.wrapping_sub(self.bias)).then_some(entry)
     }
 
     /// Whose goroutines are started at `start_pc`: the runtime's own are hidden by its dumps unless asked for

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use fgspy_memory::{Memory, Range, ReadError};
 
+use crate::chain::may_be_foreign_code;
 use crate::{AttachError, G, Runtime, status};
 
 /// Goroutines looked at.
@@ -35,17 +36,39 @@ pub(crate) fn self_test(memory: &dyn Memory, runtime: &Runtime) -> Result<(), At
         ))),
         // Not even the main goroutine: the list is being made.
         None if live.is_empty() => Err(AttachError::NotStarted),
-        // It has ended and its g was reused; then the others must have been started at functions.
-        None => match live.iter().filter(|g| !is_entry(runtime, g.start_pc)).count() {
-            0 => Ok(()),
-            strays => Err(wrong(format!("{strays} of {} goroutines were started at no function", live.len()))),
-        },
+        // It has ended and its g was reused; then the others must have been started at functions, and the runtime's own
+        // are always among them.
+        None => {
+            let origins: Vec<Origin> = live.iter().map(|g| origin(runtime, g.start_pc)).collect();
+            let count = |wanted: Origin| origins.iter().filter(|&&origin| origin == wanted).count();
+            match (count(Origin::Nonsense), count(Origin::Function)) {
+                (0, 1..) => Ok(()),
+                (0, 0) => Err(wrong(format!("none of {} goroutines was started at a function", live.len()))),
+                (strays, _) => Err(wrong(format!("{strays} of {} goroutines were started at no function", live.len()))),
+            }
+        }
     }
 }
 
-fn is_entry(runtime: &Runtime, pc: u64) -> bool {
+/// Where a goroutine began.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// At the entry of a function of this executable.
+    Function,
+    /// Nowhere that is known: a thread of C's that called Go has a g that no `go` statement started (`runtime/proc.go`,
+    /// `oneNewExtraM`), and a plugin has functions of its own.
+    Elsewhere,
+    /// Where no function can begin.
+    Nonsense,
+}
+
+fn origin(runtime: &Runtime, pc: u64) -> Origin {
     let vaddr = pc.wrapping_sub(runtime.bias);
-    runtime.binary.func_at(vaddr).is_some_and(|function| function.entry == vaddr)
+    match runtime.binary.func_at(vaddr) {
+        Some(function) if function.entry == vaddr => Origin::Function,
+        None if pc == 0 || may_be_foreign_code(runtime, pc) => Origin::Elsewhere,
+        _ => Origin::Nonsense,
+    }
 }
 
 /// The first goroutines of the runtime's list.

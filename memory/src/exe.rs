@@ -10,8 +10,9 @@ use std::sync::{Mutex, PoisonError};
 use fgspy_gobin::Source;
 use rustix::fs::{Mode, OFlags, Stat};
 
-/// The most bytes of one read (256 MiB): a file may claim any length without having it (it may be sparse).
-const MAX_READ: usize = 256 << 20;
+/// The most bytes of one read (1 GiB, the largest function table that is accepted): a file may claim any length without
+/// having it (it may be sparse).
+const MAX_READ: usize = 1 << 30;
 /// The unit that small reads are cached in.
 const BLOCK: usize = 64 << 10;
 /// How many blocks are kept: 4 MiB.

@@ -274,9 +274,14 @@ impl Process {
         bias::find(&shape, auxv::parse(&auxv), maps, &self.memory())
     }
 
+    /// Those of `mappings` that have code of the executable's.
+    pub fn exe_mappings(&self, mappings: &[Mapping]) -> Vec<Mapping> {
+        mappings.iter().filter(|mapping| mapping.executable && self.maps_exe(mapping)).cloned().collect()
+    }
+
     /// Whether a mapping is one of the executable's. The inode must agree, and with it either the device or the path:
     /// on btrfs and overlayfs the device here is not that of stat(2), and a path alone may have got another file.
-    fn maps_exe(&self, mapping: &Mapping) -> bool {
+    pub(crate) fn maps_exe(&self, mapping: &Mapping) -> bool {
         let (device, inode) = self.exe.id();
         let path = mapping.path.as_deref().map(|path| path.as_os_str().as_bytes());
         let path = path.map(|path| path.strip_suffix(DELETED).unwrap_or(path));
@@ -293,6 +298,10 @@ impl Process {
         Ok(file)
     }
 
+    pub(crate) fn dir(&self) -> &ProcDir {
+        &self.dir
+    }
+
     fn stat_of(&self, name: &str) -> Option<Stat> {
         Stat::parse(&self.dir.read(name, 4096).ok()?)
     }
@@ -306,7 +315,7 @@ impl Process {
 }
 
 /// What the kernel puts behind the path of a deleted file (`d_path` in its `fs/d_path.c`).
-const DELETED: &[u8] = b" (deleted)";
+pub(crate) const DELETED: &[u8] = b" (deleted)";
 
 /// Splits the kernel's mark from a path, unless the path with the mark is the file's real name.
 fn without_deleted(link: Vec<u8>, is_there: impl Fn(&Path) -> bool) -> (PathBuf, bool) {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use fgspy_gobin::SourceFrame;
 use fgspy_goroutines::{Runtime, symbolize};
-use fgspy_memory::Mapping;
 use fgspy_perf::KernelSymbols;
 use fgspy_profile::{
     Builder, LocationId, NewRequest, Profile, Protocol, RequestId, SampleKey, Serving, Span, StackId, State, Target,
 };
 
+use crate::Foreign;
 use crate::aggregate::{Cell, RawLabelsId, RawStack, RawStackId, Reach};
 use crate::record::Recording;
 use crate::requests::{RawSpan, Seen};
@@ -20,8 +20,8 @@ use crate::settle::settle;
 pub struct Sources<'a> {
     /// The Go program.
     pub runtime: &'a Runtime,
-    /// What is mapped in the target: names code that is not Go's by its file.
-    pub mappings: &'a [Mapping],
+    /// What is mapped in the target: names code that is not Go's.
+    pub foreign: &'a Foreign,
     /// Whether the kernel let us sample threads; without it, running goroutines have no stack.
     pub on_cpu: bool,
 }
@@ -197,14 +197,19 @@ impl<'a> Lookup<'a> {
         };
         // What is known all the same is where the goroutine began.
         locations.push(self.builder.synthetic(missing));
-        locations.extend(self.user(start_pc, None));
+        locations.extend(self.start(start_pc));
         locations
+    }
+
+    /// Where a goroutine began: no `go` statement did that with one that a thread of C's has become.
+    fn start(&mut self, start_pc: u64) -> Option<LocationId> {
+        if start_pc == 0 { None } else { self.user(start_pc, None) }
     }
 
     /// The stack of a goroutine of which nothing is known but where it started.
     fn unknown_stack(&mut self, name: &str, start_pc: u64) -> StackId {
         let mut locations = vec![self.builder.synthetic(name)];
-        locations.extend(self.user(start_pc, None));
+        locations.extend(self.start(start_pc));
         self.builder.stack(&locations)
     }
 
@@ -235,7 +240,7 @@ impl<'a> Lookup<'a> {
         }
         let lines = self.lines(address);
         let location = if lines.is_empty() {
-            let function = self.builder.function(&foreign_name(self.sources.mappings, address), "", 0);
+            let function = self.builder.function(&self.sources.foreign.name(address), "", 0);
             Some(self.builder.location(address, &[(function, 0)]))
         } else {
             let mut inner = callee.and_then(|callee| self.sources.runtime.function_at(callee));
@@ -281,17 +286,5 @@ pub(crate) fn protocol_of(protocol: fgspy_goroutines::request::Protocol) -> Prot
         Read::Http2 => Protocol::Http2,
         Read::Grpc => Protocol::Grpc,
         Read::Labels => Protocol::Labels,
-    }
-}
-
-/// A name for code that is not Go's: the file it comes from.
-fn foreign_name(mappings: &[Mapping], address: u64) -> String {
-    let index = mappings.partition_point(|mapping| mapping.end <= address);
-    let mapping = mappings.get(index).filter(|mapping| mapping.start <= address);
-    let path = mapping.and_then(|mapping| mapping.path.as_deref());
-    match path.and_then(|path| path.file_name()).map(|name| name.to_string_lossy()) {
-        Some(name) if name.starts_with('[') => name.into_owned(),
-        Some(name) => format!("[{name}]"),
-        None => "[unknown code]".to_owned(),
     }
 }

@@ -11,6 +11,7 @@ use fgspy_profile::Accounting;
 
 use crate::choose::Reading;
 use crate::live;
+use crate::modules::PluginWatch;
 use crate::punctual::Punctual;
 use crate::round::Round;
 use crate::samples::Samples;
@@ -131,12 +132,17 @@ pub fn record(
     let mut rng = options.rng();
     let mut ticker = Ticker::new(start_ns, period, options.duration, rng.fork());
     let mut round = Round::new(&session.runtime, options, rng, session.on_cpu.as_ref(), start_ns);
+    let mut plugins = PluginWatch::new(&session.memory, &session.runtime);
     let mut covered_ns = 0;
     let mut punctual = Punctual::default();
     let ended = loop {
         let stopped = stop.sleep(ticker.until_due(monotonic_ns()));
         // The last moment at which the target was seen alive bounds what an aborted tick may count.
         let tick = ticker.tick(monotonic_ns(), stopped);
+        // If the target is gone, the tick finds out.
+        if let Ok(plugins) = &mut plugins {
+            plugins.look(&session.process, &session.memory, &session.runtime).ok();
+        }
         if let Err(ended) = round.run(session, tick) {
             round.watch.abandon();
             break ended;

@@ -4,7 +4,7 @@ use fgspy_goroutines::Trust;
 use fgspy_perf::{Config, OnCpu};
 use fgspy_profile::Profile;
 
-use crate::{Ended, GoProcess, Live, Options, Progress, Session, Sources, Stop, profile, record};
+use crate::{Ended, Foreign, GoProcess, Live, Options, Progress, Session, Sources, Stop, profile, record};
 
 /// Records a process and looks up what was seen.
 ///
@@ -18,20 +18,18 @@ pub fn record_profile(
 ) -> (Profile, Ended) {
     let description = target.describe();
     let mut remarks = remarks(&target);
-    let mut mappings = target.process.maps().unwrap_or_default();
+    let mut foreign = Foreign::of(&target.process);
     let (on_cpu, notes) = open_on_cpu(target.process.pid(), options.requests.is_some());
     remarks.extend(notes);
-    let GoProcess { process, memory, runtime } = target;
+    let GoProcess { process, memory, runtime, .. } = target;
     let mut session = Session { process, memory, runtime, on_cpu };
     let mut recording = record(&mut session, options, stop, progress);
     remarks.append(&mut recording.accounting.remarks);
     recording.accounting.remarks = remarks;
     // What was loaded meanwhile counts too, unless the target is gone.
-    if let Ok(now) = session.process.maps() {
-        mappings = now;
-    }
+    foreign.refresh(&session.process);
     let ended = recording.ended;
-    let sources = Sources { runtime: &session.runtime, mappings: &mappings, on_cpu: session.on_cpu.is_some() };
+    let sources = Sources { runtime: &session.runtime, foreign: &foreign, on_cpu: session.on_cpu.is_some() };
     (profile(recording, description, &sources), ended)
 }
 
@@ -58,15 +56,33 @@ pub fn open_on_cpu(pid: u32, requests: bool) -> (Option<OnCpu>, Vec<String>) {
 /// What the user should know about how far a target is understood.
 pub fn remarks(target: &GoProcess) -> Vec<String> {
     let mut remarks = Vec::new();
+    if let [chosen, others @ ..] = target.runtimes.as_slice()
+        && !others.is_empty()
+    {
+        let others: Vec<String> = others.iter().map(|other| format!("{} ({})", other.name, other.goroutines)).collect();
+        remarks.push(format!(
+            "process {} has several Go runtimes: this is the one in {} ({} goroutines); there are others in {}: \
+             --runtime NAME chooses",
+            target.process.pid(),
+            chosen.name,
+            chosen.goroutines,
+            others.join(", ")
+        ));
+    }
     if let Some(tid) = target.process.asked_by_thread() {
         remarks.push(format!("{tid} is a thread of process {}: all of the process is read", target.process.pid()));
     }
-    if let Trust::Calibrated { assumed } = &target.runtime.trust {
-        remarks.push(format!(
+    match &target.runtime.trust {
+        Trust::Table => {}
+        Trust::Like { release } => remarks.push(format!(
+            "its toolchain does not say which release of Go it is ({}); it is read like Go {release}, whose functions it has",
+            target.runtime.version
+        )),
+        Trust::Calibrated { assumed } => remarks.push(format!(
             "this fgspy has no layout for this {}: it was measured in the process; assumed: {}",
             target.runtime.version,
             assumed.join(", ")
-        ));
+        )),
     }
     remarks
 }

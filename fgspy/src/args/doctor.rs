@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::runtime::RuntimeArgs;
 use super::values::pid;
 
 #[derive(Debug, Args)]
@@ -15,4 +16,7 @@ pub(crate) struct DoctorArgs {
     /// Executable to check
     #[arg(value_name = "BINARY")]
     pub(crate) binary: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::runtime::RuntimeArgs;
 use super::values::pid;
 
 #[derive(Debug, Args)]
@@ -17,4 +18,7 @@ pub(crate) struct DumpArgs {
     /// Include the runtime's own goroutines and frames, as with GOTRACEBACK=system
     #[arg(short, long)]
     pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 }

@@ -7,6 +7,7 @@ pub(crate) mod limits;
 pub(crate) mod record;
 pub(crate) mod report;
 pub(crate) mod requests;
+pub(crate) mod runtime;
 pub(crate) mod serve;
 pub(crate) mod trace;
 pub(crate) mod values;

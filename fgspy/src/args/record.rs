@@ -8,6 +8,7 @@ use fgspy_export::Format;
 
 use super::filter::FilterArgs;
 use super::limits::LimitArgs;
+use super::runtime::RuntimeArgs;
 use super::values::{duration, format, pid, rate};
 use super::view::{RequestArgs, ViewArgs};
 
@@ -51,6 +52,9 @@ pub(crate) struct RecordArgs {
     /// Print no progress and no summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 
     /// Program to start and record, with its arguments
     #[arg(last = true, value_name = "PROGRAM")]

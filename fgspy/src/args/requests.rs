@@ -9,6 +9,7 @@ use fgspy_profile::{RequestSelection, RouteOrder};
 use regex::Regex;
 
 use super::limits::LimitArgs;
+use super::runtime::RuntimeArgs;
 use super::values::{duration, pid, rate};
 use super::view::RouteArgs;
 
@@ -27,6 +28,9 @@ pub(crate) struct RequestsArgs {
     /// Process to watch
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
+
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 
     /// Stop after this time, such as 10s, 500ms or 2m. Default: at Ctrl-C, or when the target ends
     #[arg(short, long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::limits::LimitArgs;
+use super::runtime::RuntimeArgs;
 use super::values::pid;
 use super::view::{RequestArgs, RouteArgs};
 
@@ -20,6 +21,9 @@ pub(crate) struct ServeArgs {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6061")]
     pub(crate) listen: std::net::SocketAddr,
+
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::runtime::RuntimeArgs;
 use super::values::{duration, pid};
 
 #[derive(Debug, Args)]
@@ -24,6 +25,9 @@ pub(crate) struct TraceArgs {
     /// Process to trace
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub(crate) pid: u32,
+
+    #[command(flatten)]
+    pub(crate) runtime: RuntimeArgs,
 
     /// Stop after this time, such as 10s, 500ms or 2m. Default: at Ctrl-C, or when the target ends
     #[arg(short, long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]

@@ -19,7 +19,7 @@ use check::Section;
 /// Prints what was found. Returns the exit code: 0 if everything essential works, else what `fgspy record` would return.
 pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
     let sections = match (args.pid, &args.binary) {
-        (Some(pid), _) => process::examine(pid),
+        (Some(pid), _) => process::examine(pid, &args.runtime),
         (None, Some(path)) => vec![executable::examine_file(path)],
         (None, None) => vec![machine::examine()],
     };

@@ -10,6 +10,7 @@ use fgspy_sampler::{GoProcess, Reading};
 use super::check::{Check, Section};
 use super::{executable, host, machine};
 use crate::args::limits::{DEFAULT_MAX_CPU, max_cpu};
+use crate::args::runtime::RuntimeArgs;
 use crate::terminal::numbers::count;
 
 /// The default rate of a recording.
@@ -18,13 +19,13 @@ const RATE_HZ: f64 = 99.0;
 const MAX_COMMAND: usize = 200;
 
 /// Looks at a process.
-pub(super) fn examine(pid: u32) -> Vec<Section> {
+pub(super) fn examine(pid: u32, runtime: &RuntimeArgs) -> Vec<Section> {
     let mut section = Section { title: format!("Process {pid}, on {}", host::kernel()), checks: Vec::new() };
     let checks = &mut section.checks;
     match Process::open(pid) {
         Ok(process) => {
             checks.extend(describe(&process));
-            match GoProcess::attach(process) {
+            match runtime.attach(process) {
                 Ok(target) => examine_go(&target, checks),
                 Err(error) => checks.push(Check::fail("Go", &error.into())),
             }
@@ -64,11 +65,33 @@ fn describe(process: &Process) -> Vec<Check> {
     checks
 }
 
+/// Where its runtime is, and which others there are.
+fn runtimes(target: &GoProcess) -> Check {
+    const TOPIC: &str = "Go runtime";
+    let here = target.module_path().display().to_string();
+    match target.runtimes.get(1..) {
+        Some(others @ [_, ..]) => {
+            let others: Vec<&str> = others.iter().map(|other| other.name.as_str()).collect();
+            Check::warn(TOPIC, format!("in {here}; others are in {}", others.join(", ")))
+                .so("one of them is looked at: the one with the most goroutines, unless you choose")
+                .fix(others.iter().map(|other| format!("--runtime {other}")))
+        }
+        _ => Check::ok(TOPIC, format!("in {here}")),
+    }
+}
+
 fn examine_go(target: &GoProcess, checks: &mut Vec<Check>) {
     let runtime = &target.runtime;
+    if target.library.is_some() || target.runtimes.len() > 1 {
+        checks.push(runtimes(target));
+    }
     checks.extend(executable::describe(&runtime.binary));
     checks.push(match &runtime.trust {
         Trust::Table => Check::ok("layout", "known from the sources of this Go release, and confirmed in the process"),
+        Trust::Like { release } => {
+            let finding = format!("of no release that is known by name ({}): read like Go {release}", runtime.version);
+            Check::warn("layout", finding).so("its code and the process confirm that; nothing else does")
+        }
         Trust::Calibrated { assumed } => {
             let finding = format!("{} is newer than this fgspy: measured in the process", runtime.version);
             let assumed = if assumed.is_empty() { "nothing".to_owned() } else { assumed.join(", ") };

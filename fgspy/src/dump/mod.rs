@@ -7,7 +7,6 @@ use std::io::{self, BufWriter, Write};
 
 use fgspy_goroutines::{Goroutine, Runtime, census};
 use fgspy_perf::monotonic_ns;
-use fgspy_sampler::GoProcess;
 
 use crate::args::dump::DumpArgs;
 use crate::exit::Failure;
@@ -18,7 +17,7 @@ pub(crate) use text::write as write_text;
 
 /// Prints every goroutine of a process.
 pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
-    let target = GoProcess::open(args.pid)?;
+    let target = args.runtime.open(args.pid)?;
     let goroutines = census(&target.runtime, &target.memory)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let moment = Moment { runtime: &target.runtime, goroutines: &goroutines, now_ns: monotonic_ns(), all: args.all };

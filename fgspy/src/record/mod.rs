@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use fgspy_memory::Process;
-use fgspy_sampler::{GoProcess, Options, record_profile};
+use fgspy_sampler::{Options, record_profile};
 
 use crate::args::record::RecordArgs;
 use crate::args::view;
@@ -52,7 +52,7 @@ fn prepare(args: &RecordArgs, program: &Path) -> Result<Output, Failure> {
 }
 
 fn record(args: &RecordArgs, process: Process, output: Output, signals: &Signals) -> Result<(), Failure> {
-    let target = GoProcess::attach(process)?;
+    let target = args.runtime.attach(process)?;
     let options = Options {
         rate_hz: args.rate,
         duration: args.duration,

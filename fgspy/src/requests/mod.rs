@@ -11,7 +11,7 @@ mod tests;
 
 use fgspy_memory::Process;
 use fgspy_profile::{Profile, RequestFindings, StackGrouping};
-use fgspy_sampler::{Ended, GoProcess, Options, record_profile};
+use fgspy_sampler::{Ended, Options, record_profile};
 
 use crate::args::requests::RequestsArgs;
 use crate::args::view::reroute;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &RequestsArgs) -> Result<(), Failure> {
     let signals = signals::catch()?;
     let process = Process::open(args.pid)?;
     let destination = Destination::prepare(args.output.as_deref())?;
-    let target = GoProcess::attach(process)?;
+    let target = args.runtime.attach(process)?;
     let options = Options {
         rate_hz: args.rate,
         duration: args.duration,

@@ -32,7 +32,7 @@ const WATCH: Duration = Duration::from_millis(200);
 
 /// Serves a process until it exits or a signal ends the server.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
-    let process = GoProcess::open(args.pid)?;
+    let process = args.runtime.open(args.pid)?;
     let stop = signals::stop_on_signal()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
     let listener = runtime.block_on(TcpListener::bind(args.listen)).with_context(|| {
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     })?;
     let address = listener.local_addr()?;
     greet(&process, address);
-    let watched = Arc::new(Watched::new(process));
+    let watched = Arc::new(Watched::new(process, args.runtime.clone()));
     let (tell, ending) = watch::channel(None);
     let watcher = {
         let watched = Arc::clone(&watched);

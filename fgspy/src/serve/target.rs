@@ -4,14 +4,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fgspy_goroutines::Runtime;
-use fgspy_memory::{Fate, OpenError, Process};
-use fgspy_sampler::{GoProcess, TargetError};
+use fgspy_memory::{Fate, Library, OpenError, Process};
+use fgspy_sampler::{GoProcess, RuntimeName, TargetError};
+
+use crate::args::runtime::RuntimeArgs;
 
 /// The process that is served.
 pub(super) struct Watched {
     pid: u32,
     /// With the id, this names the process uniquely; it survives an exec.
     start_time: Duration,
+    /// Which of its Go runtimes.
+    choice: RuntimeArgs,
     known: Mutex<Known>,
 }
 
@@ -19,12 +23,15 @@ pub(super) struct Watched {
 struct Known {
     process: Process,
     runtime: Runtime,
+    library: Option<Library>,
+    runtimes: Vec<RuntimeName>,
 }
 
 impl Watched {
-    pub(super) fn new(target: GoProcess) -> Watched {
-        let GoProcess { process, runtime, .. } = target;
-        Watched { pid: process.pid(), start_time: process.start_time(), known: Mutex::new(Known { process, runtime }) }
+    pub(super) fn new(target: GoProcess, choice: RuntimeArgs) -> Watched {
+        let GoProcess { process, runtime, library, runtimes, .. } = target;
+        let (pid, start_time) = (process.pid(), process.start_time());
+        Watched { pid, start_time, choice, known: Mutex::new(Known { process, runtime, library, runtimes }) }
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -46,12 +53,21 @@ impl Watched {
         // In this order: the known program has run until now, so what was just opened is that program too.
         if known.process.still_same() == Fate::Same {
             let memory = process.memory();
-            return Ok(GoProcess { process, memory, runtime: known.runtime.clone() });
+            let Known { runtime, library, runtimes, .. } = &*known;
+            let (runtime, library, runtimes) = (runtime.clone(), library.clone(), runtimes.clone());
+            let target = GoProcess { process, memory, runtime, library, runtimes };
+            target.add_new_plugins();
+            return Ok(target);
         }
-        let target = GoProcess::attach(process)?;
+        let target = self.choice.attach(process)?;
         let again = self.same(Process::open(self.pid)?)?;
         if target.process.still_same() == Fate::Same {
-            *known = Known { process: again, runtime: target.runtime.clone() };
+            *known = Known {
+                process: again,
+                runtime: target.runtime.clone(),
+                library: target.library.clone(),
+                runtimes: target.runtimes.clone(),
+            };
         }
         Ok(target)
     }

@@ -26,7 +26,7 @@ use fgspy_probes::{OlderRequests, Options, Tracer, filter, plan, sites, sites::C
 use fgspy_sampler::GoProcess;
 
 use crate::args::trace::{States, TraceArgs, TraceFormat};
-use crate::exit::{Context, Failure};
+use crate::exit::{Context, ExitStatus, Failure, Status};
 use crate::output::destination::Destination;
 use crate::output::record_file::RecordFile;
 use crate::signals;
@@ -49,6 +49,20 @@ const RIGHTS: &str = "fgspy trace needs CAP_BPF and CAP_PERFMON in addition to t
     cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v fgspy); Docker: --cap-add BPF --cap-add PERFMON too; Kubernetes: BPF and \
     PERFMON too.";
 
+/// Probes are set in executables only.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the Go runtime of this process is in the shared library {0}, and fgspy trace sets probes in executables only; \
+     fgspy requests and fgspy record work for it"
+)]
+pub(crate) struct InLibrary(String);
+
+impl ExitStatus for InLibrary {
+    fn status(&self) -> Status {
+        Status::NotGo
+    }
+}
+
 /// Traces a process, and reports.
 pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     let signals = signals::catch()?;
@@ -58,7 +72,16 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
         }
     })?;
     let destination = Destination::prepare(args.output.as_deref())?;
-    let target = GoProcess::attach(process)?;
+    let target = args.runtime.attach(process)?;
+    if let Some(library) = &target.library {
+        return Err(InLibrary(library.path().display().to_string()).into());
+    }
+    if target.runtime.binary.has_experiment("mapsplitgroup") {
+        print_message(
+            "Note: the program was built with GOEXPERIMENT=mapsplitgroup. The probes cannot read headers from its maps, so \
+             requests have no ids here; fgspy requests has them.",
+        );
+    }
     let mut sites = sites::sites(&target.runtime.binary);
     if let Some(slow) = sites.iter().find(|site| site.cost == Cost::SingleStepped)
         && !args.allow_slow_probes

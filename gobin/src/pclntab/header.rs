@@ -40,6 +40,11 @@ impl PclntabVersion {
         }
     }
 
+    /// The format of the table whose first eight bytes are `word`, a little-endian number.
+    pub fn of_table(word: u64) -> Option<PclntabVersion> {
+        PclntabVersion::from_magic(word as u32)
+    }
+
     /// Whether Go 1.`minor` writes this format.
     pub const fn fits_minor(self, minor: u16) -> bool {
         match self {

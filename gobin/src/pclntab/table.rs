@@ -1,6 +1,7 @@
 //! The function table, held in memory, and the lookups in it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use super::func::Func;
 use super::header::{Header, PclntabVersion};
@@ -8,6 +9,10 @@ use super::live::{LiveSlots, PCDATA_STACK_MAP};
 use super::pcvalue::{self, Fuel};
 use crate::bytes::{c_string, u32_at, u64_at};
 use crate::image::Image;
+
+/// Bytes of names that are searched for what is asked together, each name by itself: some 10 ms. Usual programs have a
+/// few MiB of names.
+const MAX_SEARCHED: usize = 256 << 20;
 
 /// Index of the table of inline tree positions among a function's pcdata (`PCDATA_InlTreeIndex`).
 const PCDATA_INLINE_INDEX: u32 = 2;
@@ -111,6 +116,9 @@ impl Pclntab {
 
     /// The first function of each name.
     pub(crate) fn funcs_named(&self, wanted: &[&str]) -> Vec<Option<Func>> {
+        if self.names().len().saturating_mul(wanted.len()) > MAX_SEARCHED {
+            return self.funcs_named_by_reading(wanted);
+        }
         // Look for the names first and then for their positions: comparing numbers beats reading 100,000 names.
         let mut positions: Vec<(u32, usize)> = Vec::new();
         for (index, name) in wanted.iter().enumerate() {
@@ -125,6 +133,28 @@ impl Pclntab {
             let first = positions.partition_point(|&(position, _)| position < func.name);
             let same = positions.get(first..).unwrap_or_default().iter();
             for &(_, index) in same.take_while(|&&(position, _)| position == func.name) {
+                if let Some(slot @ None) = found.get_mut(index) {
+                    *slot = Some(func);
+                }
+            }
+        }
+        found
+    }
+
+    /// The same, by reading the name of each function: where the names are very long and many are wanted.
+    fn funcs_named_by_reading(&self, wanted: &[&str]) -> Vec<Option<Func>> {
+        let mut found = vec![None; wanted.len()];
+        let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+        for (index, name) in wanted.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            places.entry(name.as_bytes()).or_default().push(index);
+        }
+        let longest = wanted.iter().map(|name| name.len()).max().unwrap_or(0);
+        let names = self.names();
+        for func in self.funcs() {
+            let rest = names.get(func.name as usize..).unwrap_or_default();
+            let Some(len) = memchr::memchr(0, rest.get(..=longest).unwrap_or(rest)) else { continue };
+            let same = rest.get(..len).and_then(|name| places.get(name)).into_iter().flatten();
+            for &index in same {
                 if let Some(slot @ None) = found.get_mut(index) {
                     *slot = Some(func);
                 }

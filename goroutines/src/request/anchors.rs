@@ -133,10 +133,12 @@ impl Anchors {
     pub(super) fn find(binary: &GoBinary) -> Anchors {
         let names: Vec<&str> = ROLES.iter().flat_map(|(_, names)| names.iter().copied()).chain(BETWEEN).collect();
         let roles = ROLES.iter().flat_map(|(role, names)| names.iter().map(move |_| Some(*role)));
-        let found = binary.funcs_named(&names);
-        let roles = roles.chain(BETWEEN.map(|_| None));
-        let found: Vec<(Func, Option<Role>)> =
-            found.into_iter().zip(roles).filter_map(|(func, role)| Some((func?, role))).collect();
+        let roles: Vec<Option<Role>> = roles.chain(BETWEEN.map(|_| None)).collect();
+        let found: Vec<(Func, Option<Role>)> = binary
+            .all_funcs_named(&names)
+            .into_iter()
+            .map(|(at, func)| (func, roles.get(at).copied().flatten()))
+            .collect();
         let is_passed = |role: &Option<Role>| {
             !matches!(role, Some(Role::Mux | Role::Awaits | Role::Idle(Idle::Accepting | Idle::Transport)))
         };
@@ -145,7 +147,7 @@ impl Anchors {
         let mut functions: Vec<(Func, Role)> =
             found.iter().filter_map(|(func, role)| Some((*func, (*role)?))).collect();
         functions.sort_by_key(|(func, _)| func.entry);
-        let preempted = binary.funcs_named(&PREEMPTED).into_iter().flatten().collect();
+        let preempted = binary.all_funcs_named(&PREEMPTED).into_iter().map(|(_, func)| func).collect();
         let looked_up = vec![Cell::new((u64::MAX, None)); LOOKED_UP];
         Anchors { functions, looked_up, framed, preempted }
     }

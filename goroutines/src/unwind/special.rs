@@ -1,10 +1,22 @@
 //! Functions that an unwinder must know by name.
 
+use std::sync::{Arc, OnceLock};
+
 use fgspy_gobin::{Func, GoBinary};
 
-/// Link-time address ranges of the runtime functions at which stacks end or change their rules.
-#[derive(Clone, Debug, Default)]
+/// The most plugins whose copies are known.
+const MAX_PLUGINS: usize = 64;
+
+/// The runtime functions at which stacks end or change their rules. A plugin has its own copies of them.
+#[derive(Clone, Debug)]
 pub struct SpecialFunctions {
+    own: Ranges,
+    plugins: Arc<[OnceLock<Ranges>]>,
+}
+
+/// Their ranges of link-time addresses.
+#[derive(Debug, Clone, Default)]
+struct Ranges {
     goexit: Vec<(u64, u64)>,
     thread_start: Vec<(u64, u64)>,
     injected: Vec<(u64, u64)>,
@@ -66,17 +78,19 @@ const SIGNAL: &[&str] = &[
     "runtime.sigreturn__sigaction",
 ];
 
-impl SpecialFunctions {
-    /// Looks the functions up; any of them may be absent from a binary.
-    pub fn find(binary: &GoBinary) -> SpecialFunctions {
-        let ranges = |names: &[&str]| {
+impl Ranges {
+    /// Looks the functions up, and adds `shift` to their addresses.
+    fn find(binary: &GoBinary, shift: u64) -> Ranges {
+        let moved = |(start, end): (u64, u64)| (start.wrapping_add(shift), end.wrapping_add(shift));
+        let found = |names: &[&str]| {
             binary.funcs_named(names).into_iter().flatten().map(|f: Func| (f.entry, f.end)).collect::<Vec<_>>()
         };
-        SpecialFunctions {
+        let ranges = |names: &[&str]| found(names).into_iter().map(moved).collect::<Vec<_>>();
+        Ranges {
             goexit: ranges(GOEXIT),
             thread_start: ranges(THREAD_START),
             injected: ranges(INJECTED),
-            park: ranges(PARK).into_iter().flat_map(|range| framed(binary, range)).collect(),
+            park: found(PARK).into_iter().flat_map(|range| framed(binary, range)).map(moved).collect(),
             switches: ranges(SWITCHES),
             grow: ranges(GROW),
             left: ranges(LEFT),
@@ -87,65 +101,92 @@ impl SpecialFunctions {
             signal: ranges(SIGNAL),
         }
     }
+}
+
+impl SpecialFunctions {
+    /// Looks the functions up, also in the plugins that `binary` knows; any of them may be absent.
+    pub fn find(binary: &GoBinary) -> SpecialFunctions {
+        let plugins = (0..MAX_PLUGINS).map(|_| OnceLock::new()).collect();
+        let special = SpecialFunctions { own: Ranges::find(binary, 0), plugins };
+        binary.plugins().for_each(|(plugin, shift)| special.add(plugin, shift));
+        special
+    }
+
+    /// Adds the copies of a plugin, whose addresses are the main module's if `shift` is added to them.
+    pub(crate) fn add(&self, plugin: &GoBinary, shift: u64) {
+        let mut ranges = Ranges::find(plugin, shift);
+        for slot in self.plugins.iter() {
+            match slot.set(ranges) {
+                Ok(()) => return,
+                Err(back) => ranges = back,
+            }
+        }
+    }
+
+    /// Whether an address is in one of the ranges that `part` gives.
+    fn within(&self, vaddr: u64, part: impl Fn(&Ranges) -> &[(u64, u64)]) -> bool {
+        within(part(&self.own), vaddr)
+            || self.plugins.iter().map_while(OnceLock::get).any(|ranges| within(part(ranges), vaddr))
+    }
 
     /// The bottom frame of a goroutine's stack.
     pub fn is_goexit(&self, vaddr: u64) -> bool {
-        within(&self.goexit, vaddr)
+        self.within(vaddr, |ranges| &ranges.goexit)
     }
 
     /// The bottom frame of a stack: a goroutine's or a thread's own.
     pub fn is_bottom(&self, vaddr: u64) -> bool {
-        self.is_goexit(vaddr) || within(&self.thread_start, vaddr)
+        self.is_goexit(vaddr) || self.within(vaddr, |ranges| &ranges.thread_start)
     }
 
     /// A frame that a signal handler injected; the frame it returns to was interrupted at exactly its program counter.
     pub fn is_injected(&self, vaddr: u64) -> bool {
-        within(&self.injected, vaddr)
+        self.within(vaddr, |ranges| &ranges.injected)
     }
 
     /// A return address in a function in which goroutines stop to wait, past the point where it has set up its frame.
     pub fn is_park(&self, vaddr: u64) -> bool {
-        within(&self.park, vaddr.wrapping_sub(1))
+        self.within(vaddr.wrapping_sub(1), |ranges| &ranges.park)
     }
 
     /// A frame of the scheduler: the thread is between goroutines.
     pub fn is_scheduler(&self, vaddr: u64) -> bool {
-        within(&self.scheduler, vaddr)
+        self.within(vaddr, |ranges| &ranges.scheduler)
     }
 
     /// A frame of a signal handler.
     pub fn is_signal(&self, vaddr: u64) -> bool {
-        within(&self.signal, vaddr)
+        self.within(vaddr, |ranges| &ranges.signal)
     }
 
     /// The mark that a goroutine left its stack.
     pub fn is_left(&self, vaddr: u64) -> bool {
-        within(&self.left, vaddr)
+        self.within(vaddr, |ranges| &ranges.left)
     }
 
     /// A frame that calls into C.
     pub fn is_c_call(&self, vaddr: u64) -> bool {
-        within(&self.c_calls, vaddr)
+        self.within(vaddr, |ranges| &ranges.c_calls)
     }
 
     /// A frame that C called.
     pub fn is_callback(&self, vaddr: u64) -> bool {
-        within(&self.callbacks, vaddr)
+        self.within(vaddr, |ranges| &ranges.callbacks)
     }
 
     /// In `runtime.deferreturn`.
     pub fn is_deferred_return(&self, vaddr: u64) -> bool {
-        within(&self.deferred_return, vaddr)
+        self.within(vaddr, |ranges| &ranges.deferred_return)
     }
 
     /// A frame in which a thread leaves its goroutine's stack to make that larger.
     pub fn is_growth(&self, vaddr: u64) -> bool {
-        within(&self.grow, vaddr)
+        self.within(vaddr, |ranges| &ranges.grow)
     }
 
     /// A frame in which a thread switches from its goroutine's stack to its own.
     pub fn is_stack_switch(&self, vaddr: u64) -> bool {
-        within(&self.switches, vaddr)
+        self.within(vaddr, |ranges| &ranges.switches)
     }
 }
 

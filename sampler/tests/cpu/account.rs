@@ -8,7 +8,7 @@ use fgspy_fixtures::{Fixture, Quota, Toolchain, Variant, build, skip};
 use fgspy_perf::{Config, Mode, OnCpu};
 use fgspy_profile::{Class, Profile, State};
 use fgspy_sampler::{
-    GoProcess, Live, Options, Progress, Reading, Session, Sources, Stop, profile, record, record_profile,
+    Foreign, GoProcess, Live, Options, Progress, Reading, Session, Sources, Stop, profile, record, record_profile,
 };
 
 pub(crate) const TESTS: [(&str, Test); 6] = [
@@ -151,10 +151,10 @@ fn compare(fixture: &Fixture, how: How) -> Result<Comparison> {
         let on_cpu = OnCpu::open(Config::new(fixture.pid()))?;
         ensure!(on_cpu.coverage().mode == Mode::Inherited, "{:?}", on_cpu.coverage());
         let description = target.describe();
-        let GoProcess { process, memory, runtime } = target;
+        let GoProcess { process, memory, runtime, .. } = target;
         let mut session = Session { process, memory, runtime, on_cpu: Some(on_cpu) };
         let recording = record(&mut session, options, &Stop::new(), &mut progress);
-        let sources = Sources { runtime: &session.runtime, mappings: &[], on_cpu: true };
+        let sources = Sources { runtime: &session.runtime, foreign: &Foreign::default(), on_cpu: true };
         profile(recording, description, &sources)
     } else {
         record_profile(target, options, &Stop::new(), &mut progress).0
