@@ -1,51 +1,47 @@
 //! When and which goroutines to read, and what each reading stands for.
 //!
-//! [`record`] ticks at a steady rate. At each tick it takes what the kernel saw of the target's threads, chooses whom to
-//! read (as many as the budget allows), and credits each goroutine that moved with the time it stood still before;
-//! what was drawn by lot counts for what was not. [`profile`] gives time without a stack its place ([`settle`]), looks
-//! program counters up and makes a [`fgspy_profile::Profile`].
+//! The folders are the way of the data:
+//!
+//! - `tick`: when to look ([`Ticker`]), and what is done at each look.
+//! - `choose`: which goroutines are read at a tick, as many as the budget allows, and with what probability.
+//! - `on_cpu`: what the kernel saw of the target's threads since the last tick.
+//! - `observe`: a goroutine that moved is credited with the time since it moved last, in the place where it was.
+//! - `requests`: which request that time belongs to.
+//! - `estimate`: what was read of some stands for all; and how sure that is.
+//! - `finish`: time without a stack is given its place ([`settle`](settle())), program counters are looked up, and all becomes a
+//!   [`fgspy_profile::Profile`].
+//!
+//! [`record`](record()) is the loop over all of them but the last.
 
-mod aggregate;
-mod balance;
-mod budget;
 mod choose;
-mod corrections;
+mod estimate;
+mod finish;
 mod foreign;
-mod growth;
-mod ledger;
 mod live;
 mod modules;
-mod near;
+mod observe;
 mod on_cpu;
-mod profile;
-mod punctual;
+mod options;
 mod record;
 mod replay;
-mod replicates;
 mod requests;
-mod round;
 mod run;
-mod samples;
-mod settle;
-mod slots;
 mod tally;
 mod target;
-mod ticker;
-mod variances;
-mod watch;
-mod whereabouts;
+mod tick;
 
-pub use aggregate::{Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId, Reach};
 pub use choose::Reading;
+pub use estimate::Samples;
+pub use estimate::{Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId, Reach};
+pub use finish::{Settled, settle};
+pub use finish::{Sources, profile};
 pub use foreign::Foreign;
 pub use live::{Live, LiveTime};
-pub use profile::{Sources, profile};
-pub use record::{DEFAULT_MAX_MEMORY, Ended, Options, Progress, Recording, Session, record};
+pub use options::{DEFAULT_MAX_MEMORY, Ended, Options, Progress, Session};
+pub use record::{Recording, record};
 pub use replay::replay;
 pub use requests::{RawSpan, Seen};
 pub use run::{open_on_cpu, record_profile, remarks};
-pub use samples::Samples;
-pub use settle::{Settled, settle};
 pub use tally::{InProgress, MAX_IN_PROGRESS, RouteTally, Tally};
 pub use target::{GoProcess, RuntimeName, TargetError};
-pub use ticker::{Stop, Tick, Ticker};
+pub use tick::{Stop, Tick, Ticker};

@@ -3,13 +3,13 @@
 use fgspy_goroutines::Runtime;
 use fgspy_profile::{Class, RequestId, Sighting};
 
+use crate::observe::Observer;
 use crate::requests::Seen;
-use crate::watch::Watch;
 
 /// A view of a recording that goes on, for those who show it.
 pub struct Live<'a> {
     pub(crate) runtime: &'a Runtime,
-    pub(crate) watch: &'a Watch,
+    pub(crate) observer: &'a Observer,
     pub(crate) now_ns: u64,
     pub(crate) ticks: u32,
 }
@@ -32,18 +32,18 @@ pub struct LiveTime<'a> {
 impl Live<'_> {
     /// Requests that were seen so far.
     pub fn requests(&self) -> usize {
-        self.watch.requests.len()
+        self.observer.requests.len()
     }
 
     /// The looks at a request, by its number. One that was in progress at the last look has no end.
     pub fn sighting(&self, number: u32) -> Option<Sighting> {
-        self.watch.requests.sightings.of(RequestId(number), &self.watch.slots.all)
+        self.observer.requests.sightings.of(RequestId(number), &self.observer.slots.all)
     }
 
     /// Hands over what is known of each request; of one request in many pieces. It takes time for each piece that differs
     /// and for each goroutine: do it about once a second.
     pub fn times(&self, sink: &mut dyn FnMut(LiveTime<'_>)) {
-        let Watch { aggregate, requests, slots, .. } = self.watch;
+        let Observer { aggregate, requests, slots, .. } = self.observer;
         let mut give = |cell, time_ns, is_now| {
             let Some(cell) = aggregate.at(cell) else { return };
             let Some(id) = cell.serving.request().and_then(|id| requests.whole(id)) else { return };

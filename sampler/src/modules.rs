@@ -100,9 +100,9 @@ fn words(memory: &dyn Memory, address: u64) -> Result<Vec<u64>, ReadError> {
 
 /// Makes the functions of plugins known that a program has loaded and that are not known yet.
 pub(crate) fn add_plugins(process: &Process, memory: &dyn Memory, runtime: &Runtime) -> Result<(), ReadError> {
-    let mut watch = PluginWatch::new(memory, runtime)?;
-    let words: Vec<u64> = watch.known.iter().flat_map(|(_, words)| words.iter().copied()).collect();
-    if watch.has_new(memory, &words)? { watch.add(process, memory, runtime) } else { Ok(()) }
+    let mut observer = PluginWatch::new(memory, runtime)?;
+    let words: Vec<u64> = observer.known.iter().flat_map(|(_, words)| words.iter().copied()).collect();
+    if observer.has_new(memory, &words)? { observer.add(process, memory, runtime) } else { Ok(()) }
 }
 
 /// Looks for plugins that a program loads while it is watched.

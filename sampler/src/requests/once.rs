@@ -17,7 +17,7 @@ use fgspy_goroutines::request::{Identity, Protocol, Request, job_of_trace};
 use fgspy_profile::RequestId;
 
 use super::{MAX_HEIRS, MAX_REQUESTS, Requests, Server};
-use crate::aggregate::Hasher;
+use crate::estimate::Hasher;
 
 /// To which requests the traces and spans that labels name belong.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use fgspy_profile::{RequestId, Sighting};
 
-use crate::slots::Slot;
+use crate::observe::Slot;
 
 /// A look at a goroutine, in nanoseconds by the clock since the recording began.
 #[derive(Clone, Copy, Debug)]

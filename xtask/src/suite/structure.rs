@@ -12,7 +12,7 @@ use super::modules::Modules;
 /// Most files of a crate that may import each other in a circle. Two or three that belong together are easily read together.
 const LARGEST_CIRCLE: usize = 3;
 /// Crates that still have larger ones. None may be added.
-const TANGLED: [&str; 3] = ["goroutines", "probes", "sampler"];
+const TANGLED: [&str; 2] = ["goroutines", "probes"];
 /// What all crates of the workspace are called, before their names.
 const PREFIX: &str = "fgspy-";
 
