@@ -39,10 +39,10 @@ pub use event::{Event, HEADERS, Headers};
 pub use filter::TooLarge;
 pub use older_requests::{OlderRequest, OlderRequests};
 pub use plan::{
-    Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, classes, offsets, plan, trap_ns,
+    Dfa, Filter, InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, TrapCost, classes, offsets, plan, trap_ns,
 };
 pub use shared::constants::{CLASSES, OTHER, RUNNABLE, RUNNING, SYSCALL};
 pub use shared::{EndReason, SiteKind, c_header};
 pub use totals::{Distribution, Finished, Limits, OneRequest, Place, PlacedWaits, Route, Step, Trace};
 pub use tracer::{Counts, Ended, Goroutine, Timed, Tracer};
-pub use trap_cost::{TrapCost, measure_trap_cost};
+pub use trap_cost::measure_trap_cost;

@@ -6,16 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::loader::{self, Loaded};
-use crate::{InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, SiteKind, TraceError, monotonic_ns};
-
-/// What a hit of a probe takes on the thread that hits it, before and after the program.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrapCost {
-    /// Nanoseconds at an instruction that the kernel emulates.
-    pub emulated_ns: f64,
-    /// The same at one that it has to step through.
-    pub stepped_ns: f64,
-}
+use crate::{InnerRequest, Maps, Offsets, Options, Plan, Probe, Reasons, SiteKind, TraceError, TrapCost, monotonic_ns};
 
 /// Rounds of which the fastest counts: the others were interrupted.
 const ROUNDS: usize = 5;

@@ -113,7 +113,8 @@ fn programs_that_are_not_go() {
     // Started by a shim in some places: it is Python once it runs Python.
     wait_until("it is Python", || Ok(words("python").unwrap_or(false))).unwrap();
     for other in [python, Other::start(Path::new("sleep"), &["1000"])] {
-        let words = "not a Go executable: it has no Go function table (a packed executable must be unpacked first)";
+        let words = "not a Go executable: it has no Go function table (gccgo and TinyGo write none; a packed executable must be \
+                     unpacked first)";
         refused(other.pid(), 4, &format!("process {} runs {}: {words}", other.pid(), other.executable()));
     }
 }

@@ -1,8 +1,10 @@
 //! What to trace.
 
 mod target;
+mod trap;
 
 pub use target::{classes, offsets, plan, trap_ns};
+pub use trap::TrapCost;
 
 use std::path::PathBuf;
 

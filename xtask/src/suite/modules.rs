@@ -63,7 +63,9 @@ impl Modules {
         // What is handed on may be handed on from there.
         for _ in 0..=self.handed_on.len() {
             let longest = (1..=path.len()).rev().find_map(|len| {
-                let on = self.handed_on.get(&path[..len])?;
+                // A function may have the name of the module that it comes from: `a::b` is in the module.
+                let is_module = len < path.len() && self.files.contains_key(&path[..len]);
+                let on = self.handed_on.get(&path[..len]).filter(|_| !is_module)?;
                 Some(on.iter().chain(&path[len..]).cloned().collect::<Vec<_>>())
             });
             match longest {

@@ -11,8 +11,6 @@ use super::modules::Modules;
 
 /// Most files of a crate that may import each other in a circle. Two or three that belong together are easily read together.
 const LARGEST_CIRCLE: usize = 3;
-/// Crates that still have larger ones. None may be added.
-const TANGLED: [&str; 2] = ["goroutines", "probes"];
 /// What all crates of the workspace are called, before their names.
 const PREFIX: &str = "fgspy-";
 
@@ -34,12 +32,6 @@ fn faults() -> Result<Vec<String>> {
         let modules = Modules::of(&root.join(&krate).join("src"))?;
         let mut circles = modules.circles();
         circles.retain(|circle| circle.len() > LARGEST_CIRCLE);
-        if TANGLED.contains(&krate.as_str()) {
-            if circles.is_empty() {
-                wrong.push(format!("`{krate}` is no longer tangled: take it off the list"));
-            }
-            continue;
-        }
         for circle in circles {
             let files: Vec<String> = circle.iter().map(|file| named(root, file)).collect();
             wrong.push(format!("{} files import each other in a circle: {}", files.len(), files.join(", ")));
