@@ -8,9 +8,9 @@ use std::io;
 
 use fgspy_gobin::anchors;
 use fgspy_goroutines::AttachError;
+use fgspy_goroutines::TargetError;
 use fgspy_memory::{OpenError, ProcError, ReadError};
 use fgspy_probes::TraceError;
-use fgspy_sampler::TargetError;
 
 /// What an exit code says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fgspy_goroutines::TargetError;
 use fgspy_memory::{Denial, OpenError, ReadError};
-use fgspy_sampler::{Ended, TargetError};
+use fgspy_sampler::Ended;
 
 use crate::ending;
 use crate::exit::Failure;

@@ -5,6 +5,20 @@
 //! stack frame is, and where the runtime's own tables are. It does no I/O, has no `unsafe` code, and treats the file as
 //! hostile: every read is checked and every loop and allocation is limited.
 //!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let binary = fgspy_gobin::GoBinary::parse(Box::new(std::fs::read("checkout")?))?;
+//! let mut frames = Vec::new();
+//! binary.source_frames(0x47_e2a0, &mut frames);
+//! for frame in frames {
+//!     println!("{} {}:{}", frame.function, frame.file, frame.line);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! `examples/addr2line.rs` is a program of it.
+//!
 //! Go 1.17 to 1.27 on linux/amd64 and linux/arm64. Newer releases are read by the rules of 1.27.
 
 pub mod anchors;

@@ -14,11 +14,11 @@
 //! [`record`](record()) is the loop over all of them but the last.
 
 mod choose;
+mod describe;
 mod estimate;
 mod finish;
 mod foreign;
 mod live;
-mod modules;
 mod observe;
 mod on_cpu;
 mod options;
@@ -27,10 +27,10 @@ mod replay;
 mod requests;
 mod run;
 mod tally;
-mod target;
 mod tick;
 
 pub use choose::Reading;
+pub use describe::describe;
 pub use estimate::Samples;
 pub use estimate::{Cell, CellId, Labels, RawLabelsId, RawStack, RawStackId, Reach};
 pub use finish::{Settled, settle};
@@ -43,5 +43,4 @@ pub use replay::replay;
 pub use requests::{RawSpan, Seen};
 pub use run::{open_on_cpu, record_profile, remarks};
 pub use tally::{InProgress, MAX_IN_PROGRESS, RouteTally, Tally};
-pub use target::{GoProcess, RuntimeName, TargetError};
 pub use tick::{Stop, Tick, Ticker};

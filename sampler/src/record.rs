@@ -2,13 +2,13 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use fgspy_goroutines::PluginWatch;
 use fgspy_memory::own_cpu_time;
 use fgspy_perf::monotonic_ns;
 use fgspy_profile::Accounting;
 
 use crate::estimate::Samples;
 use crate::live;
-use crate::modules::PluginWatch;
 use crate::options::{Ended, Options, Progress, Session};
 use crate::tick::{OnTime, Stop, TickRunner, Ticker};
 

@@ -1,10 +1,10 @@
 //! A whole recording, from an open process to a profile.
 
-use fgspy_goroutines::Trust;
+use fgspy_goroutines::{GoProcess, Trust};
 use fgspy_perf::{Config, OnCpu};
 use fgspy_profile::Profile;
 
-use crate::{Ended, Foreign, GoProcess, Live, Options, Progress, Session, Sources, Stop, profile, record};
+use crate::{Ended, Foreign, Live, Options, Progress, Session, Sources, Stop, describe, profile, record};
 
 /// Records a process and looks up what was seen.
 ///
@@ -16,7 +16,7 @@ pub fn record_profile(
     stop: &Stop,
     progress: &mut dyn FnMut(&Progress, &Live<'_>),
 ) -> (Profile, Ended) {
-    let description = target.describe();
+    let description = describe(&target);
     let mut remarks = remarks(&target);
     let mut foreign = Foreign::of(&target.process);
     let (on_cpu, notes) = open_on_cpu(target.process.pid(), options.requests.is_some());

@@ -10,10 +10,11 @@ use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{
     Fixture, Toolchain, Variant, build, build_experiment, build_host, build_mode, toolchains, wait_until,
 };
+use fgspy_goroutines::{GoProcess, TargetError};
 use fgspy_goroutines::{Goroutine, Status, Trust, census};
 use fgspy_memory::Process;
 use fgspy_profile::{Profile, State};
-use fgspy_sampler::{GoProcess, Options, Reading, Stop, TargetError, record_profile};
+use fgspy_sampler::{Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 
@@ -135,7 +136,11 @@ fn a_shared_library_is_found(toolchain: &Toolchain) -> Result<()> {
     ensure!(target.runtimes.len() == 1, "{:?}", target.runtimes);
     standing(&target, "main.worker", 2)?;
     is_called_by_c(&target)?;
-    ensure!(target.describe().executable.ends_with("/libone.so"), "{:?}", target.describe());
+    ensure!(
+        fgspy_sampler::describe(&target).executable.ends_with("/libone.so"),
+        "{:?}",
+        fgspy_sampler::describe(&target)
+    );
     let share = share_below(&recorded(target, Duration::from_secs(1)), "main.spin", "main.Spin");
     ensure!(share > 0.9, "{share} of what a thread of C's computes in Go shows who called it");
     Ok(())

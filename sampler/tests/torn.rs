@@ -10,9 +10,9 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, skip, toolchains};
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::symbolize::lookup_addresses;
 use fgspy_goroutines::{Fingerprint, Look, Observation, Reader, Runtime, Sight, Stack, Status, Wanted};
-use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fgspy_fixtures::Fixture;
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::{Status, census};
 use fgspy_memory::{Memory, Process, Range, own_thread_cpu_time};
-use fgspy_sampler::GoProcess;
 use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Program, RunningProgram};
+use fgspy_goroutines::GoProcess;
 use fgspy_memory::Process;
 use fgspy_probes::{Limits, Options, Plan, Trace, Tracer, plan, sites};
-use fgspy_sampler::GoProcess;
 use serde::{Deserialize, Serialize};
 
 use super::arms::there_and_back;

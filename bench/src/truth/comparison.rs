@@ -5,8 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use fgspy_goroutines::GoProcess;
 use fgspy_profile::Profile;
-use fgspy_sampler::{Ended, GoProcess, Live, Progress, Stop, record_profile};
+use fgspy_sampler::{Ended, Live, Progress, Stop, record_profile};
 
 use super::Plan;
 use super::accounts::{Totals, spent};

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::Toolchain;
+use fgspy_goroutines::GoProcess;
 use fgspy_profile::{Profile, Sample, State};
-use fgspy_sampler::{Ended, GoProcess, Stop, record_profile};
+use fgspy_sampler::{Ended, Stop, record_profile};
 
 use super::go_trace::{STATES, time_by_state};
 use super::mode::Mode;

@@ -1,8 +1,8 @@
 //! Which Go runtime of a process: `--runtime`.
 
 use clap::Args;
+use fgspy_goroutines::{GoProcess, TargetError};
 use fgspy_memory::Process;
-use fgspy_sampler::{GoProcess, TargetError};
 
 /// Which Go runtime is meant.
 #[derive(Clone, Debug, Default, Args)]

@@ -5,9 +5,9 @@ use std::path::Path;
 use fgspy_gobin::layout::Layout;
 use fgspy_gobin::{BuildInfo, GoBinary, Source, anchors};
 use fgspy_goroutines::AttachError;
+use fgspy_goroutines::TargetError;
 use fgspy_memory::ExeFile;
 use fgspy_probes::sites::{self, Cost};
-use fgspy_sampler::TargetError;
 
 use super::check::{Check, Section};
 use crate::exit::Failure;

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::{Frames, Goroutine, Reader, Status, Trust, census};
 use fgspy_memory::Process;
 use fgspy_perf::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
-use fgspy_sampler::{GoProcess, Reading};
+use fgspy_sampler::Reading;
 
 use super::check::{Check, Section};
 use super::{executable, host, machine};

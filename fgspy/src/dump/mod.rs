@@ -22,7 +22,7 @@ pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let moment = Moment { runtime: &target.runtime, goroutines: &goroutines, now_ns: monotonic_ns(), all: args.all };
     let written = match args.json {
-        true => json::write(&moment, &target.describe(), &mut out),
+        true => json::write(&moment, &fgspy_sampler::describe(&target), &mut out),
         false => text::write(&moment, &mut out),
     };
     written.and_then(|()| out.flush()).map_err(OutputError::to_stdout)?;

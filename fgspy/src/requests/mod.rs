@@ -39,7 +39,7 @@ pub(crate) fn run(args: &RequestsArgs) -> Result<(), Failure> {
         requests: Some(args.selection.options()),
         ..args.limits.options()
     };
-    let title = numbers::process(&target.describe());
+    let title = numbers::process(&fgspy_sampler::describe(&target));
     let mut view = LiveView::new(args, title, args.limit.unwrap_or(usize::MAX), Style::of_stdout());
     let (mut profile, ended) =
         record_profile(target, options, &signals.stop, &mut |progress, live| view.update(progress, live));

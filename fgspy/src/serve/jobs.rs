@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use fgspy_export::{Format, write};
+use fgspy_goroutines::TargetError;
 use fgspy_goroutines::census;
 use fgspy_memory::ProcError;
-use fgspy_sampler::{Options, Stop, TargetError};
+use fgspy_sampler::{Options, Stop};
 use hyper::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;

@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use fgspy_sampler::{GoProcess, Options, Stop};
+use fgspy_goroutines::GoProcess;
+use fgspy_sampler::{Options, Stop};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use fgspy_goroutines::Runtime;
+use fgspy_goroutines::{GoProcess, RuntimeName, TargetError};
 use fgspy_memory::{Fate, Library, OpenError, Process};
-use fgspy_sampler::{GoProcess, RuntimeName, TargetError};
 
 use crate::args::runtime::RuntimeArgs;
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use fgspy_goroutines::GoProcess;
 use fgspy_memory::{Fate, ReadError};
 use fgspy_perf::monotonic_ns;
 use fgspy_probes::Tracer;
-use fgspy_sampler::{GoProcess, Stop};
+use fgspy_sampler::Stop;
 
 use super::capture::{Capture, EndReason};
 use super::overhead::Governor;

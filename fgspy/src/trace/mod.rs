@@ -20,10 +20,10 @@ mod tests;
 use std::time::Duration;
 
 use fgspy_export::Format;
+use fgspy_goroutines::GoProcess;
 use fgspy_memory::{Fate, OpenError, Process};
 use fgspy_perf::monotonic_ns;
 use fgspy_probes::{OlderRequests, Options, Tracer, filter, plan, sites, sites::Cost};
-use fgspy_sampler::GoProcess;
 
 use crate::args::trace::{States, TraceArgs, TraceFormat};
 use crate::exit::{Context, ExitStatus, Failure, Status};
@@ -143,7 +143,7 @@ fn stream<'a>(
         TraceFormat::Table | TraceFormat::Pprof | TraceFormat::Flamegraph => Stream::None,
         TraceFormat::Json => {
             let mut out = RecordFile::create(destination)?;
-            out.record(|out| json_lines::begin(&target.describe(), start_ns, out));
+            out.record(|out| json_lines::begin(&fgspy_sampler::describe(target), start_ns, out));
             Stream::Json(out)
         }
         TraceFormat::Perfetto => Stream::Perfetto(Box::new(Recorder::new(target, RecordFile::create(destination)?))),
@@ -174,7 +174,8 @@ fn write(
     target: &GoProcess,
     mut capture: Capture<'_>,
 ) -> Result<(), Failure> {
-    let (profile, places) = capture.finished().profile(&target.runtime, target.describe(), args.block_threshold);
+    let (profile, places) =
+        capture.finished().profile(&target.runtime, fgspy_sampler::describe(target), args.block_threshold);
     let closing = accounting::sentences(&capture);
     let written = match (args.format, std::mem::replace(&mut capture.stream, Stream::None)) {
         (_, Stream::Perfetto(recorder)) => recorder.finish(capture.earlier.requests()),

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fgspy_goroutines::GoProcess;
 use fgspy_probes::sites::Site;
 use fgspy_profile::units;
-use fgspy_sampler::GoProcess;
 
 use crate::args::trace::States;
 use crate::exit::{ExitStatus, Failure, Status};

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use fgspy_fixtures::requests::{Load, Service};
 use fgspy_fixtures::{Toolchain, Variant, build, fetch_modules, skip, toolchains};
-use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
+use fgspy_goroutines::GoProcess;
+use fgspy_sampler::{Ended, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use truth::{Tally, tally};

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Quota, Toolchain, Variant, build, skip};
+use fgspy_goroutines::GoProcess;
 use fgspy_perf::{Config, Mode, OnCpu};
 use fgspy_profile::{Class, Profile, State};
 use fgspy_sampler::{
-    Foreign, GoProcess, Live, Options, Progress, Reading, Session, Sources, Stop, profile, record, record_profile,
+    Foreign, Live, Options, Progress, Reading, Session, Sources, Stop, profile, record, record_profile,
 };
 
 pub(crate) const TESTS: [(&str, Test); 6] = [
@@ -150,7 +151,7 @@ fn compare(fixture: &Fixture, how: How) -> Result<Comparison> {
     let profile = if how.by_threads {
         let on_cpu = OnCpu::open(Config::new(fixture.pid()))?;
         ensure!(on_cpu.coverage().mode == Mode::Inherited, "{:?}", on_cpu.coverage());
-        let description = target.describe();
+        let description = fgspy_sampler::describe(&target);
         let GoProcess { process, memory, runtime, .. } = target;
         let mut session = Session { process, memory, runtime, on_cpu: Some(on_cpu) };
         let recording = record(&mut session, options, &Stop::new(), &mut progress);

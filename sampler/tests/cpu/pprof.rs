@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, skip};
+use fgspy_goroutines::GoProcess;
 use fgspy_profile::{Profile, Sample, State};
-use fgspy_sampler::{GoProcess, Options, Reading, Stop, record_profile};
+use fgspy_sampler::{Options, Reading, Stop, record_profile};
 
 /// Kinds of work that are compared together.
 pub(crate) const GROUPS: [(&str, &str); 4] = [

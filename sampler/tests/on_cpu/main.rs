@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use fgspy_fixtures::{Toolchain, Variant, build, skip, toolchains, zoo};
+use fgspy_goroutines::GoProcess;
 use fgspy_profile::{Profile, Sample, State};
-use fgspy_sampler::{GoProcess, Options, Reading, Stop, record_profile};
+use fgspy_sampler::{Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// The stacks in which each kind can be, leaf first, without the runtime's own frames.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::toolchains;
+use fgspy_goroutines::GoProcess;
 use fgspy_profile::{Profile, Sample, State};
-use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
+use fgspy_sampler::{Ended, Options, Reading, Stop, record_profile};
 
 use crate::load::Load;
 use crate::target::Target;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Program, skip};
-use fgspy_sampler::{GoProcess, Options, Stop, record_profile};
+use fgspy_goroutines::GoProcess;
+use fgspy_sampler::{Options, Stop, record_profile};
 
 /// The variable that makes this program measure itself instead of testing.
 const ROLE: &str = "FGSPY_TEST_RECORD_PID";

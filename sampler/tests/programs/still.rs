@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::dump;
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::{Frames, Goroutine, Trust, census};
-use fgspy_sampler::GoProcess;
 
 use crate::compare;
 use crate::target::Target;

@@ -12,9 +12,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::requests::{Load, LoggedRequest, Service, by_goroutine};
 use fgspy_fixtures::{Toolchain, Variant, build, toolchains};
+use fgspy_goroutines::GoProcess;
 use fgspy_perf::monotonic_ns;
 use fgspy_profile::{Known, Phase, Profile, Request, Sample, Serving, Sighting};
-use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
+use fgspy_sampler::{Ended, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// Long enough for some hundred requests of each route.

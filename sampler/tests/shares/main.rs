@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Fixture, Toolchain, Variant, build, toolchains, wait_until};
+use fgspy_goroutines::GoProcess;
 use fgspy_profile::{Class, Filter, Profile, Sample, SampleKey, State, apply};
-use fgspy_sampler::{Ended, GoProcess, Options, Reading, Stop, record_profile};
+use fgspy_sampler::{Ended, Options, Reading, Stop, record_profile};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use fgspy_fixtures::{Toolchain, Variant, build, dump, matrix, zoo};
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::{Goroutine, Trust, attach_by_measuring, census};
-use fgspy_sampler::GoProcess;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {

@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use fgspy_gobin::SourceFrame;
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::labels::Labels;
 use fgspy_goroutines::symbolize::{self, is_shown};
 use fgspy_goroutines::{Frames, Goroutine, Runtime};
 use fgspy_perf::monotonic_ns;
 use fgspy_profile::Target;
-use fgspy_sampler::GoProcess;
 
 use crate::dump;
 
@@ -71,7 +71,7 @@ impl Missing {
 
 impl<'a> Look<'a> {
     pub(super) fn new(target: &'a GoProcess, goroutines: &'a [Goroutine]) -> Look<'a> {
-        Look { runtime: &target.runtime, target: target.describe(), goroutines, now_ns: monotonic_ns() }
+        Look { runtime: &target.runtime, target: fgspy_sampler::describe(target), goroutines, now_ns: monotonic_ns() }
     }
 
     /// As `debug=0`: gzipped pprof with one value, `goroutine/count`.

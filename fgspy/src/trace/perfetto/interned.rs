@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use fgspy_export::perfetto::{DebugAnnotation, InternedData, Name, Text};
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::symbolize;
 use fgspy_probes::CLASSES;
-use fgspy_sampler::GoProcess;
 
 use crate::terminal::escape::clean;
 use crate::trace::words::state_word;

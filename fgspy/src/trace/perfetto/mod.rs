@@ -12,10 +12,10 @@ use std::collections::{HashMap, HashSet};
 use fgspy_export::perfetto::{
     CLEARED, INSTANT, InternedData, NEEDS_INTERNED, SLICE_BEGIN, TracePacket, TrackDescriptor, TrackEvent,
 };
+use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::{Look, Reader, Sight, Status, Wanted};
 use fgspy_memory::{Memory, ReadError};
 use fgspy_probes::{Event, OTHER, OlderRequest, OneRequest, RUNNABLE, RUNNING, SYSCALL, classes};
-use fgspy_sampler::GoProcess;
 use interned::{Argument, Stack, Stacks};
 use writer::{GOROUTINES, Writer, track_of_goroutine, track_of_request};
 

@@ -4,7 +4,7 @@ use fgspy_export::perfetto::{
     CHRONOLOGICAL, CLEARED, DebugAnnotation, EXPLICIT, NEEDS_INTERNED, ProcessDescriptor, SLICE_BEGIN, SLICE_END,
     TracePacket, TrackDescriptor, TrackEvent,
 };
-use fgspy_sampler::GoProcess;
+use fgspy_goroutines::GoProcess;
 
 use super::interned::{self, Argument};
 use crate::exit::Failure;
@@ -37,7 +37,7 @@ impl Writer {
     pub(super) fn new(target: &GoProcess, out: RecordFile) -> Writer {
         let mut writer = Writer { out };
         let pid = i32::try_from(target.process.pid()).unwrap_or_default();
-        let process = ProcessDescriptor { pid, process_name: clean(&target.describe().executable) };
+        let process = ProcessDescriptor { pid, process_name: clean(&fgspy_sampler::describe(target).executable) };
         writer.packet(TracePacket {
             sequence_flags: CLEARED,
             interned_data: Some(interned::always(target)),

@@ -1,15 +1,18 @@
 //! Getting hold of a Go process.
 
+mod modules;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fgspy_gobin::GoBinary;
-use fgspy_goroutines::{AttachError, Runtime, attach};
 use fgspy_memory::{BiasError, Library, Live, Memory, ProcError, Process};
-use fgspy_profile::Target;
 use thiserror::Error;
 
-use crate::modules::{self, Module};
+use self::modules::Module;
+use crate::{AttachError, Runtime, attach};
+
+pub use modules::PluginWatch;
 
 /// How long a runtime that is just starting is waited for.
 const STARTUP: Duration = Duration::from_secs(5);
@@ -163,24 +166,6 @@ impl GoProcess {
     /// The file that the runtime is in, as the target sees it.
     pub fn module_path(&self) -> &std::path::Path {
         self.library.as_ref().map_or(self.process.exe_path(), Library::path)
-    }
-
-    /// What a profile says about its target.
-    pub fn describe(&self) -> Target {
-        let GoProcess { process, runtime, .. } = self;
-        Target {
-            pid: process.pid(),
-            // Where code, build id and version are from.
-            executable: self.module_path().display().to_string(),
-            // Arguments may hold secrets, and a profile is passed around: only the program's own name is kept.
-            command: process.command_line().iter().take(1).cloned().collect(),
-            go_version: runtime.version.to_string(),
-            build_id: runtime.binary.build_id().unwrap_or_default().to_owned(),
-            arch: runtime.binary.arch().name().to_owned(),
-            text: runtime.binary.text_pages().map_or((0, 0, 0), |(start, limit, offset)| {
-                (start.wrapping_add(runtime.bias), limit.wrapping_add(runtime.bias), offset)
-            }),
-        }
     }
 }
 

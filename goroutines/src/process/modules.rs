@@ -1,8 +1,9 @@
 //! The Go modules in a process: its executable, and shared libraries and plugins that Go's linker wrote.
 
 use fgspy_gobin::{GoBinary, ModuleData, PclntabVersion};
-use fgspy_goroutines::Runtime;
 use fgspy_memory::{Library, Memory, Process, Range, ReadError};
+
+use crate::Runtime;
 
 /// Words of the runtime's description of a module that are looked at for the next one's address; up to Go 1.27 it has 74.
 const MODULE_WORDS: usize = 96;
@@ -10,18 +11,18 @@ const MODULE_WORDS: usize = 96;
 const MAX_MODULES: usize = 64;
 
 /// A Go module that is mapped.
-pub(crate) struct Module {
+pub(super) struct Module {
     /// The file's name.
-    pub(crate) name: String,
+    pub(super) name: String,
     /// The library; `None` for the executable.
-    pub(crate) library: Option<Library>,
-    pub(crate) binary: GoBinary,
-    pub(crate) bias: u64,
+    pub(super) library: Option<Library>,
+    pub(super) binary: GoBinary,
+    pub(super) bias: u64,
 }
 
 impl Module {
     /// Whether `asked` means this module: the name of its file, or its path.
-    pub(crate) fn is_named(&self, asked: &str) -> bool {
+    pub(super) fn is_named(&self, asked: &str) -> bool {
         let path = self.library.as_ref().map(|library| library.path().as_os_str());
         self.name == asked || path.is_some_and(|path| path == asked)
     }
@@ -37,7 +38,7 @@ fn address_of(module: &ModuleData, bias: u64) -> u64 {
 }
 
 /// The Go libraries of a process, but for those whose description `is_known`. What cannot be read is left out.
-pub(crate) fn libraries(process: &Process, is_known: impl Fn(u64) -> bool) -> Vec<Module> {
+pub(super) fn libraries(process: &Process, is_known: impl Fn(u64) -> bool) -> Vec<Module> {
     let read = |library: Library| {
         let file = process.open_library(&library).ok()?;
         if !GoBinary::may_be_go(&file) {
@@ -53,7 +54,7 @@ pub(crate) fn libraries(process: &Process, is_known: impl Fn(u64) -> bool) -> Ve
 
 /// Gives each runtime its plugins: of `modules`, those that another one's list leads to (`runtime.moduledata.next`) become
 /// plugins of the first one of the list.
-pub(crate) fn gather(memory: &dyn Memory, modules: Vec<Module>) -> Result<Vec<Module>, ReadError> {
+pub(super) fn gather(memory: &dyn Memory, modules: Vec<Module>) -> Result<Vec<Module>, ReadError> {
     let addresses: Vec<u64> = modules.iter().map(Module::address).collect();
     let mut before: Vec<Option<usize>> = vec![None; modules.len()];
     for (at, &address) in addresses.iter().enumerate() {
@@ -99,14 +100,14 @@ fn words(memory: &dyn Memory, address: u64) -> Result<Vec<u64>, ReadError> {
 }
 
 /// Makes the functions of plugins known that a program has loaded and that are not known yet.
-pub(crate) fn add_plugins(process: &Process, memory: &dyn Memory, runtime: &Runtime) -> Result<(), ReadError> {
-    let mut observer = PluginWatch::new(memory, runtime)?;
-    let words: Vec<u64> = observer.known.iter().flat_map(|(_, words)| words.iter().copied()).collect();
-    if observer.has_new(memory, &words)? { observer.add(process, memory, runtime) } else { Ok(()) }
+pub(super) fn add_plugins(process: &Process, memory: &dyn Memory, runtime: &Runtime) -> Result<(), ReadError> {
+    let mut plugins = PluginWatch::new(memory, runtime)?;
+    let words: Vec<u64> = plugins.known.iter().flat_map(|(_, words)| words.iter().copied()).collect();
+    if plugins.has_new(memory, &words)? { plugins.add(process, memory, runtime) } else { Ok(()) }
 }
 
 /// Looks for plugins that a program loads while it is watched.
-pub(crate) struct PluginWatch {
+pub struct PluginWatch {
     /// Where each known module's description is, and its words when it was last looked at.
     known: Vec<(u64, Vec<u64>)>,
 }
@@ -116,7 +117,10 @@ const LOADER: &str = "plugin.open";
 
 impl PluginWatch {
     /// Begins to watch. Looks at nothing if the program cannot load plugins.
-    pub(crate) fn new(memory: &dyn Memory, runtime: &Runtime) -> Result<PluginWatch, ReadError> {
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn new(memory: &dyn Memory, runtime: &Runtime) -> Result<PluginWatch, ReadError> {
         let binary = &runtime.binary;
         let mut known = Vec::new();
         if binary.func_named(LOADER).is_some() {
@@ -130,7 +134,10 @@ impl PluginWatch {
 
     /// Makes the functions of plugins known that were loaded since. What is read at each look is less than 1 KiB for each module;
     /// files are opened only if a description of a module leads to another one that it did not lead to before.
-    pub(crate) fn look(&mut self, process: &Process, memory: &dyn Memory, runtime: &Runtime) -> Result<(), ReadError> {
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn look(&mut self, process: &Process, memory: &dyn Memory, runtime: &Runtime) -> Result<(), ReadError> {
         let mut changed = Vec::new();
         for (address, before) in &mut self.known {
             let now = words(memory, *address)?;
