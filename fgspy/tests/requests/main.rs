@@ -7,5 +7,6 @@ mod calls;
 mod jobs;
 mod known;
 mod labels;
+mod places;
 mod report;
 mod words;

@@ -24,6 +24,13 @@ pub(crate) struct Route {
     pub(crate) in_flight_mean: f64,
     pub(crate) time_ns: u64,
     pub(crate) by_state: BTreeMap<String, Share>,
+    pub(crate) stacks: Vec<Place>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) time_ns: u64,
+    pub(crate) frames: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
