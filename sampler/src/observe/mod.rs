@@ -53,6 +53,8 @@ pub(crate) struct Observer {
     pub(crate) live: u64,
     /// Goroutines known to be there, × the time: what all credits must add up to.
     expected_ns: u64,
+    /// No goroutine serves a request: the program has no server, or requests are not looked for.
+    pub(crate) serves_nothing: bool,
     /// Leave out the runtime's own goroutines while they wait.
     skip_system: bool,
     /// Whose goroutines are started at an address.
@@ -81,6 +83,7 @@ impl Observer {
             rests: (options.reading != Reading::Everything).then(Expected::default),
             live: 0,
             expected_ns: 0,
+            serves_nothing: options.requests.is_none(),
             skip_system: !options.system,
             owners: HashMap::new(),
             anonymous: false,
@@ -177,7 +180,9 @@ impl Observer {
         if matches!(state, State::Running | State::RunningOffCpu) {
             for (stack, is_saved) in interval.unnamed(runtime, &observation) {
                 // Frames that were saved are of this tick, as the request is. Of others it is not known what they were for.
-                let is_of_tick = is_saved || matches!(cell.serving, Serving::Nothing);
+                let is_for_none =
+                    cell.serving == Serving::Nothing || self.serves_nothing && cell.serving == Serving::Unknown;
+                let is_of_tick = is_saved || is_for_none;
                 let whose = Whose::Serving(if is_of_tick { cell.serving } else { Serving::Unknown });
                 let labels = Some(labels).filter(|_| is_of_tick);
                 let stack = self.aggregate.stack_id(stack);

@@ -65,6 +65,8 @@ impl TickRunner {
         };
         let accounting = Accounting { rate_hz: options.rate_hz, max_cpu, ..Accounting::default() };
         let spent = spent(&chooser);
+        let mut observer = Observer::new(accounting, options, replicates);
+        observer.serves_nothing |= reader.serves_nothing();
         TickRunner {
             spent,
             reader,
@@ -73,7 +75,7 @@ impl TickRunner {
             choice: Choice::default(),
             active: Active::default(),
             interval,
-            observer: Observer::new(accounting, options, replicates),
+            observer,
             sampled_ns: u64::MAX,
             collected_ns: u64::MAX,
             max_memory: options.max_memory,
