@@ -180,14 +180,12 @@ impl Observer {
         if matches!(state, State::Running | State::RunningOffCpu) {
             for (stack, is_saved) in interval.unnamed(runtime, &observation) {
                 // Frames that were saved are of this tick, as the request is. Of others it is not known what they were for.
-                let is_for_none =
-                    cell.serving == Serving::Nothing || self.serves_nothing && cell.serving == Serving::Unknown;
-                let is_of_tick = is_saved || is_for_none;
+                let is_of_tick = is_saved || matches!(cell.serving, Serving::Nothing);
                 let whose = Whose::Serving(if is_of_tick { cell.serving } else { Serving::Unknown });
                 let labels = Some(labels).filter(|_| is_of_tick);
                 let stack = self.aggregate.stack_id(stack);
                 // Nor whose: what this goroutine is found to have served all its life, another one with the same start did not.
-                let goid = if is_of_tick { self.shown(g.goid) } else { 0 };
+                let goid = if is_of_tick || self.serves_nothing { self.shown(g.goid) } else { 0 };
                 let place = OnCpuPlace { goid, start_pc: g.start_pc, whose, labels, stack };
                 self.aggregate.saw_on_cpu(place, 1.0 / odds.whole());
             }
