@@ -4,7 +4,7 @@
 //! much longer; it is over when the next tick looks. So a profile has less time in [`State::Runnable`] than goroutines spent so, and
 //! more of what they did otherwise. By how much is not seen, but bounded: where a tick takes a CPU for a time t and finds n
 //! goroutines queued, they wait n t longer together. In all, that is the time queued × the part of one CPU that the recording took.
-//! (`cargo xtask truth lives`; ARCHITECTURE.md, "What a recording does to the program it records".)
+//! (`cargo xtask truth lives`; docs/decisions/0015-what-recording-adds-is-in-the-interval.md.)
 
 use std::collections::HashMap;
 

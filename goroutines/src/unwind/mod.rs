@@ -1,6 +1,6 @@
 //! From a saved context and the bytes of a stack to program counters.
 //!
-//! Two ways, each exact where the other is not (measured against the runtime's own dump, see ARCHITECTURE.md):
+//! Two ways, each exact where the other is not (measured against the runtime's own dump, see docs/unwinding.md):
 //!
 //! - [`frame_pointer`] needs no tables and is right for every ordinary parked goroutine;
 //! - [`sp_delta`] reads the pclntab's tables and is right for system calls before Go 1.23, C callbacks and goroutines that

@@ -5,8 +5,8 @@
 //! the queued and the hot are too many, each of them is drawn by itself. All others, the cold ones, are drawn in blocks of
 //! neighbours in memory, which are cheap to read together. Where the budget is not enough for [`ENOUGH`] reads at each tick,
 //! lots are drawn for the tick as well: most are then passed over. The odds depend on what was seen at earlier ticks and on
-//! the scheduler's lists only, never on what is found by reading: that is what keeps the estimate unbiased (ARCHITECTURE.md,
-//! "The estimator").
+//! the scheduler's lists only, never on what is found by reading: that is what keeps the estimate unbiased
+//! (docs/estimator.md).
 
 use fastrand::Rng;
 use fgspy_goroutines::{Active, AllGs, Look, Wanted};
