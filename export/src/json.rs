@@ -31,7 +31,7 @@
 //!
 //! `serving` is `request` if the goroutine served the request at the index `request` of `requests` (else null) or was started
 //! by one that did; `idle` if it belongs to a server but served none, with one of `accepting`, `connection`, `transport` and
-//! `worker` in `idle` (else empty); `nothing` if it belongs to no server; `unknown` if nobody looked or it could not be told.
+//! `worker` in `idle` (else empty); `nothing` if it belongs to no server; `unknown` if it was not looked for or is unknown.
 //! Of a route, `own` is the time of the goroutines that serve its requests, without those that they started; `low` and `high` are
 //! the ends of the 95 % interval of the share of a state.
 //!

@@ -94,7 +94,7 @@ fn pair(text: &[u8], between: u8, radix: u32) -> Option<(u64, u64)> {
 }
 
 /// The kernel writes a line feed in a path as `\012` and leaves everything else alone (`show_map_vma` in the kernel's
-/// `fs/proc/task_mmu.c`), so a path that really holds `\012` cannot be told apart.
+/// `fs/proc/task_mmu.c`), so a path that really holds `\012` looks the same.
 fn unescape(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;

@@ -24,7 +24,7 @@ pub struct LowLatency {
 
 impl LowLatency {
     /// Asks for it. With `first` it asks to go before all that are scheduled like most (`SCHED_FIFO`, of the lowest priority),
-    /// which takes the privilege of CAP_SYS_NICE; only for who computes briefly at a time. Otherwise, and without that
+    /// which takes the privilege of CAP_SYS_NICE; only for threads that run briefly at a time. Otherwise, and without that
     /// privilege, it asks for a short slice, and nobody is worse off by more than what the thread computes.
     ///
     /// A thread that somebody scheduled in a way of its own is left alone.

@@ -92,7 +92,7 @@ impl ThreadStates {
             }
             Record::Exec { .. } => self.threads.clear(),
         }
-        self.threads.remove(&0); // threads whose id is not known cannot be told apart
+        self.threads.remove(&0); // threads without a known id are all the same
     }
 
     /// Where a thread was at a time.

@@ -47,7 +47,7 @@ pub struct Counts {
     pub unreadable: u64,
     /// Goroutines that left another state than the one they had entered: transitions were missed, or made elsewhere.
     pub contradicted: u64,
-    /// Requests that seemed to begin twice, because their goroutine's stack grew; they are told once.
+    /// Requests that seemed to begin twice, because their goroutine's stack grew; they are reported once.
     pub repeated: u64,
     /// Requests that the filter did not want.
     pub filtered: u64,

@@ -53,8 +53,8 @@ const NO_CREATOR: &str = "[created by the runtime]";
 /// The profile with frames at the roots of its stacks that say what `by` asks for. Nothing else changes.
 ///
 /// Such frames are no code: their address is 0. Where goroutines serve no request, the frame is `[not in a request]` if
-/// they belong to no server, `[idle: connection]` and the like if they wait for one, and `[request not known]` if nobody
-/// looked or it could not be told.
+/// they belong to no server, `[idle: connection]` and the like if they wait for one, and `[request not known]` if it was
+/// not looked for or is unknown.
 pub fn group(profile: &Profile, by: GroupBy) -> Profile {
     let mut grouped = profile.clone();
     let mut roots = Roots::new(profile, by);

@@ -7,7 +7,7 @@ use crate::{RequestId, Sighting, State, StringId};
 /// What is known of the request a goroutine served when it was observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Serving {
-    /// Not looked for, or it could not be told: what was there changed while it was read, or was not understood.
+    /// Not looked for, or unknown: what was there changed while it was read, or was not understood.
     #[default]
     Unknown,
     /// No request: it belongs to no server.

@@ -6,7 +6,7 @@ use fgspy_profile::{Profile, Sample};
 
 use super::timekeeper::Entry;
 
-/// For each stack of a profile, the functions by which cells are told apart.
+/// For each stack of a profile, the functions that distinguish cells.
 pub(super) struct Places<'a> {
     profile: &'a Profile,
     /// The leaf-most function that any cell names.

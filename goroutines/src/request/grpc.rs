@@ -4,7 +4,7 @@
 //! an optimised function's arguments are still in its frame changes with the compiler. Two things do not change, and are
 //! looked for: a stream has a string with the full method, `/package.Service/Method`, and a context, from which a chain of
 //! contexts leads to the metadata of the call (key `metadata.mdIncomingKey`) and on to a context that is cancelled before
-//! the call is over: by that, what an earlier call left in the stack is told from this one.
+//! the call is over: that distinguishes this call from what an earlier one left in the stack.
 
 use std::hash::Hasher;
 use std::sync::Arc;

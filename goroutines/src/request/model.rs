@@ -5,7 +5,7 @@ use super::trace::Trace;
 /// What to read of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestOptions {
-    /// Read method, path, route and the headers named in [the module](super). Without it a request is only told from others.
+    /// Read method, path, route and the headers named in [the module](super). Without it, requests are only separated from each other.
     pub data: bool,
     /// Keep what follows the `?` of a path. It often holds what should not be in a profile.
     pub keep_query: bool,
@@ -72,7 +72,7 @@ impl Idle {
     }
 }
 
-/// Why it could not be told which request a goroutine serves.
+/// Why it is unknown which request a goroutine serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Mismatch {
     /// The frame that should hold the request was not found where its function's stack size says it is.

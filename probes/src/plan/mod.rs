@@ -66,7 +66,7 @@ pub struct Options {
     pub filter: Option<Filter>,
     /// Read the headers that say which request it is ([`crate::HEADERS`]), of HTTP/1, only of requests that are slow
     /// ([`crate::Tracer::set_slow`]), when they end: HTTP/2 of Go 1.27 on does not keep them until then. Without effect where
-    /// states are followed, which costs much more, and where requests are told by their trace.
+    /// states are followed, which costs much more, and where the filter is a trace.
     pub ids_of_slow: bool,
     /// Bytes of the ring; a power of two, at least 4096.
     pub ring_bytes: u32,

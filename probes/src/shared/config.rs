@@ -1,4 +1,4 @@
-//! What the BPF program is told before it is loaded.
+//! The configuration of the BPF program, written before it is loaded.
 
 use super::constants::{ABSENT, CLASSES, HEADERS, MAP_HEAD, REQUEST, TRACE};
 use super::define::shared_structures;

@@ -2,9 +2,9 @@
 //!
 //! Certain to be read: all, if there are few enough; else those that run according to the scheduler's own lists, those that
 //! are queued there or moved lately (hot) if these are few enough, and some of those whose stacks have not been read yet. If
-//! the queued and the hot are too many, each of them is drawn by itself. All others, the cold ones, are drawn in blocks of
+//! the queued and the hot are too many, each of them is sampled on its own. All others, the cold ones, are sampled in blocks of
 //! neighbours in memory, which are cheap to read together. Where the budget is not enough for [`ENOUGH`] reads at each tick,
-//! lots are drawn for the tick as well: most are then passed over. The odds depend on what was seen at earlier ticks and on
+//! the tick is sampled as well: most are then passed over. The probabilities depend on what was seen at earlier ticks and on
 //! the scheduler's lists only, never on what is found by reading: that is what keeps the estimate unbiased
 //! (docs/estimator.md).
 
@@ -78,7 +78,7 @@ pub(crate) struct Choice {
     pub(crate) odds: Vec<Odds>,
     picked: Vec<(u64, u32, Look, Odds)>,
     lots: u32,
-    /// Lots were drawn for this tick, and it was to be.
+    /// This tick was sampled, and chosen.
     pub(crate) is_drawn: bool,
 }
 
@@ -196,7 +196,7 @@ impl Chooser {
             while next < blocks {
                 let odds = picker.lot(probability);
                 for &index in run.iter().skip(next * BLOCK).take(BLOCK) {
-                    // The hot ones have had their own lots.
+                    // The hot ones have been sampled on their own.
                     if picker.slots.get(index as usize).is_some_and(|slot| slot.hot_until == 0) {
                         picker.pick(index, odds, |slot| self.look(slot));
                     }

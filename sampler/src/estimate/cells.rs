@@ -1,4 +1,4 @@
-//! What is told apart when observations are added up: stacks, labels, and cells of everything but the goroutine.
+//! The keys by which observations are added up: stacks, labels, and cells of everything but the goroutine.
 
 use std::hash::{BuildHasherDefault, Hash};
 

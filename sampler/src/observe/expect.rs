@@ -11,8 +11,8 @@ use crate::observe::Slot;
 use crate::tick::Now;
 
 impl Observer {
-    /// Takes those on the scheduler's lists to be at work, as they say, and the others not to be. This comes before lots are
-    /// drawn: they are to find out where it is wrong.
+    /// Predicts what goroutines do: those on the scheduler's lists what the lists say, the others to wait. This comes before
+    /// goroutines are sampled, which finds where the prediction is wrong.
     pub(crate) fn expect(&mut self, active: &Active<u32>, now: Now) {
         let Some(Expected(rests)) = &mut self.rests else { return };
         for &index in &active.running {

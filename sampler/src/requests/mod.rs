@@ -20,7 +20,7 @@ use once::Owners;
 pub(crate) use once::Part;
 pub(crate) use sightings::{LookedAt, Sightings};
 
-/// Requests that are told apart; of more, it is only known that there were more.
+/// The most requests that are kept. Of more, only the fact is known that there were more.
 const MAX_REQUESTS: usize = 1 << 20;
 /// Pieces of time lines kept of one request.
 const MAX_SPANS: usize = 1024;
@@ -251,14 +251,14 @@ impl Requests {
         Some(RequestId(number as u32))
     }
 
-    /// Takes note that goroutine `goid` serves nothing, or that it could not be told what.
+    /// Takes note that goroutine `goid` serves nothing, or that it is unknown what.
     pub(crate) fn rests(&mut self, goid: u64) {
         if self.of_life(goid).is_none() {
             self.servers.remove(&goid);
         }
     }
 
-    /// Takes note that goroutine `goid` serves one request in its life, and that it could not be told which.
+    /// Takes note that goroutine `goid` serves one request in its life, and that it is unknown which.
     pub(crate) fn is_open(&mut self, goid: u64) {
         if self.open.len() < MAX_HEIRS && self.of_life(goid).is_none() {
             self.open.entry(goid).or_default();

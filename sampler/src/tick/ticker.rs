@@ -57,7 +57,7 @@ pub struct Tick {
 ///
 /// What a program does at regular times, or nearly, regular ticks would meet in the same place again and again, and would
 /// take for all that it does. Random moments within equal periods see everything with the chance that its share of the
-/// time gives it, and what is told of the error, that looks are independent of each other, is true (stratified sampling;
+/// time gives it. So looks are independent of each other, as the error assumes (stratified sampling;
 /// Cochran, Sampling Techniques, 3rd ed. 1977, 5.2).
 ///
 /// A tick counts for the period *before* the one in which it comes: that has passed, whatever becomes of the target.

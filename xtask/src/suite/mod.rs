@@ -6,6 +6,8 @@ mod licences;
 #[cfg(test)]
 mod modules;
 mod names;
+#[cfg(test)]
+mod prose;
 mod report;
 mod runner;
 #[cfg(test)]

@@ -41,7 +41,7 @@ fn faults() -> Result<Vec<String>> {
 }
 
 /// The folders of the workspace's crates.
-fn members(root: &Path) -> Result<Vec<String>> {
+pub(super) fn members(root: &Path) -> Result<Vec<String>> {
     let manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml"))?.parse()?;
     let members =
         manifest.get("workspace").and_then(|workspace| workspace.get("members")).and_then(|all| all.as_array());

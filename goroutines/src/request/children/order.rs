@@ -135,7 +135,7 @@ impl Numbering {
             [0, 0] => Some(0),
             _ => None,
         });
-        // Where that is not how it is, only batches are told apart.
+        // Otherwise, only batches can be compared.
         let current: Option<Vec<u64>> = ends.collect();
         self.update((before, last), current.unwrap_or_default());
         Ok(true)

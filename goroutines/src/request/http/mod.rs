@@ -234,8 +234,8 @@ async fn by_frames(look: &Look<'_>, frames: &[u64], slots: &Slots) -> Result<Pla
     if !is_pointer(place.ctx) {
         return Err(No::Unknown(Mismatch::NoPointer));
     }
-    // The context of a request is cancelled before its goroutine ends: what an earlier goroutine left in this place of
-    // the stack, while this one has not got there yet, is told from it by that.
+    // The context of a request is cancelled before its goroutine ends. That distinguishes it from what an earlier goroutine
+    // left in this place of the stack, where this one has not been yet.
     let err = Range { addr: place.ctx.wrapping_add(look.shared.runtime.layout.context.cancel_err.into()), len: 8 };
     let [err, g] = reads.get([err, look.g_range()]).await;
     let since = look.since(g.as_deref());
