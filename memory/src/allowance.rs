@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Process;
-use crate::cgroup::{self, Mount};
+use crate::cgroup::{self, Mount, Version};
 use crate::text::lines;
 
 /// The most bytes of a mount table that are read.
@@ -51,21 +51,30 @@ impl Process {
     }
 
     fn quota(&self) -> Option<f64> {
-        let groups = cgroup::groups(&self.read("cgroup", MAX_FILE)?);
-        let ours = cgroup::mounts(&content(File::open("/proc/self/mountinfo").ok()?, MAX_MOUNTS)?);
-        let theirs = cgroup::mounts(&self.read("mountinfo", MAX_MOUNTS).unwrap_or_default());
+        self.in_groups(cgroup::CPU, &cgroup::least_quota).into_iter().reduce(f64::min)
+    }
+
+    /// What `ask` finds in the groups that the process is in and that `controller` may act on.
+    pub(crate) fn in_groups<T>(&self, controller: &[u8], ask: &Ask<'_, T>) -> Vec<T> {
+        let groups = cgroup::groups(&self.read("cgroup", MAX_FILE).unwrap_or_default(), controller);
+        let ours = File::open("/proc/self/mountinfo").ok().and_then(|file| content(file, MAX_MOUNTS));
+        let ours = cgroup::mounts(&ours.unwrap_or_default(), controller);
+        let theirs = cgroup::mounts(&self.read("mountinfo", MAX_MOUNTS).unwrap_or_default(), controller);
         let by_us = |path: &Path| content(File::open(path).ok()?, MAX_FILE);
         let by_them = |path: &Path| content(self.open_file(path).ok()?, MAX_FILE);
-        let quotas = groups.iter().filter_map(|group| {
+        let found = groups.iter().filter_map(|group| {
             let of = |mounts: &[Mount]| mounts.iter().find_map(|mount| cgroup::folders(group, mount));
             match of(&ours) {
-                Some(folders) => cgroup::least_quota(group.version, &folders, &by_us),
-                None => cgroup::least_quota(group.version, &of(&theirs)?, &by_them),
+                Some(folders) => ask(group.version, &folders, &by_us),
+                None => ask(group.version, &of(&theirs)?, &by_them),
             }
         });
-        quotas.reduce(f64::min)
+        found.collect()
     }
 }
+
+/// Finds something in the folders of a group and of those above it. Its last argument reads a file.
+type Ask<'a, T> = dyn Fn(Version, &[PathBuf], &dyn Fn(&Path) -> Option<Vec<u8>>) -> Option<T> + 'a;
 
 fn content(file: File, limit: u64) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();

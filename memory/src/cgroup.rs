@@ -1,5 +1,6 @@
-//! The CPU quota of the control groups that a process is in (cgroups(7), the kernel's
-//! Documentation/admin-guide/cgroup-v2.rst and Documentation/scheduler/sched-bwc.rst).
+//! The control groups that a process is in, their CPU quota, and whether they are frozen (cgroups(7), the kernel's
+//! Documentation/admin-guide/cgroup-v2.rst, Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst and
+//! Documentation/scheduler/sched-bwc.rst).
 //!
 //! A quota may stand at every level of a hierarchy, and the least of them holds. What is read here are the kernel's
 //! texts; whoever asks reads the files.
@@ -35,15 +36,20 @@ pub(crate) struct Mount {
     pub(crate) point: PathBuf,
 }
 
-/// The groups of `/proc/PID/cgroup` that may have a CPU quota. On a system that mounts both versions there are two; only one
+/// The controller of CPU quotas.
+pub(crate) const CPU: &[u8] = b"cpu";
+/// The controller that freezes groups; in version 2 every group has its files.
+pub(crate) const FREEZER: &[u8] = b"freezer";
+
+/// The groups of `/proc/PID/cgroup` that `controller` may act on. On a system that mounts both versions there are two; only one
 /// of them has the controller, and the other has no such file.
-pub(crate) fn groups(text: &[u8]) -> Vec<Group> {
+pub(crate) fn groups(text: &[u8], controller: &[u8]) -> Vec<Group> {
     let group = |line: &[u8]| {
         let mut parts = line.splitn(3, |&b| b == b':');
         let (id, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
         let version = match (number(id, 10)?, controllers) {
             (0, b"") => Version::V2,
-            (_, names) if names.split(|&b| b == b',').any(|name| name == b"cpu") => Version::V1,
+            (_, names) if names.split(|&b| b == b',').any(|name| name == controller) => Version::V1,
             _ => return None,
         };
         // The kernel says so of a group that was removed while the process is in it.
@@ -53,8 +59,8 @@ pub(crate) fn groups(text: &[u8]) -> Vec<Group> {
     lines(text).filter_map(group).collect()
 }
 
-/// The mounts of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)) that show a hierarchy with the CPU controller.
-pub(crate) fn mounts(text: &[u8]) -> Vec<Mount> {
+/// The mounts of `/proc/PID/mountinfo` (proc_pid_mountinfo(5)) that show a hierarchy with `controller`.
+pub(crate) fn mounts(text: &[u8], controller: &[u8]) -> Vec<Mount> {
     let mount = |line: &[u8]| {
         let mut fields = words(line);
         let (root, point) = (fields.nth(3)?, fields.next()?);
@@ -63,7 +69,7 @@ pub(crate) fn mounts(text: &[u8]) -> Vec<Mount> {
         let (kind, options) = (fields.next()?, fields.nth(1)?);
         let version = match kind {
             b"cgroup2" => Version::V2,
-            b"cgroup" if options.split(|&b| b == b',').any(|option| option == b"cpu") => Version::V1,
+            b"cgroup" if options.split(|&b| b == b',').any(|option| option == controller) => Version::V1,
             _ => return None,
         };
         Some(Mount { version, root: unescaped(root), point: unescaped(point) })
@@ -135,6 +141,28 @@ fn cpus(quota: u64, period: u64) -> Option<f64> {
     (quota > 0 && period > 0).then(|| quota as f64 / period as f64)
 }
 
+/// The group that is frozen, of these folders, and with it all below it. `read` is as in [`least_quota`].
+pub(crate) fn frozen(
+    version: Version,
+    folders: &[PathBuf],
+    read: &dyn Fn(&Path) -> Option<Vec<u8>>,
+) -> Option<PathBuf> {
+    let own = folders.first()?;
+    let says = |folder: &Path, file: &str, line: &[u8]| {
+        read(&folder.join(file)).is_some_and(|text| lines(&text).any(|found| found == line))
+    };
+    // What the group's processes are, and what was asked of it or of one above it.
+    let (is_frozen, asked, yes): (bool, &str, &[u8]) = match version {
+        Version::V2 => (says(own, "cgroup.events", b"frozen 1"), "cgroup.freeze", b"1"),
+        Version::V1 => (says(own, "freezer.state", b"FROZEN"), "freezer.self_freezing", b"1"),
+    };
+    if !is_frozen {
+        return None;
+    }
+    // One above what is mounted here may be the one.
+    Some(folders.iter().find(|folder| says(folder, asked, yes)).unwrap_or(own).clone())
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
@@ -171,7 +199,7 @@ mod tests {
         let files: HashMap<PathBuf, Vec<u8>> =
             files.iter().map(|(path, text)| (path.into(), text.as_bytes().to_vec())).collect();
         let read = |path: &Path| files.get(path).cloned();
-        let (groups, mounts) = (groups(cgroup), mounts(mountinfo));
+        let (groups, mounts) = (groups(cgroup, CPU), mounts(mountinfo, CPU));
         let of = |group: &Group| {
             let shown = mounts.iter().find_map(|mount| folders(group, mount))?;
             least_quota(group.version, &shown, &read)
@@ -210,7 +238,7 @@ mod tests {
             ("/sys/fs/cgroup/cpu/limited/cpu.cfs_period_us", "100000\n"),
         ];
         assert_eq!(quota(HYBRID_CGROUP, HYBRID_MOUNTS, &files), Some(0.2));
-        assert_eq!(groups(HYBRID_CGROUP), [group(Version::V1, "/limited"), group(Version::V2, "/user.slice")]);
+        assert_eq!(groups(HYBRID_CGROUP, CPU), [group(Version::V1, "/limited"), group(Version::V2, "/user.slice")]);
     }
 
     #[test]
@@ -235,7 +263,7 @@ mod tests {
     #[test]
     fn mount_points_have_blanks_as_octal_numbers() {
         let text = b"1 2 0:1 / /my\\040cgroups\\134x rw - cgroup2 none rw\n";
-        assert_eq!(mounts(text), [mount(Version::V2, "/", "/my cgroups\\x")]);
+        assert_eq!(mounts(text, CPU), [mount(Version::V2, "/", "/my cgroups\\x")]);
     }
 
     #[test]
@@ -247,16 +275,37 @@ mod tests {
         assert_eq!(quota_v1(b"-1\n", b"100000\n"), None);
     }
 
+    #[test]
+    fn the_frozen_group_is_the_one_that_was_asked_to_freeze() {
+        let folders: Vec<PathBuf> = ["/c/pod/app", "/c/pod", "/c"].map(PathBuf::from).to_vec();
+        let found = |version, files: &[(&str, &str)]| {
+            let text = |path: &Path| files.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| text);
+            let read = |path: &Path| text(path).map(|text| text.as_bytes().to_vec());
+            frozen(version, &folders, &read)
+        };
+        let events = ("/c/pod/app/cgroup.events", "populated 1\nfrozen 1\n");
+        let own = ("/c/pod/app/cgroup.freeze", "0\n");
+        assert_eq!(found(Version::V2, &[events, own, ("/c/pod/cgroup.freeze", "1\n")]), Some("/c/pod".into()));
+        assert_eq!(found(Version::V2, &[events, own]), Some("/c/pod/app".into()));
+        let events = ("/c/pod/app/cgroup.events", "populated 1\nfrozen 0\n");
+        assert_eq!(found(Version::V2, &[events, ("/c/pod/cgroup.freeze", "1\n")]), None);
+        assert_eq!(found(Version::V2, &[]), None);
+        let (state, asked) = (("/c/pod/app/freezer.state", "FROZEN\n"), ("/c/pod/freezer.self_freezing", "1\n"));
+        assert_eq!(found(Version::V1, &[state, asked]), Some("/c/pod".into()));
+        assert_eq!(found(Version::V1, &[("/c/pod/app/freezer.state", "THAWED\n"), asked]), None);
+        assert_eq!(frozen(Version::V1, &[], &|_| None), None);
+    }
+
     proptest::proptest! {
         #[test]
         fn never_panics_on_damage(at in 0..V1_MOUNTS.len(), with: u8) {
             let mut text = V1_MOUNTS.to_vec();
             text[at] = with;
-            let mounts = mounts(&text);
+            let mounts = mounts(&text, CPU);
             let mut text = V1_CGROUP.to_vec();
             let at = at % text.len();
             text[at] = with;
-            groups(&text).iter().for_each(|group| mounts.iter().for_each(|mount| drop(folders(group, mount))));
+            groups(&text, CPU).iter().for_each(|group| mounts.iter().for_each(|mount| drop(folders(group, mount))));
             let _ = quota_v2(&text);
         }
     }

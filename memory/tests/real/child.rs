@@ -34,6 +34,13 @@ pub(crate) fn run(role: &str) -> ExitCode {
             let error = role_command("wait").exec();
             panic!("exec: {error}");
         }
+        "traced" => {
+            // SAFETY: makes our parent our tracer; nothing else is passed.
+            assert_eq!(unsafe { libc::ptrace(libc::PTRACE_TRACEME) }, 0);
+            ready("ready");
+            // SAFETY: stops us; the tracer is told first.
+            assert_eq!(unsafe { libc::raise(libc::SIGUSR1) }, 0);
+        }
         "threads" => return threads(),
         "spin" => return spin(),
         "undumpable" => {

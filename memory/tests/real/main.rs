@@ -4,6 +4,7 @@
 mod child;
 mod denied;
 mod facts;
+mod held;
 mod identity;
 mod live;
 mod namespaces;
@@ -36,7 +37,14 @@ fn main() -> ExitCode {
     if let Some(role) = std::env::var_os(spawn::ROLE) {
         return child::run(&role.to_string_lossy());
     }
-    let trials =
-        [live::tests(), identity::tests(), facts::tests(), denied::tests(), namespaces::tests(), snapshot::tests()];
+    let trials = [
+        live::tests(),
+        identity::tests(),
+        facts::tests(),
+        held::tests(),
+        denied::tests(),
+        namespaces::tests(),
+        snapshot::tests(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit_code()
 }
