@@ -96,6 +96,11 @@ impl G {
         Status::of(self.raw_status)
     }
 
+    /// Whether the garbage collector is scanning its stack.
+    pub fn is_scanned(&self) -> bool {
+        status::has_scan(self.raw_status)
+    }
+
     /// The saved context from which its stack can be walked; `None` while it runs on that stack.
     pub fn context(&self) -> Option<Context> {
         match self.status()? {

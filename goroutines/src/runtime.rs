@@ -78,10 +78,12 @@ impl Runtime {
         status == Status::Waiting && self.coroutine == Some(wait_reason)
     }
 
-    /// What a goroutine's dump header says it is doing: the wait reason of one that waits, else its status.
+    /// What a goroutine's dump header says it is doing: the wait reason of one that waits, if it has one, else its status
+    /// (`runtime/traceback.go`, `goroutineheader`). The header of a leaked one also says that it is.
     pub fn doing(&self, status: Status, wait_reason: u8) -> &str {
         match status {
-            Status::Waiting => self.wait_reason(wait_reason),
+            // 0 is `waitReasonZero`: none was given.
+            Status::Waiting | Status::Leaked if wait_reason != 0 => self.wait_reason(wait_reason),
             _ => status.word(),
         }
     }

@@ -63,6 +63,11 @@ pub(crate) fn without_scan(atomicstatus: u32) -> u32 {
     atomicstatus & !GSCAN
 }
 
+/// Whether `atomicstatus` has the scan bit.
+pub(crate) fn has_scan(atomicstatus: u32) -> bool {
+    atomicstatus & GSCAN != 0
+}
+
 /// Whether `atomicstatus` is a value that some Go version from 1.17 to 1.27 uses: a self-test of the layout.
 pub(crate) fn is_known(atomicstatus: u32) -> bool {
     matches!(atomicstatus & !GSCAN, 0..=4 | 6 | 8..=11)
@@ -76,6 +81,7 @@ mod tests {
     fn the_scan_bit_does_not_matter() {
         assert_eq!(Status::of(4), Some(Status::Waiting));
         assert_eq!(Status::of(0x1004), Some(Status::Waiting));
+        assert!(has_scan(0x1004) && !has_scan(4));
         assert_eq!(Status::of(6), None);
         assert_eq!(Status::of(11), None);
         assert!(is_known(0x1001) && is_known(11) && !is_known(5) && !is_known(0x2004));

@@ -18,6 +18,7 @@ mod describe;
 mod estimate;
 mod finish;
 mod foreign;
+mod held;
 mod live;
 mod observe;
 mod on_cpu;

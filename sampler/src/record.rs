@@ -3,11 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fgspy_goroutines::PluginWatch;
-use fgspy_memory::own_cpu_time;
+use fgspy_memory::{Held, own_cpu_time};
 use fgspy_perf::monotonic_ns;
 use fgspy_profile::Accounting;
 
 use crate::estimate::Samples;
+use crate::held::HeldWatch;
 use crate::live;
 use crate::options::{Ended, Options, Progress, Session};
 use crate::tick::{OnTime, Stop, TickRunner, Ticker};
@@ -24,6 +25,8 @@ pub struct Recording {
     pub duration: Duration,
     /// Why it ended.
     pub ended: Ended,
+    /// What kept the target from running all the time.
+    pub held: Option<Held>,
 }
 
 /// Records until the time is over, `stop` is requested or the target ends. Whatever was recorded until then is returned.
@@ -43,10 +46,12 @@ pub fn record(
     let mut plugins = PluginWatch::new(&session.memory, &session.runtime);
     let mut covered_ns = 0;
     let mut on_time = OnTime::default();
+    let mut held = HeldWatch::default();
     let ended = loop {
         let stopped = stop.sleep(ticker.until_due(monotonic_ns()));
         // The last moment at which the target was seen alive bounds what an aborted tick may count.
         let tick = ticker.tick(monotonic_ns(), stopped);
+        held.look(&session.process, monotonic_ns(), tick.last);
         // If the target is gone, the tick finds out.
         if let Ok(plugins) = &mut plugins {
             plugins.look(&session.process, &session.memory, &session.runtime).ok();
@@ -76,8 +81,10 @@ pub fn record(
     let missed = runner.missed_requests();
     let (samples, mut accounting) = runner.observer.finish(runner.now_ns, runner.ticks);
     accounting.own_cpu_ns = own_cpu.as_nanos() as u64;
+    accounting.remarks.extend(held.remark());
     accounting.remarks.extend(missed);
     accounting.cpu_samples = cpu_samples;
     accounting.cpu_samples_lost = session.on_cpu.as_ref().map_or(0, |on_cpu| on_cpu.counts().lost);
-    Recording { samples, accounting, start_unix_ns, duration: Duration::from_nanos(covered_ns), ended }
+    let (duration, held) = (Duration::from_nanos(covered_ns), held.throughout().cloned());
+    Recording { samples, accounting, start_unix_ns, duration, ended, held }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fgspy_goroutines::GoProcess;
 use fgspy_goroutines::{Frames, Goroutine, Reader, Status, Trust, census};
-use fgspy_memory::Process;
+use fgspy_memory::{Held, Process};
 use fgspy_perf::{Config, Coverage, Mode, OnCpu, OpenError, diagnose};
 use fgspy_sampler::Reading;
 
@@ -26,6 +26,7 @@ pub(super) fn examine(pid: u32, runtime: &RuntimeArgs) -> Vec<Section> {
     match Process::open(pid) {
         Ok(process) => {
             checks.extend(describe(&process));
+            checks.extend(process.held().map(held));
             match runtime.attach(process) {
                 Ok(target) => examine_go(&target, checks),
                 Err(error) => checks.push(Check::fail("Go", &error.into())),
@@ -64,6 +65,13 @@ fn describe(process: &Process) -> Vec<Check> {
         checks.push(Check::ok("container", format!("it runs in a container of its own{own}")));
     }
     checks
+}
+
+/// It cannot run now.
+fn held(held: Held) -> Check {
+    Check::warn("state", held.by.words())
+        .so("none of it runs: a recording shows where its goroutines stand, and no CPU time")
+        .fix([held.remedy()])
 }
 
 /// Where its runtime is, and which others there are.

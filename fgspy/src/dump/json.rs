@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use fgspy_goroutines::symbolize;
-use fgspy_goroutines::{Frames, Goroutine};
+use fgspy_goroutines::{Frames, Goroutine, Status};
 use fgspy_profile::Target;
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ struct Dump<'a> {
     pid: u32,
     executable: &'a str,
     go_version: &'a str,
+    /// What is also said on standard error: that the process is stopped, for instance.
+    notes: &'a [String],
     goroutines: Vec<OneGoroutine<'a>>,
 }
 
@@ -53,12 +55,13 @@ struct OneFrame {
     address: String,
 }
 
-pub(crate) fn write(moment: &Moment<'_>, target: &Target, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write(moment: &Moment<'_>, target: &Target, notes: &[String], out: &mut dyn Write) -> io::Result<()> {
     let dump = Dump {
         version: VERSION,
         pid: target.pid,
         executable: &target.executable,
         go_version: &target.go_version,
+        notes,
         goroutines: moment.shown().map(|goroutine| one(moment, goroutine)).collect(),
     };
     serde_json::to_writer_pretty(&mut *out, &dump)?;
@@ -67,7 +70,7 @@ pub(crate) fn write(moment: &Moment<'_>, target: &Target, out: &mut dyn Write) -
 
 fn one<'a>(moment: &Moment<'a>, goroutine: &'a Goroutine) -> OneGoroutine<'a> {
     let (runtime, g) = (moment.runtime, &goroutine.g);
-    let waits = goroutine.status == fgspy_goroutines::Status::Waiting;
+    let waits = matches!(goroutine.status, Status::Waiting | Status::Leaked) && g.wait_reason != 0;
     OneGoroutine {
         id: g.goid,
         status: goroutine.status.word(),

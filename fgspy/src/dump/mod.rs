@@ -19,15 +19,18 @@ pub(crate) use text::write as write_text;
 pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let target = args.runtime.open(args.pid)?;
     let goroutines = census(&target.runtime, &target.memory)?;
+    // Before the goroutines are printed: what is said of the process is of the moment at which they were read.
+    let held = target.process.held().map(|held| held.to_string());
+    let notes: Vec<String> = fgspy_sampler::remarks(&target).into_iter().chain(held).collect();
     let mut out = BufWriter::new(io::stdout().lock());
     let moment = Moment { runtime: &target.runtime, goroutines: &goroutines, now_ns: monotonic_ns(), all: args.all };
     let written = match args.json {
-        true => json::write(&moment, &fgspy_sampler::describe(&target), &mut out),
+        true => json::write(&moment, &fgspy_sampler::describe(&target), &notes, &mut out),
         false => text::write(&moment, &mut out),
     };
     written.and_then(|()| out.flush()).map_err(OutputError::to_stdout)?;
-    for remark in fgspy_sampler::remarks(&target) {
-        print_message(format_args!("Note: {remark}"));
+    for note in &notes {
+        print_message(format_args!("Note: {note}"));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use fgspy_goroutines::symbolize::{self, Frame};
-use fgspy_goroutines::{Frames, Goroutine};
+use fgspy_goroutines::{Frames, Goroutine, Status};
 
 use super::{Moment, is_user_function};
 
@@ -30,10 +30,17 @@ pub(crate) fn write(moment: &Moment<'_>, out: &mut dyn Write) -> io::Result<()> 
     Ok(())
 }
 
-/// `goroutine 18 [chan receive, 2 minutes, locked to thread] {"kind":"worker"}:`
+/// `goroutine 18 [chan receive, 2 minutes, locked to thread] {"kind":"worker"}:`, in the words and the order of the runtime's
+/// `goroutineheader` (`runtime/traceback.go`).
 fn header(moment: &Moment<'_>, goroutine: &Goroutine) -> String {
     let mut header =
         format!("goroutine {} [{}", goroutine.g.goid, moment.runtime.doing(goroutine.status, goroutine.g.wait_reason));
+    if goroutine.status == Status::Leaked {
+        header += " (leaked)";
+    }
+    if goroutine.g.is_scanned() {
+        header += " (scan)";
+    }
     if let Some(minutes) = moment.minutes_waiting(goroutine) {
         header += &format!(", {minutes} minutes");
     }

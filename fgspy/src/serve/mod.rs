@@ -86,7 +86,8 @@ fn greet(process: &GoProcess, address: SocketAddr) {
         process.runtime.version,
     ));
     let notes = fgspy_sampler::open_on_cpu(process.process.pid(), false).1;
-    for remark in fgspy_sampler::remarks(process).into_iter().chain(notes) {
+    let held = process.process.held().map(|held| held.to_string());
+    for remark in fgspy_sampler::remarks(process).into_iter().chain(held).chain(notes) {
         print_message(format_args!("Note: {remark}"));
     }
     if !guard::is_loopback(address) {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use fgspy_gobin::SourceFrame;
 use fgspy_goroutines::{Runtime, symbolize};
+use fgspy_memory::Holder;
 use fgspy_perf::KernelSymbols;
 use fgspy_profile::{
     Builder, LocationId, NewRequest, Profile, RequestId, SampleKey, Serving, Span, StackId, State, Target,
@@ -29,6 +30,9 @@ pub struct Sources<'a> {
 const NO_PERMISSION: &str = "[running: no perf_event permission]";
 const NO_SAMPLE: &str = "[running: place not seen]";
 const OFF_CPU: &str = "[running, off cpu: where is not known]";
+const STOPPED: &str = "[running when it was stopped by a signal]";
+const DEBUGGED: &str = "[running when it was stopped by a debugger]";
+const FROZEN: &str = "[running when it was frozen by its cgroup]";
 const UNREAD: &str = "[its stack was not read]";
 const UNREADABLE: &str = "[its stack cannot be read]";
 /// How the names of the kernel's interrupt entries begin (`arch/x86/include/asm/idtentry.h`, `arch/arm64/kernel/entry.S`).
@@ -41,7 +45,7 @@ const BEGUN: &str = "[outer frames not read]";
 
 /// Makes a profile of a recording.
 pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> Profile {
-    let Recording { mut samples, mut accounting, start_unix_ns, duration, .. } = recording;
+    let Recording { mut samples, mut accounting, start_unix_ns, duration, held, .. } = recording;
     let settled = settle(&mut samples);
     accounting.spread_ns = settled.spread_ns;
     accounting.unplaced_ns = settled.lost_ns;
@@ -49,6 +53,7 @@ pub fn profile(recording: Recording, target: Target, sources: &Sources<'_>) -> P
     let all = std::mem::take(&mut samples.all);
     let mut lookup = Lookup {
         sources,
+        held: held.map(|held| held.by),
         samples: &samples,
         builder: Builder::new(target, start_unix_ns),
         kernel: KernelSymbols::new(),
@@ -86,6 +91,8 @@ fn placed_by_likeness(samples: &Samples, likely_ns: u64) -> Option<String> {
 
 struct Lookup<'a> {
     sources: &'a Sources<'a>,
+    /// What kept the target from running all the time.
+    held: Option<Holder>,
     samples: &'a Samples,
     builder: Builder,
     kernel: KernelSymbols,
@@ -148,6 +155,13 @@ impl<'a> Lookup<'a> {
 
     /// What is shown for a place that is not known.
     fn unknown_place(&self, state: State) -> &'static str {
+        if let (State::Running | State::RunningOffCpu, Some(holder)) = (state, &self.held) {
+            return match holder {
+                Holder::Signal => STOPPED,
+                Holder::Debugger { .. } => DEBUGGED,
+                Holder::Cgroup { .. } => FROZEN,
+            };
+        }
         match state {
             State::Running if !self.sources.on_cpu => NO_PERMISSION,
             State::Running => NO_SAMPLE,
