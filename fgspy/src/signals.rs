@@ -15,6 +15,8 @@ pub(crate) struct Signals {
     /// To stop: the first SIGINT, SIGTERM or SIGHUP. A second one ends fgspy at once.
     pub(crate) stop: Stop,
     leave: Arc<AtomicBool>,
+    /// There is nothing left to stop.
+    is_over: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -23,19 +25,24 @@ impl Signals {
     pub(crate) fn leave(&self) -> bool {
         self.leave.load(Ordering::Relaxed)
     }
+
+    /// From now on the first signal ends fgspy at once: it writes to something that may wait for a reader for ever.
+    pub(crate) fn may_wait(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Catches signals from now on.
 pub(crate) fn catch() -> io::Result<Signals> {
-    let caught = Signals { stop: Stop::new(), leave: Arc::default() };
+    let caught = Signals { stop: Stop::new(), leave: Arc::default(), is_over: Arc::default() };
     // Beyond a limit on file sizes, a write shall fail like any other; by default the signal would kill us.
     flag::register(SIGXFSZ, Arc::default())?;
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new().name("signals".into()).spawn({
-        let Signals { stop, leave } = caught.clone();
+        let Signals { stop, leave, is_over } = caught.clone();
         move || {
             for signal in signals.forever() {
-                if stop.is_requested() {
+                if stop.is_requested() || is_over.load(Ordering::Relaxed) {
                     std::process::exit(128 + signal);
                 }
                 leave.fetch_or(signal != SIGINT, Ordering::Relaxed);

@@ -1,34 +1,60 @@
 //! Where a report goes: standard output or a file.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use thiserror::Error;
+
 use super::error::{OutputError, STDOUT};
+use super::place::{self, Place};
+use crate::exit::{ExitStatus, Status, is_broken_pipe};
 
 /// Standard output, or a file.
 #[derive(Debug)]
 pub(crate) enum Destination {
     /// Standard output.
     Stdout,
-    /// A file, or what has a name like one.
+    /// A pipe, a terminal, a device.
+    Stream {
+        /// Its name.
+        path: PathBuf,
+        /// Open for writing.
+        file: File,
+    },
+    /// A regular file, which may not be there yet.
     Path(PathBuf),
+}
+
+/// A report could not be written.
+#[derive(Debug, Error)]
+pub(crate) enum ReportError {
+    /// The reader has gone.
+    #[error(transparent)]
+    BrokenPipe(OutputError),
+    /// But it is safe.
+    #[error("{failed}\n  the report was saved to {saved}")]
+    Saved { failed: OutputError, saved: PathBuf },
+    /// And there is no other place either.
+    #[error("{failed}\n  nor could the report be saved elsewhere{}", tried.concat())]
+    Lost { failed: OutputError, tried: Vec<String> },
+}
+
+impl ExitStatus for ReportError {
+    fn status(&self) -> Status {
+        Status::NotWritten
+    }
 }
 
 impl Destination {
     /// Makes sure that the place can be written to, without touching what may be there.
     pub(crate) fn prepare(path: Option<&Path>) -> Result<Destination, OutputError> {
         let Some(path) = path.filter(|path| *path != Path::new(STDOUT)) else { return Ok(Destination::Stdout) };
-        let failed = |cause| OutputError::Unwritable { path: path.to_owned(), cause };
-        if path.is_dir() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        match place::find(path) {
+            Ok(Place::File(path)) => Ok(Destination::Path(path)),
+            Ok(Place::Stream(file)) => Ok(Destination::Stream { path: path.to_owned(), file }),
+            Err(cause) => Err(OutputError::Unwritable { path: path.to_owned(), cause }),
         }
-        let existed = path.exists();
-        File::options().append(true).create(true).open(path).map_err(failed)?;
-        if !existed {
-            fs::remove_file(path).map_err(failed)?;
-        }
-        Ok(Destination::Path(path.to_owned()))
     }
 
     /// Whether it is standard output.
@@ -36,14 +62,46 @@ impl Destination {
         matches!(self, Destination::Stdout)
     }
 
-    /// Writes to it, in place of what was there.
-    pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), OutputError> {
-        let finish = |mut out: BufWriter<Box<dyn Write>>| write(&mut out).and_then(|()| out.flush());
-        match self {
-            Destination::Stdout => finish(BufWriter::new(Box::new(io::stdout()))).map_err(OutputError::to_stdout),
-            Destination::Path(path) => File::create(path)
-                .and_then(|file| finish(BufWriter::new(Box::new(file))))
-                .map_err(|source| OutputError::Failed { path: path.clone(), source }),
+    /// Whether a write may wait for a reader.
+    pub(crate) fn may_wait(&self) -> bool {
+        !matches!(self, Destination::Path(_))
+    }
+
+    /// Writes to it, in place of what was there. If that fails, the report is saved elsewhere.
+    pub(crate) fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), ReportError> {
+        // In memory first: it may have to be written twice.
+        let mut report = Vec::new();
+        let made = write(&mut report);
+        let failed = |path: &Path, source| OutputError::Failed { path: path.to_owned(), source };
+        let written = made.map_err(OutputError::to_stdout).and_then(|()| match self {
+            Destination::Stdout => {
+                let mut out = io::stdout().lock();
+                out.write_all(&report).and_then(|()| out.flush()).map_err(OutputError::to_stdout)
+            }
+            Destination::Stream { path, file } => (&*file).write_all(&report).map_err(|source| failed(path, source)),
+            Destination::Path(path) => {
+                place::write_whole(path, |out| out.write_all(&report)).map_err(|source| failed(path, source))
+            }
+        });
+        written.map_err(|failed| match &failed {
+            OutputError::Failed { source, .. } if is_broken_pipe(source) => ReportError::BrokenPipe(failed),
+            _ => self.rescue(&report, failed),
+        })
+    }
+
+    fn rescue(&self, report: &[u8], failed: OutputError) -> ReportError {
+        let name = match self {
+            Destination::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            Destination::Stdout | Destination::Stream { .. } => "report".into(),
+        };
+        let mut tried = Vec::new();
+        for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
+            let saved = folder.join(format!("fgspy-{}-{name}", std::process::id()));
+            match place::write_whole(&saved, |out| out.write_all(report)) {
+                Ok(()) => return ReportError::Saved { failed, saved },
+                Err(error) => tried.push(format!("\n  {}: {error}", saved.display())),
+            }
         }
+        ReportError::Lost { failed, tried }
     }
 }

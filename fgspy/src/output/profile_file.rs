@@ -1,7 +1,6 @@
 //! The file that a profile is written to. The place is tried before anything is recorded; if writing fails later, the recording
 //! is saved elsewhere.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,6 +10,7 @@ use fgspy_profile::Profile;
 use thiserror::Error;
 
 use super::error::{OutputError, STDOUT, STDOUT_NAME};
+use super::place::{self, Place};
 use crate::exit::{ExitStatus, Status};
 
 /// The command line does not say what to write.
@@ -58,7 +58,10 @@ impl ExitStatus for RescueError {
 /// A place that a profile can be written to.
 pub(crate) struct Output {
     format: Format,
+    /// As the user calls it.
     path: PathBuf,
+    /// The file that it leads to.
+    target: PathBuf,
     /// What is there already and is no regular file: standard output, a pipe, a terminal.
     stream: Option<Box<dyn Write>>,
 }
@@ -96,23 +99,20 @@ fn default_name(program: &str, format: Format) -> String {
 impl Output {
     /// Makes sure that `path` can be written, without touching what may be there.
     pub(crate) fn prepare(path: &Path, format: Format) -> Result<Output, OutputError> {
-        let failed = |cause| OutputError::Unwritable { path: path.to_owned(), cause };
-        let output = |path: PathBuf, stream| Output { format, path, stream };
+        let output = |path: PathBuf, stream| Output { format, target: path.clone(), path, stream };
         if path == Path::new(STDOUT) {
             return Ok(output(STDOUT_NAME.into(), Some(Box::new(io::stdout()))));
         }
-        match fs::metadata(path) {
-            Ok(there) if there.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
-            Ok(there) if !there.is_file() => {
-                let device = File::options().write(true).open(path).map_err(failed)?;
-                Ok(output(path.to_owned(), Some(Box::new(device))))
-            }
-            _ => {
-                let partial = partial_name(path);
-                File::create_new(&partial).and_then(|_| fs::remove_file(&partial)).map_err(failed)?;
-                Ok(output(path.to_owned(), None))
-            }
+        match place::find(path) {
+            Ok(Place::File(target)) => Ok(Output { target, ..output(path.to_owned(), None) }),
+            Ok(Place::Stream(file)) => Ok(output(path.to_owned(), Some(Box::new(file)))),
+            Err(cause) => Err(OutputError::Unwritable { path: path.to_owned(), cause }),
         }
+    }
+
+    /// Whether a write may wait for a reader.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.stream.is_some()
     }
 
     /// The format that it is to have.
@@ -122,32 +122,17 @@ impl Output {
 
     /// Writes `profile`. Returns the file's path, if it is one.
     pub(crate) fn write(self, profile: &Profile) -> Result<Option<PathBuf>, OutputError> {
-        let Output { format, path, stream } = self;
+        let Output { format, path, target, stream } = self;
         let written = match stream {
             Some(stream) => write_to(stream, profile, format).map(|()| None),
-            None => write_whole(&path, profile, format).map(|()| Some(path.clone())),
+            None => write_whole(&target, profile, format).map(|()| Some(path.clone())),
         };
         written.map_err(|source| OutputError::Failed { path, source })
     }
 }
 
-/// Writes a file that gets its name, and takes the place of what had it, once it is whole.
 fn write_whole(path: &Path, profile: &Profile, format: Format) -> io::Result<()> {
-    let partial = partial_name(path);
-    let written = File::create_new(&partial)
-        .and_then(|file| write_to(&file, profile, format).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        // What did not become whole is not left lying about.
-        let _ = fs::remove_file(&partial);
-    }
-    written
-}
-
-/// A hidden name beside `path`, on the same file system.
-fn partial_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.partial", std::process::id()))
+    place::write_whole(path, |out| write_to(out, profile, format))
 }
 
 fn write_to(out: impl Write, profile: &Profile, format: Format) -> io::Result<()> {

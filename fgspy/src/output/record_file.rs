@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::destination::Destination;
 use super::error::{OutputError, STDOUT_NAME};
+use super::place;
 use crate::exit::{ExitStatus, Failure, Status};
 
 /// Bytes that are kept before they are written.
@@ -97,19 +98,20 @@ impl RecordFile {
 
 impl Out {
     fn create(destination: &Destination) -> Result<Out, OutputError> {
-        let Destination::Path(path) = destination else {
-            return Ok(Out::Stream { name: STDOUT_NAME.into(), out: Box::new(io::stdout()) });
+        let path = match destination {
+            Destination::Stdout => return Ok(Out::Stream { name: STDOUT_NAME.into(), out: Box::new(io::stdout()) }),
+            Destination::Stream { path, file } => {
+                let file = file.try_clone().map_err(|source| OutputError::Failed { path: path.clone(), source })?;
+                return Ok(Out::Stream { name: path.clone(), out: Box::new(file) });
+            }
+            Destination::Path(path) => path,
         };
         let failed = |cause| OutputError::Unwritable { path: path.clone(), cause };
-        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-            let device = File::options().write(true).open(path).map_err(failed)?;
-            return Ok(Out::Stream { name: path.clone(), out: Box::new(device) });
-        }
         // A file of that name belongs to another fgspy that is writing, or was left by one that was killed.
         let names = [String::new(), format!(".{}", std::process::id())].map(|part| partial_name(path, &part));
         let mut error = io::Error::from(io::ErrorKind::AlreadyExists);
         for partial in names {
-            match File::create_new(&partial) {
+            match place::create(&partial) {
                 Ok(file) => return Ok(Out::File { path: path.clone(), partial, file, written: 0 }),
                 Err(failed) => error = failed,
             }
@@ -189,7 +191,7 @@ mod tests {
     #[test]
     fn a_full_disk_keeps_whole_records_and_ends_the_writing() {
         let device = Path::new("/dev/full");
-        let mut file = RecordFile::create(&Destination::Path(device.to_owned())).unwrap();
+        let mut file = RecordFile::create(&Destination::prepare(Some(device)).unwrap()).unwrap();
         assert_eq!(file.name(), None);
         file.record(|out| out.extend(b"one"));
         file.flush();

@@ -69,6 +69,9 @@ fn record(args: &RecordArgs, process: Process, output: Output, signals: &Signals
     view::reroute(&mut profile, &args.view.route);
     let shown = view::view(&profile, &args.filter, &args.view);
     let format = output.format();
+    if output.may_wait() {
+        signals.may_wait();
+    }
     match output.write(&shown) {
         Ok(path) if !args.quiet => {
             print_message(summary::closing(&profile, &shown, ended, path.as_deref().map(|p| (p, format))))

@@ -48,6 +48,9 @@ pub(crate) fn run(args: &RequestsArgs) -> Result<(), Failure> {
         return Err(ending::nothing(ended).into());
     }
     reroute(&mut profile, &args.selection.naming);
+    if destination.may_wait() {
+        signals.may_wait();
+    }
     write(args, &destination, &profile, ended)
 }
 

@@ -128,6 +128,9 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     }
     let (hits, traced) = (capture.counts.all_hits(), Duration::from_nanos(capture.duration_ns()));
     let finding = capture.used.and_then(|used| probe_check::finding(hits, traced, args.states, used, are_there));
+    if destination.may_wait() {
+        signals.may_wait();
+    }
     write(args, &destination, &target, capture)?;
     finding.map_or(Ok(()), |finding| Err(finding.into()))
 }
