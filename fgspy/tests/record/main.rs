@@ -9,6 +9,7 @@ mod filters;
 mod folded;
 mod outputs;
 mod permissions;
+mod places;
 mod pprof;
 mod program;
 mod refusals;

@@ -8,5 +8,6 @@ mod jobs;
 mod known;
 mod labels;
 mod places;
+mod outputs;
 mod report;
 mod words;
