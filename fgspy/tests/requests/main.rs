@@ -7,7 +7,7 @@ mod calls;
 mod jobs;
 mod known;
 mod labels;
-mod places;
 mod outputs;
+mod places;
 mod report;
 mod words;
