@@ -13,6 +13,7 @@ mod serve;
 mod signals;
 mod terminal;
 mod trace;
+mod watchdog;
 
 #[cfg(test)]
 mod messages_test;
@@ -24,7 +25,25 @@ use clap::Parser;
 use args::{Cli, Command};
 use terminal::message::print_message;
 
+/// Bytes of stack for the command, as the first thread has them.
+const STACK: usize = 8 << 20;
+
 fn main() -> ExitCode {
+    // The kernel hands signals to the first thread if it can. Should a read of the target never return, that thread must not be
+    // the one that waits for it: no signal would arrive.
+    let command = std::thread::Builder::new().name("command".into()).stack_size(STACK).spawn(command);
+    match command.map(|thread| thread.join()) {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => ExitCode::from(101), // It has panicked, and said so.
+        Err(error) => {
+            print_message(format_args!("fgspy: no thread can be started: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the command.
+fn command() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Record(args) => record::run(&args),
         Command::Dump(args) => dump::run(&args),

@@ -53,6 +53,7 @@ mod status;
 mod sys;
 mod text;
 mod threads;
+mod under_way;
 
 pub use allowance::Allowance;
 pub use bias::{BiasError, BiasSource, LoadBias};
@@ -72,3 +73,4 @@ pub use recorder::{Recorder, Tape};
 pub use snapshot::{Facts, Snapshot, SnapshotExe};
 pub use stat::TaskState;
 pub use threads::Thread;
+pub use under_way::read_under_way;

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::read::{Memory, Range, ReadError, batch_bytes};
 use crate::space::AddressSpace;
 use crate::sys::{self, IOV_MAX};
+use crate::under_way::counted;
 
 /// The most bytes in one system call: longer calls would only delay whoever waits for us.
 const CALL_BYTES: usize = 4 << 20;
@@ -54,7 +55,7 @@ impl Live {
     }
 
     fn copy(&self, ranges: &[Range], buf: &mut [u8], got: &mut [usize]) -> Result<(), ReadError> {
-        let read = |iovecs: &[iovec], out: &mut [u8]| sys::read_remote(self.pid, iovecs, out);
+        let read = |iovecs: &[iovec], out: &mut [u8]| counted(|| sys::read_remote(self.pid, iovecs, out));
         RANGES.with_borrow_mut(|iovecs| Batch::new(ranges, buf, got).run(iovecs, read))?;
         // Must follow the copying, not precede it: it vouches for everything that was copied before.
         if !self.is_checked || self.space.is_alive() { Ok(()) } else { Err(ReadError::TargetGone) }

@@ -9,15 +9,19 @@ mod text;
 
 use std::io::{self, Write};
 
+use fgspy_sampler::Stop;
+
 use crate::args::doctor::DoctorArgs;
 use crate::exit::Failure;
 use crate::output::error::OutputError;
 use crate::terminal::style::Style;
+use crate::watchdog;
 
 use check::Section;
 
 /// Prints what was found. Returns the exit code: 0 if everything essential works, else what `fgspy record` would return.
 pub(crate) fn run(args: &DoctorArgs) -> Result<u8, Failure> {
+    watchdog::watch(Stop::new(), Some(watchdog::ONE_LOOK))?;
     let sections = match (args.pid, &args.binary) {
         (Some(pid), _) => process::examine(pid, &args.runtime),
         (None, Some(path)) => vec![executable::examine_file(path)],

@@ -7,16 +7,19 @@ use std::io::{self, BufWriter, Write};
 
 use fgspy_goroutines::{Goroutine, Runtime, census};
 use fgspy_perf::monotonic_ns;
+use fgspy_sampler::Stop;
 
 use crate::args::dump::DumpArgs;
 use crate::exit::Failure;
 use crate::output::error::OutputError;
 use crate::terminal::message::print_message;
+use crate::watchdog;
 
 pub(crate) use text::write as write_text;
 
 /// Prints every goroutine of a process.
 pub(crate) fn run(args: &DumpArgs) -> Result<(), Failure> {
+    watchdog::watch(Stop::new(), Some(watchdog::ONE_LOOK))?;
     let target = args.runtime.open(args.pid)?;
     let goroutines = census(&target.runtime, &target.memory)?;
     // Before the goroutines are printed: what is said of the process is of the moment at which they were read.

@@ -16,7 +16,7 @@ use crate::exit::{Context, Failure, is_broken_pipe};
 use crate::output::error::OutputError;
 use crate::output::profile_file::{self, Output};
 use crate::signals::{self, Signals};
-use crate::{ending, terminal::message::print_message};
+use crate::{ending, terminal::message::print_message, watchdog};
 use progress::ProgressLine;
 
 /// How often a program is looked at, to notice its end.
@@ -25,6 +25,7 @@ const WATCH: Duration = Duration::from_millis(50);
 /// Records a process, or a program that it starts.
 pub(crate) fn run(args: &RecordArgs) -> Result<(), Failure> {
     let signals = signals::catch()?;
+    watchdog::watch(signals.stop.clone(), args.duration)?;
     if let Some(pid) = args.pid {
         let process = Process::open(pid)?;
         let output = prepare(args, process.exe_path())?;

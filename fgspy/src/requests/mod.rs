@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::output::destination::Destination;
 use crate::terminal::style::Style;
 use crate::terminal::{numbers, screen};
-use crate::{ending, signals};
+use crate::{ending, signals, watchdog};
 use live_view::LiveView;
 
 /// Routes and requests that a report lists unless `--limit` says otherwise.
@@ -30,6 +30,7 @@ const LISTED_AS_JSON: usize = 100;
 /// Watches the requests of a process, and reports.
 pub(crate) fn run(args: &RequestsArgs) -> Result<(), Failure> {
     let signals = signals::catch()?;
+    watchdog::watch(signals.stop.clone(), args.duration)?;
     let process = Process::open(args.pid)?;
     let destination = Destination::prepare(args.output.as_deref())?;
     let target = args.runtime.attach(process)?;

@@ -29,9 +29,9 @@ use crate::args::trace::{States, TraceArgs, TraceFormat};
 use crate::exit::{Context, ExitStatus, Failure, Status};
 use crate::output::destination::Destination;
 use crate::output::record_file::RecordFile;
-use crate::signals;
 use crate::terminal::message::print_message;
 use crate::terminal::screen;
+use crate::{signals, watchdog};
 use capture::Capture;
 use overhead::Governor;
 use perfetto::Recorder;
@@ -66,6 +66,7 @@ impl ExitStatus for InLibrary {
 /// Traces a process, and reports.
 pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     let signals = signals::catch()?;
+    watchdog::watch(signals.stop.clone(), args.duration)?;
     let process = Process::open(args.pid).inspect_err(|error| {
         if matches!(error, OpenError::PermissionDenied { .. }) {
             print_message(RIGHTS);
