@@ -5,6 +5,7 @@ mod confirm;
 mod job;
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use fgspy_memory::{Memory, Range, ReadError};
 use job::{Job, Outcome};
@@ -25,6 +26,9 @@ const BATCH: usize = 256;
 /// The same where goroutines are among them that serve requests: to find these takes more reads, and who has gone on meanwhile
 /// may serve another one.
 const BATCH_WITH_REQUESTS: usize = 64;
+/// If a batch takes longer than this, the reader had no CPU meanwhile, and the count of a goroutine that parks all the time may
+/// have gone round. Without an interruption a batch takes some 100 µs.
+const LONG: Duration = Duration::from_millis(1);
 /// Most bytes read of one stack. A deeper one is cut at its root.
 const MAX_STACK_BYTES: u64 = 1 << 20;
 
@@ -247,6 +251,7 @@ impl Reader {
     ) -> Result<(), ReadError> {
         let mut done = 0;
         while let Some(batch) = wanted.get(done..).filter(|rest| !rest.is_empty()).map(|rest| self.batch(rest)) {
+            let began = Instant::now();
             let mut jobs = self.read_batch(runtime, memory, batch, done, sink)?;
             done += batch.len();
             if jobs.is_empty() {
@@ -255,6 +260,8 @@ impl Reader {
             self.read_threads(runtime, memory, &mut jobs)?;
             read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
+            let was_interrupted = began.elapsed() > LONG;
+            jobs.iter_mut().for_each(|job| job.was_interrupted = was_interrupted);
             self.confirm(runtime, memory, &mut jobs)?;
             // All of them together: each step on the way to a request takes one read for all.
             self.find_requests(runtime, memory, &mut jobs)?;

@@ -88,13 +88,15 @@ impl Reader {
 
 impl Job {
     fn is_doubtful(&self, runtime: &Runtime) -> bool {
-        self.is_uncounted(runtime) && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
+        (self.was_interrupted || self.is_uncounted(runtime))
+            && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
     }
 
     /// How often its stack has to be read again.
     fn looks(&self, runtime: &Runtime) -> usize {
         match self.is_doubtful(runtime) {
             false => 0,
+            true if !self.is_uncounted(runtime) => 1,
             true if self.count_of_syscalls(runtime).len > 0 => 1,
             true => LOOKS,
         }

@@ -122,7 +122,7 @@ pub enum Protocol {
     Http2,
     /// gRPC, on its own transport or through `net/http`.
     Grpc,
-    /// A job that is known by the `runtime/pprof` labels of who works on it ([`job`]).
+    /// A job that is known by the `runtime/pprof` labels of who works on it ([`super::job`]).
     Labels,
 }
 
