@@ -62,7 +62,7 @@ impl GoVersion {
 
     /// The experiments that it was built with beyond the release's own, as its text names them, separated by commas:
     /// `runtimesecret` of `go1.27.3-X:runtimesecret`. They follow a space up to Go 1.25, then a hyphen
-    /// (`internal/buildcfg/exp.go`, `cmd/go/internal/work/gc.go`).
+    /// (`internal/buildcfg/exp.go`, and `gc.go` of the go command).
     pub fn experiments(&self) -> &str {
         let after = self.text.split_once(" X:").or_else(|| self.text.split_once("-X:")).map_or("", |(_, names)| names);
         after.split(' ').next().unwrap_or("")

@@ -260,9 +260,7 @@ impl Reader {
             self.read_threads(runtime, memory, &mut jobs)?;
             read_labels(runtime, memory, &mut jobs)?;
             self.read_stacks(runtime, memory, &mut jobs)?;
-            let was_interrupted = began.elapsed() > LONG;
-            jobs.iter_mut().for_each(|job| job.was_interrupted = was_interrupted);
-            self.confirm(runtime, memory, &mut jobs)?;
+            self.confirm(runtime, memory, &mut jobs, began.elapsed() > LONG)?;
             // All of them together: each step on the way to a request takes one read for all.
             self.find_requests(runtime, memory, &mut jobs)?;
             if let Some(finder) = &mut self.requests {

@@ -94,14 +94,9 @@ impl Destination {
             Destination::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             Destination::Stdout | Destination::Stream { .. } => "report".into(),
         };
-        let mut tried = Vec::new();
-        for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
-            let saved = folder.join(format!("fgspy-{}-{name}", std::process::id()));
-            match place::write_whole(&saved, |out| out.write_all(report)) {
-                Ok(()) => return ReportError::Saved { failed, saved },
-                Err(error) => tried.push(format!("\n  {}: {error}", saved.display())),
-            }
+        match place::write_elsewhere(&name, |out| out.write_all(report)) {
+            Ok(saved) => ReportError::Saved { failed, saved },
+            Err(tried) => ReportError::Lost { failed, tried },
         }
-        ReportError::Lost { failed, tried }
     }
 }

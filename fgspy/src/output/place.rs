@@ -56,6 +56,23 @@ pub(super) fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io:
     written
 }
 
+/// Writes a file to another place after a failure such as a full disk: to the folder for temporary files, else to shared
+/// memory. Returns its path, or why each of these could not be written, each for a line of its own.
+pub(super) fn write_elsewhere(
+    name: &str,
+    write: impl Fn(&mut dyn Write) -> io::Result<()>,
+) -> Result<PathBuf, Vec<String>> {
+    let mut tried = Vec::new();
+    for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
+        let saved = folder.join(format!("fgspy-{}-{name}", std::process::id()));
+        match write_whole(&saved, &write) {
+            Ok(()) => return Ok(saved),
+            Err(error) => tried.push(format!("\n  {}: {error}", saved.display())),
+        }
+    }
+    Err(tried)
+}
+
 /// A hidden name beside `path`, on the same file system.
 fn partial_name(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();

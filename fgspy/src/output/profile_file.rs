@@ -141,18 +141,13 @@ fn write_to(out: impl Write, profile: &Profile, format: Format) -> io::Result<()
     out.flush()
 }
 
-/// Saves the recording elsewhere after a failure such as a full disk: in the folder for temporary files, else in shared memory.
+/// Saves the recording elsewhere: see [`place::write_elsewhere`].
 pub(crate) fn rescue(profile: &Profile, failed: OutputError) -> RescueError {
-    let mut tried = Vec::new();
-    for folder in [std::env::temp_dir(), PathBuf::from("/dev/shm")] {
-        let name = default_name(summary::program(profile), Format::Raw);
-        let saved = folder.join(format!("fgspy-{}-{name}", std::process::id()));
-        match write_whole(&saved, profile, Format::Raw) {
-            Ok(()) => return RescueError::Saved { failed, saved },
-            Err(error) => tried.push(format!("\n  {}: {error}", saved.display())),
-        }
+    let name = default_name(summary::program(profile), Format::Raw);
+    match place::write_elsewhere(&name, |out| write_to(out, profile, Format::Raw)) {
+        Ok(saved) => RescueError::Saved { failed, saved },
+        Err(tried) => RescueError::Lost { failed, tried },
     }
-    RescueError::Lost { failed, tried }
 }
 
 /// The command that opens a file of this format.

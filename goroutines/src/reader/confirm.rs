@@ -20,17 +20,21 @@ use crate::{G, Runtime, Status};
 const LOOKS: usize = 6;
 
 impl Reader {
-    /// Rejects stacks of `jobs` that are not the same when they are read again.
+    /// Rejects stacks of `jobs` that are not the same when they are read again. If the reader `was_interrupted` since their g's
+    /// were read, all of them are read again.
     pub(super) fn confirm(
         &mut self,
         runtime: &Runtime,
         memory: &dyn Memory,
         jobs: &mut [Job],
+        was_interrupted: bool,
     ) -> Result<(), ReadError> {
-        self.refuse_torn(runtime, jobs);
+        let counted_looks = usize::from(was_interrupted);
+        self.refuse_torn(runtime, jobs, counted_looks);
         let size = runtime.layout.g.size as usize;
         for look in 0..LOOKS {
-            let mut doubtful: Vec<&mut Job> = jobs.iter_mut().filter(|job| look < job.looks(runtime)).collect();
+            let mut doubtful: Vec<&mut Job> =
+                jobs.iter_mut().filter(|job| look < job.looks(runtime, counted_looks)).collect();
             if doubtful.is_empty() {
                 return Ok(());
             }
@@ -67,8 +71,8 @@ impl Reader {
     }
 
     /// Rejects stacks that no calls can have made.
-    fn refuse_torn(&mut self, runtime: &Runtime, jobs: &mut [Job]) {
-        for job in jobs.iter_mut().filter(|job| job.is_doubtful(runtime)) {
+    fn refuse_torn(&mut self, runtime: &Runtime, jobs: &mut [Job], counted_looks: usize) {
+        for job in jobs.iter_mut().filter(|job| job.looks(runtime, counted_looks) > 0) {
             let (Outcome::Whole(start, end) | Outcome::Cut(start, end)) = job.outcome else { continue };
             let pcs = self.arena.get(start..end).unwrap_or(&[]);
             if self.chains.fit(runtime, job.g.start_pc, pcs) == Fit::Impossible {
@@ -87,18 +91,16 @@ impl Reader {
 }
 
 impl Job {
-    fn is_doubtful(&self, runtime: &Runtime) -> bool {
-        (self.was_interrupted || self.is_uncounted(runtime))
-            && matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..))
-    }
-
-    /// How often its stack has to be read again.
-    fn looks(&self, runtime: &Runtime) -> usize {
-        match self.is_doubtful(runtime) {
-            false => 0,
-            true if !self.is_uncounted(runtime) => 1,
-            true if self.count_of_syscalls(runtime).len > 0 => 1,
-            true => LOOKS,
+    /// How often its stack has to be read again: `counted` times if its g tells when it runs.
+    fn looks(&self, runtime: &Runtime, counted: usize) -> usize {
+        if !matches!(self.outcome, Outcome::Whole(..) | Outcome::Cut(..)) {
+            0
+        } else if !self.is_uncounted(runtime) {
+            counted
+        } else if self.count_of_syscalls(runtime).len > 0 {
+            1
+        } else {
+            LOOKS
         }
     }
 
@@ -120,8 +122,8 @@ impl Job {
             // Before Go 1.26 its transitions are counted, but only after the status has changed, and the count has eight bits:
             // one that makes system calls all the time can look as if it had stayed in one.
             Status::Syscall => true,
-            // A layout that was measured may lack the count.
             Status::Waiting if runtime.is_coroutine(self.status, self.g.wait_reason) => true,
+            // A layout that was measured may lack the count.
             Status::Runnable | Status::Waiting | Status::Preempted | Status::Leaked => self.g.sequence.is_none(),
         }
     }

@@ -22,8 +22,6 @@ pub(super) struct Job {
     pub(super) fingerprint: Fingerprint,
     pub(super) status: Status,
     pub(super) tid: Option<u32>,
-    /// The reader was interrupted between the two reads of its g.
-    pub(super) was_interrupted: bool,
     /// The part of its stack that was last read.
     pub(super) stack: Range,
     pub(super) outcome: Outcome,
@@ -76,7 +74,6 @@ impl Job {
             fingerprint,
             status,
             tid: None,
-            was_interrupted: false,
             stack,
             outcome,
             leaf: (0, 0),

@@ -83,7 +83,7 @@ impl Observer {
             rests: (options.reading != Reading::Everything).then(Expected::default),
             live: 0,
             expected_ns: 0,
-            serves_nothing: options.requests.is_none(),
+            serves_nothing: false,
             skip_system: !options.system,
             owners: HashMap::new(),
             anonymous: false,

@@ -66,7 +66,7 @@ impl TickRunner {
         let accounting = Accounting { rate_hz: options.rate_hz, max_cpu, ..Accounting::default() };
         let spent = spent(&chooser);
         let mut observer = Observer::new(accounting, options, replicates);
-        observer.serves_nothing |= reader.serves_nothing();
+        observer.serves_nothing = !reader.finds_requests();
         TickRunner {
             spent,
             reader,
