@@ -100,6 +100,32 @@ impl Samples {
         self.follow(moves);
     }
 
+    /// Makes the times by replicate of each cell add up to its time, which [`correct`] has changed without them. All replicates
+    /// change alike, by what their ticks stand for: how far they differ stays as it was.
+    pub(crate) fn fit_replicates(&mut self) {
+        let mut missing = vec![0i64; self.replicates.len()];
+        for (_, cell, weight) in &self.all {
+            if let Some(missing) = missing.get_mut(cell.index()) {
+                *missing = missing.saturating_add_unsigned(weight.time_ns);
+            }
+        }
+        let all: i128 = self.replicate_ns.iter().map(|time| i128::from(*time)).sum();
+        for (missing, times) in missing.into_iter().zip(&mut self.replicates).filter(|_| all > 0) {
+            let missing = i128::from(missing) - times.iter().map(|time| i128::from(*time)).sum::<i128>();
+            let (mut so_far, mut given) = (0, 0);
+            replicates::add(
+                times,
+                &self.replicate_ns.map(|time| {
+                    so_far += i128::from(time);
+                    // Rounding the running sum, not each part, leaves nothing over.
+                    let part = missing * so_far / all - given;
+                    given += part;
+                    part as i64
+                }),
+            );
+        }
+    }
+
     /// Moves times by replicate along with what they are of: of a cell that is left in part, a part.
     pub(crate) fn follow(&mut self, moves: Moves) {
         self.replicates.resize(self.cells.len(), ByReplicate::default());
@@ -322,6 +348,24 @@ mod tests {
         let whose: Vec<Serving> = samples.all.iter().map(|(_, id, _)| samples.at(*id).unwrap().serving).collect();
         let of = |number| Serving::Request(RequestId(number));
         assert_eq!(whose, [of(0), of(0), Serving::Unknown, of(3)]);
+    }
+
+    #[test]
+    fn replicates_have_the_time_that_their_cell_has_after_corrections() {
+        let (mut samples, mut times) = (Samples::default(), ByReplicate::default());
+        let (labels, serving) = (RawLabelsId::default(), Serving::Nothing);
+        let state = State::Running;
+        let cell = samples.cell(Cell { start_pc: 1, go_pc: 2, state, wait_reason: None, labels, serving, stack: None });
+        let weight = |time_ns| Weight { count: 1, time_ns, variance_us2: 0 };
+        samples.all = vec![(1, cell, weight(60)), (2, cell, weight(41))];
+        (times[0], times[1], times[2]) = (90, 20, 10);
+        samples.replicates = vec![times];
+        (samples.replicate_ns[0], samples.replicate_ns[1], samples.replicate_ns[2]) = (10, 10, 10);
+        samples.fit_replicates();
+        let [first, second, third, rest @ ..] = samples.replicates[0];
+        assert_eq!(([first, second, third], rest.iter().sum::<i64>()), ([84, 14, 3], 0));
+        samples.fit_replicates();
+        assert_eq!(samples.replicates[0].iter().sum::<i64>(), 101);
     }
 
     #[test]

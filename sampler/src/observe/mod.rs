@@ -327,10 +327,11 @@ impl Observer {
         let route = |cell: &Cell| self.requests.get(cell.serving.request()?)?.route;
         let (mut samples, added_ns) = aggregate.finish(due, route);
         self.accounting.expected_ns = self.expected_ns.saturating_add_signed(added_ns);
+        samples.replicate_ns = self.replicates.until(ticks);
+        samples.fit_replicates();
         samples.join(&self.requests.parts());
         samples.give_to(&self.requests.of_lives());
         self.accounting.remarks.extend(self.remark_on_children(&samples, end_ns));
-        samples.replicate_ns = self.replicates.until(ticks);
         samples.sightings = sightings;
         samples.requests = self.requests.into_seen();
         (samples, self.accounting)

@@ -64,15 +64,10 @@ fn replicates_add_up(profile: &Profile) -> Result<()> {
     for part in &replicates.parts {
         *left.entry(part.key).or_default() -= part.time_ns.iter().sum::<i64>();
     }
-    // The time of each place is rounded to whole nanoseconds by itself.
-    let differ = left.values().sum::<i64>();
-    ensure!(differ.unsigned_abs() <= left.len() as u64, "replicates and samples differ by {differ} ns");
-    // Time that was spread over places is rounded for each. What a place cannot give back is taken from others by how unsure
-    // they are, and the replicates do not follow that.
-    let is_sampled = profile.samples.iter().any(|sample| sample.variance_us2 > 0);
-    let allowed = if is_sampled { profile.total_time() as i64 / 100 } else { 100_000 };
+    ensure!(left.values().sum::<i64>() == 0, "replicates and samples differ by {} ns", left.values().sum::<i64>());
+    // Time that was spread over places is rounded for each.
     let most = left.values().map(|left| left.abs()).max();
-    ensure!(most < Some(allowed), "replicates and samples differ by up to {most:?} ns in one place");
+    ensure!(most < Some(100_000), "replicates and samples differ by up to {most:?} ns in one place");
     Ok(())
 }
 
