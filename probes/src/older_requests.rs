@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::Filter;
 use fgspy_goroutines::request::{Identity, Protocol as Read};
-use fgspy_goroutines::{Look, Observation, Reader, Request, RequestOptions, Runtime, Served, Sight, Wanted};
+use fgspy_goroutines::{Look, Observation, Reader, Request, RequestOptions, Runtime, Served, Sight, Stack, Wanted};
 use fgspy_memory::{Memory, ReadError};
 use fgspy_profile::{Protocol, route};
 
+/// The function that calls handlers of HTTP/1 (`net/http/server.go`).
+const HANDLER: &str = "net/http.serverHandler.ServeHTTP";
 /// Requests that are followed one by one. Of more, only their number is known.
 const MAX_REQUESTS: usize = 10_000;
 /// Goroutines that moved while they were read are read again, so often.
@@ -139,7 +141,7 @@ impl OlderRequests {
         // Those of other parts are read again later.
         let before = std::mem::take(&mut self.undecided);
         for _ in 0..MAX_ROUNDS {
-            self.find(runtime, memory, &indices, now)?;
+            self.find(runtime, memory, &indices, &|_| true, now)?;
             indices = self.undecided.values().copied().collect();
             if indices.is_empty() {
                 break;
@@ -152,13 +154,24 @@ impl OlderRequests {
         Ok(!self.left.is_empty())
     }
 
-    /// Looks again at those that were there, and at those of which it is not known yet.
+    /// Looks again at those that were there, and at those of which it is not known yet. The probes must be set still, and events
+    /// be taken afterwards: of what is found, they say what had begun after the probes were set.
     ///
     /// # Errors
     /// When nothing at all can be read from the target any more.
     pub fn again(&mut self, runtime: &Runtime, memory: &dyn Memory, now: &dyn Fn() -> u64) -> Result<(), ReadError> {
-        let undecided: Vec<u32> = self.undecided.values().copied().collect();
-        self.find(runtime, memory, &undecided, now)?;
+        let undecided = std::mem::take(&mut self.undecided);
+        let indices: Vec<u32> = undecided.values().copied().collect();
+        // A g may have another goroutine by now, whose beginnings were all told and are forgotten.
+        self.find(runtime, memory, &indices, &|goid| undecided.contains_key(&goid), now)?;
+        self.confirm(runtime, memory, now)
+    }
+
+    /// Looks again at those that were there.
+    ///
+    /// # Errors
+    /// When nothing at all can be read from the target any more.
+    pub fn confirm(&mut self, runtime: &Runtime, memory: &dyn Memory, now: &dyn Fn() -> u64) -> Result<(), ReadError> {
         let indices: Vec<u32> =
             self.requests.values().filter(|request| !request.ended).map(|request| request.index).collect();
         // What is there now was there before the reading began, and perhaps no longer.
@@ -210,6 +223,7 @@ impl OlderRequests {
         runtime: &Runtime,
         memory: &dyn Memory,
         indices: &[u32],
+        is_wanted_goroutine: &dyn Fn(u64) -> bool,
         now: &dyn Fn() -> u64,
     ) -> Result<(), ReadError> {
         let seen = self.read(runtime, memory, indices)?;
@@ -217,7 +231,7 @@ impl OlderRequests {
         // They are among those that were read.
         self.undecided.clear();
         for seen in seen {
-            if self.begun.contains(&seen.goid) {
+            if self.begun.contains(&seen.goid) || !is_wanted_goroutine(seen.goid) {
                 continue;
             }
             match seen.what {
@@ -282,8 +296,21 @@ impl OlderRequest {
     }
 }
 
+/// Whether a stack that is known shows that no handler runs.
+fn is_outside_handler(runtime: &Runtime, stack: &Stack<'_>) -> bool {
+    let Stack::Whole(pcs) = stack else { return false };
+    !pcs.iter().any(|&pc| runtime.function_at(pc).is_some_and(|name| name == HANDLER))
+}
+
 fn seen(runtime: &Runtime, observation: &Observation<'_>) -> Option<Seen> {
     let what = match observation.request {
+        // A connection has read its next request before the handler and its probe begin, and still has it while it flushes the
+        // answer.
+        Served::Serving(request)
+            if request.protocol == Read::Http1 && is_outside_handler(runtime, &observation.stack) =>
+        {
+            What::Unclear
+        }
         Served::Serving(request) if request.protocol != Read::Labels => What::Serves(Box::new(request.clone())),
         Served::Torn | Served::Unknown(_) => What::Unclear,
         Served::Serving(_) | Served::Nothing | Served::Idle(_) => What::Nothing,

@@ -133,7 +133,12 @@ impl Tracer {
     pub fn attach(&mut self, plan: &Plan) -> Result<(), TraceError> {
         self.tell_start(0)?;
         self.link = Some(self.loaded.attach(plan)?);
-        // What was there before is known from now on; what changed its state before this is known from then on.
+        if !plan.options.traps_only {
+            self.tell_start(monotonic_ns())?;
+        }
+        // What was there before is known from now on; what changed its state before this is known from then on. The clock is
+        // read only now that the program works: this thread may have had to wait for a CPU, and what begins meanwhile would be
+        // seen by no probe.
         self.start_ns = monotonic_ns();
         if plan.options.traps_only { Ok(()) } else { self.tell_start(self.start_ns) }
     }

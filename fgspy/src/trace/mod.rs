@@ -113,11 +113,12 @@ pub(crate) fn run(args: &TraceArgs) -> Result<(), Failure> {
     let are_there = tracer.counts()?.all_hits() > 0
         || fgspy_probes::sites::without_breakpoint(&target.runtime, &target.memory, &sites)
             .is_ok_and(|unset| unset.is_empty());
+    capture.earlier.again(&target.runtime, &target.memory, &monotonic_ns).ok();
     tracer.detach();
     tracer.poll(&mut |event| capture.add(event));
     if target.process.still_same() == Fate::Same {
         // A target that has ended meanwhile cannot be read.
-        capture.earlier.again(&target.runtime, &target.memory, &monotonic_ns).ok();
+        capture.earlier.confirm(&target.runtime, &target.memory, &monotonic_ns).ok();
         capture.used = target.process.cpu_time().zip(used_before).map(|(now, before)| now.saturating_sub(before));
     }
     capture.counts = tracer.counts()?;
